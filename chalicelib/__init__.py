@@ -1,0 +1,1 @@
+"""The event booking domain, by feature; app.py maps it to HTTP and triggers."""

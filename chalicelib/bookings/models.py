@@ -1,0 +1,131 @@
+"""Bookings: their table, and a booking as its attendee and the event's host see it."""
+
+from typing import Any, Literal
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    FromClause,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
+
+from chalicelib.db import metadata
+from chalicelib.events.models import event_json, event_rows, events
+from chalicelib.listing import Listing, Sort, rfc3339
+from chalicelib.users.models import users
+
+Status = Literal["pending", "confirmed", "cancelled", "expired"]
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("booking_id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.user_id"), nullable=False),
+    Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
+    Column("host_id", Uuid, nullable=False),
+    Column("ticket_type_id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("quantity", Integer, nullable=False, server_default="1"),
+    Column("amount", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=True),
+    CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
+    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("amount >= 0", name="amount"),
+)
+"""`host_id` repeats the event's, which never changes, so that a host's bookings are one index scan.
+Ids are in the order of creation, so that each index that ends in one is also sorted by time."""
+
+live = bookings.c.status.in_([literal_column("'pending'"), literal_column("'confirmed'")])
+"""Holds a place."""
+
+Index("uq_bookings_live", bookings.c.event_id, bookings.c.user_id, unique=True, postgresql_where=live)
+Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
+Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
+Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)
+
+booking_rows = select(bookings, events.c.starts_at).outerjoin(
+    events, events.c.event_id == bookings.c.event_id
+)
+
+
+def booking_members(row: FromClause) -> tuple[Any, ...]:
+    """Names and values of a booking itself; the booking procedure writes the same for a new one."""
+    return (
+        "bookingId",
+        row.c.booking_id,
+        "userId",
+        row.c.user_id,
+        "eventId",
+        row.c.event_id,
+        "status",
+        row.c.status,
+        "quantity",
+        row.c.quantity,
+        "amount",
+        row.c.amount,
+        "currency",
+        row.c.currency,
+        "createdAt",
+        rfc3339(row.c.created_at),
+        "updatedAt",
+        rfc3339(row.c.updated_at),
+        "expiresAt",
+        rfc3339(row.c.expires_at),
+    )
+
+
+def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
+    """A booking with its event."""
+    return func.json_strip_nulls(func.json_build_object(*booking_members(row), "event", _its_event(row)))
+
+
+def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
+    """A booking with its event and who comes, without name and e-mail once their account is gone."""
+    attendee = (
+        select(func.json_build_object("name", users.c.name, "email", users.c.email))
+        .where(users.c.user_id == row.c.user_id)
+        .scalar_subquery()
+    )
+    return func.json_strip_nulls(
+        func.json_build_object(*booking_members(row), "event", _its_event(row), "attendee", attendee)
+    )
+
+
+def _its_event(row: FromClause) -> ColumnElement[Any]:
+    its = event_rows.subquery("its_event")
+    return select(event_json(its)).where(its.c.event_id == row.c.event_id).scalar_subquery()
+
+
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "attendee": bookings.c.user_id == bindparam("attendee", type_=Uuid),
+    "host": bookings.c.host_id == bindparam("host", type_=Uuid),
+    "event": bookings.c.event_id == bindparam("event", type_=Uuid),
+    "status": bookings.c.status == bindparam("status", type_=Text),
+}
+_SORTS = {"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))}
+
+ATTENDEES_BOOKINGS = Listing(
+    rows=booking_rows,
+    id="booking_id",
+    sorts=_SORTS,
+    filters=_FILTERS,
+    item=attendees_booking_json,
+)
+HOSTS_BOOKINGS = Listing(
+    rows=booking_rows, id="booking_id", sorts=_SORTS, filters=_FILTERS, item=hosts_booking_json
+)

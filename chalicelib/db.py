@@ -1,0 +1,189 @@
+"""The database: one engine per process, transactions, and the meaning of its errors."""
+
+import ssl
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pg8000
+from sqlalchemy import Connection, MetaData, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from chalicelib.errors import StaleVersion, Unavailable
+from chalicelib.settings import Settings
+
+Session = Connection
+"""A connection inside a transaction: services take it first, execute on it, and never commit."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+UNIQUE_VIOLATION = "23505"
+LOCK_NOT_AVAILABLE = "55P03"
+
+_PASSING = ("08", "40", "53", "55P03", "57")
+"""SQLSTATEs, by prefix, after which the same request may succeed: connection lost, serialization
+failure or deadlock, out of resources, lock wait over, cancelled or shut down
+(PostgreSQL manual, appendix A)."""
+
+_REST_BEFORE_TRIAL = 30.0
+"""Seconds of rest after which a connection is tried before it is used again: a frozen Lambda
+container or a proxy's idle limit may have closed it meanwhile."""
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = create_engine(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_use_lifo=True,
+            hide_parameters=True,  # they would stand in error messages, and so in the log
+            connect_args={"ssl_context": _tls(settings), "timeout": 15},
+        )
+        event.listen(self.engine, "checkin", _note_rest)
+        event.listen(self.engine, "checkout", _try_after_rest)
+        event.listen(self.engine, "handle_error", _note_lost_connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            Unavailable: The database cannot be reached, or gave up for a passing reason.
+        """
+        try:
+            with self.engine.begin() as session:
+                yield session
+        except (DBAPIError, PoolTimeout) as error:
+            if is_passing(error):
+                raise Unavailable(retry_after=1) from error
+            raise
+
+    def call(self, sql: str) -> Sequence[Any]:
+        """Run one statement outside a transaction block, in one round trip, and return its row.
+
+        For procedures that commit by themselves. `sql` goes as a simple query without parameters:
+        it is to be made of typed literals only, never of text that came from a client. (Bound
+        parameters in autocommit would take three round trips and are unsafe behind a pooler.)
+
+        Raises:
+            Unavailable: As above; whether the statement took effect is then unknown.
+        """
+        try:
+            pooled = self.engine.raw_connection()
+        except (DBAPIError, PoolTimeout) as error:
+            if is_passing(error):
+                raise Unavailable(retry_after=1) from error
+            raise
+        try:
+            return _run_alone(pooled.driver_connection, sql)
+        except pg8000.Error as error:
+            pooled.invalidate(error)
+            if is_passing(error):
+                raise Unavailable(retry_after=1) from error
+            raise
+        finally:
+            pooled.close()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _run_alone(connection: Any, sql: str) -> Sequence[Any]:
+    """Run one statement on a pg8000 connection without opening a transaction around it."""
+    connection.autocommit = True
+    try:
+        cursor = connection.cursor()
+        cursor.execute(sql)
+        row: Sequence[Any] = cursor.fetchone()
+        return row
+    finally:
+        connection.autocommit = False
+
+
+def check_version(present: int, expected: Collection[int] | None) -> None:
+    """Refuse a change of a row that is no longer as the caller knew it; None expects any version.
+
+    Raises:
+        StaleVersion: The present version is none of the expected ones.
+    """
+    if expected is not None and present not in expected:
+        raise StaleVersion
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five-character SQLSTATE of a database error, if the server sent one.
+
+    pg8000 raises IntegrityError for unique violations alone; checks and foreign keys come as
+    ProgrammingError, so the class of an error says little.
+    """
+    return _server_fields(error).get("C")
+
+
+def violated(error: BaseException) -> str | None:
+    """The name of the constraint that a database error is about, if any."""
+    return _server_fields(error).get("n")
+
+
+def _server_fields(error: BaseException) -> dict[str, str]:
+    """The fields of the server's ErrorResponse, which pg8000 passes on as the first argument."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    fields = original.args[0] if original is not None and original.args else None
+    return fields if isinstance(fields, dict) else {}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may succeed later: no connection to be had, or a passing SQLSTATE."""
+    if isinstance(error, PoolTimeout):
+        return True
+    state = sqlstate(error)
+    if state is not None:
+        return state.startswith(_PASSING)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, pg8000.InterfaceError | OSError)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | bool:
+    """One verified context for all connections; none on loopback, where there is nobody to fool."""
+    host = make_url(settings.database_url).host
+    if not settings.database_tls or host in {"127.0.0.1", "::1", "localhost"}:
+        return False
+    return ssl.create_default_context(cafile=settings.database_ca_file)
+
+
+def _note_rest(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["rested_since"] = time.monotonic()
+
+
+def _try_after_rest(
+    connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    rested_since = entry.info.get("rested_since")
+    if rested_since is None or time.monotonic() - rested_since < _REST_BEFORE_TRIAL:
+        return
+    try:
+        _run_alone(connection, "SELECT 1")
+    except pg8000.Error as error:
+        raise InvalidatePoolError from error  # the pool connects anew and goes on
+
+
+def _note_lost_connection(context: ExceptionContext) -> None:
+    """Have the pool throw away what the server is about to close (SQLAlchemy knows closed ones)."""
+    state = sqlstate(context.original_exception)
+    if state is not None and state.startswith(("08", "57P")):
+        context.is_disconnect = True

@@ -1,0 +1,1 @@
+"""Events: what hosts offer, with their capacity, sale window and ticket types."""

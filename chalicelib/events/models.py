@@ -1,0 +1,228 @@
+"""Events: their tables, their rules, and an event as clients see it."""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Computed,
+    DateTime,
+    ForeignKey,
+    FromClause,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    not_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from chalicelib.db import metadata
+from chalicelib.listing import Listing, Sort, rfc3339
+
+Status = Literal["draft", "published", "cancelled"]
+
+LONGEST = timedelta(days=14)
+"""The longest an event lasts."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("host_id", Uuid, ForeignKey("users.user_id"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=True),
+    Column("location", Text, nullable=True),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("sale_starts_at", DateTime(timezone=True), nullable=True),
+    Column("sale_ends_at", DateTime(timezone=True), nullable=True),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=True),
+    Column(
+        "words",
+        TSVECTOR,
+        Computed("to_tsvector('simple', title || ' ' || coalesce(description, ''))", persisted=True),
+        nullable=False,
+    ),
+    CheckConstraint("status IN ('draft', 'published', 'cancelled')", name="status"),
+    CheckConstraint("starts_at < ends_at", name="duration"),
+)
+"""A deleted event's row stays, unseen, for the bookings and the ledger that point at it."""
+
+ticket_types = Table(
+    "ticket_types",
+    metadata,
+    Column("ticket_type_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("price", Integer, nullable=False),
+    CheckConstraint("price >= 0", name="price"),
+    Index(None, "event_id"),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("events.event_id"), primary_key=True),
+    Column("capacity", Integer, nullable=False),
+    Column("taken", Integer, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column(
+        "popularity",
+        SmallInteger,
+        Computed("(10 * ln((taken + 1)::double precision))::smallint", persisted=True),
+        nullable=False,
+    ),
+    CheckConstraint("capacity > 0", name="capacity"),
+    CheckConstraint("taken BETWEEN 0 AND capacity", name="taken"),
+    postgresql_with={"fillfactor": "50"},
+)
+"""The places of an event: the one row that all of its bookings write.
+
+It is apart from `events` because bookings point there with a foreign key, and the share locks of such
+checks on the row that holds the counter would make every booking wait for every other.
+`revision` moves with each change of the event, so that a booking can tell, when it takes its place, that
+the event it looked at is still the event. `popularity` grows with `taken` but in steps, so that its
+index is not touched by every booking (PostgreSQL's heap-only updates) and still leads in order.
+"""
+
+_visible = events.c.deleted_at.is_(None)
+_published = and_(_visible, events.c.status == literal_column("'published'"))
+
+Index("ix_events_date", events.c.starts_at, events.c.event_id, postgresql_where=_published)
+Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)
+Index("ix_events_created", events.c.event_id, postgresql_where=_published)
+Index("ix_events_host_id", events.c.host_id, events.c.starts_at, events.c.event_id)
+Index("ix_events_words", events.c.words, postgresql_using="gin")
+Index("ix_places_popularity", places.c.popularity)
+
+_now = bindparam("now", type_=DateTime(timezone=True))
+
+
+def _on_sale(event: Any, place: Any) -> ColumnElement[bool]:
+    """Whether a place can be booked now; the booking procedure has the same conditions, singly."""
+    return and_(
+        event.deleted_at.is_(None),
+        event.status == literal_column("'published'"),
+        func.coalesce(event.sale_starts_at, _now) <= _now,
+        _now < func.coalesce(event.sale_ends_at, event.ends_at),
+        _now < event.ends_at,
+        place.taken < place.capacity,
+    )
+
+
+def event_json(row: FromClause) -> ColumnElement[Any]:
+    """An event as clients see it at the time of the parameter `now`; a deleted one, as cancelled."""
+    its_types = select(
+        func.json_agg(
+            func.json_build_object(
+                "ticketTypeId",
+                ticket_types.c.ticket_type_id,
+                "name",
+                ticket_types.c.name,
+                "price",
+                ticket_types.c.price,
+                "currency",
+                row.c.currency,
+            )
+        )
+    ).where(ticket_types.c.event_id == row.c.event_id)
+    return func.json_strip_nulls(
+        func.json_build_object(
+            "eventId",
+            row.c.event_id,
+            "hostId",
+            row.c.host_id,
+            "title",
+            row.c.title,
+            "description",
+            row.c.description,
+            "location",
+            row.c.location,
+            "startDateTime",
+            rfc3339(row.c.starts_at),
+            "endDateTime",
+            rfc3339(row.c.ends_at),
+            "timezone",
+            row.c.timezone,
+            "capacity",
+            row.c.capacity,
+            "numberOfAttendees",
+            row.c.taken,
+            "price",
+            select(func.min(ticket_types.c.price))
+            .where(ticket_types.c.event_id == row.c.event_id)
+            .scalar_subquery(),
+            "currency",
+            row.c.currency,
+            "saleStartsAt",
+            rfc3339(row.c.sale_starts_at),
+            "saleEndsAt",
+            rfc3339(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
+            "status",
+            case((row.c.deleted_at.is_not(None), "cancelled"), else_=row.c.status),
+            "ticketTypes",
+            its_types.scalar_subquery(),
+            "onSale",
+            _on_sale(row.c, row.c),
+            "createdAt",
+            rfc3339(row.c.created_at),
+            "updatedAt",
+            rfc3339(row.c.updated_at),
+        )
+    )
+
+
+event_rows = select(
+    events,
+    places.c.capacity,
+    places.c.taken,
+    places.c.popularity,
+    func.lower(events.c.title).label("sort_title"),
+).outerjoin(places, places.c.event_id == events.c.event_id)
+visible_events = event_rows.where(_visible)
+
+_from = bindparam("from", type_=DateTime(timezone=True))
+_to = bindparam("to", type_=DateTime(timezone=True))
+
+EVENTS = Listing(
+    rows=visible_events,
+    id="event_id",
+    sorts={
+        "date": Sort(("starts_at",)),
+        "title": Sort(("sort_title",)),
+        "createdAt": Sort((), "desc"),
+        "popularity": Sort(("popularity", "taken"), "desc"),
+    },
+    filters={
+        # Literals, not parameters: an index on the published ones serves only who says so.
+        **{
+            status: events.c.status == literal_column(f"'{status}'")
+            for status in ("draft", "published", "cancelled")
+        },
+        "host": events.c.host_id == bindparam("host", type_=Uuid),
+        # Implied by the longest duration; bounds the part of the index that is read.
+        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - LONGEST),
+        "to": events.c.starts_at < _to,
+        "q": events.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+        "on_sale": _on_sale(events.c, places.c),
+        "not_on_sale": not_(_on_sale(events.c, places.c)),
+    },
+    item=event_json,
+)

@@ -1,0 +1,43 @@
+"""A user's page: the profile, and of a host how much is coming up."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import DateTime, Text, Uuid, bindparam, case, cast, func, literal_column, select
+
+from chalicelib.db import Session
+from chalicelib.errors import NotFound
+from chalicelib.events.models import events
+from chalicelib.users.models import user_json, users
+
+
+class NoSuchUser(NotFound):
+    """No such user."""
+
+
+_upcoming = (
+    select(func.count())
+    .where(
+        events.c.host_id == users.c.user_id,
+        events.c.status == literal_column("'published'"),
+        events.c.deleted_at.is_(None),
+        events.c.ends_at > bindparam("now", type_=DateTime(timezone=True)),
+    )
+    .scalar_subquery()
+)
+_PROFILE = select(
+    cast(user_json(users, "upcomingEventCount", case((users.c.role == "host", _upcoming))), Text),
+    users.c.version,
+).where(users.c.user_id == bindparam("user_id", type_=Uuid), users.c.deleted_at.is_(None))
+
+
+def get(session: Session, user_id: UUID, *, caller_id: UUID, now: datetime) -> tuple[str, int]:
+    """A user as the caller sees them, as JSON text, and the profile's version.
+
+    Raises:
+        NoSuchUser: There is none, or not any more.
+    """
+    row = session.execute(_PROFILE, {"user_id": user_id, "caller": caller_id, "now": now}).one_or_none()
+    if row is None:
+        raise NoSuchUser
+    return row[0], row[1]

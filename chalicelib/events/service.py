@@ -1,0 +1,367 @@
+"""Events: publishing, changing, calling off, finding."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Row, Text, Uuid, bindparam, case, cast, insert, or_, select, update
+
+from chalicelib import ids, outbox
+from chalicelib.db import Session, check_version
+from chalicelib.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
+from chalicelib.events.models import (
+    EVENTS,
+    Status,
+    event_json,
+    events,
+    places,
+    ticket_types,
+    visible_events,
+)
+from chalicelib.events.rules import Details, faults
+from chalicelib.listing import Page, Slice, search_terms
+
+GENERAL_ADMISSION = "General admission"
+
+
+class NoSuchEvent(NotFound):
+    """No such event, or not visible to you."""
+
+
+class NotYourEvent(Forbidden):
+    """Only the event's host may do this."""
+
+
+class EventCancelled(Conflict):
+    """The event is cancelled."""
+
+
+class EventEnded(Conflict):
+    """The event has ended."""
+
+
+class EventStarted(Conflict):
+    """The event has started."""
+
+
+class AlreadyPublished(Conflict):
+    """A published event cannot become a draft again."""
+
+
+class NotPublished(Conflict):
+    """The event is a draft; delete it instead."""
+
+
+class CapacityBelowTaken(Conflict):
+    """More places are taken than the new capacity has."""
+
+
+_visible_row = visible_events.subquery("event")
+_GET = select(cast(event_json(_visible_row), Text), _visible_row.c.version, _visible_row.c.host_id).where(
+    _visible_row.c.event_id == bindparam("event_id", type_=Uuid),
+    or_(
+        _visible_row.c.status != "draft",
+        _visible_row.c.host_id == bindparam("caller", type_=Uuid),
+    ),
+)
+
+
+def get(session: Session, event_id: UUID, *, caller_id: UUID | None, now: datetime) -> tuple[str, int]:
+    """An event as JSON text, and its version.
+
+    Raises:
+        NoSuchEvent: It never was, is deleted, or is somebody else's draft.
+    """
+    row = session.execute(_GET, {"event_id": event_id, "caller": caller_id, "now": now}).one_or_none()
+    if row is None:
+        raise NoSuchEvent
+    return row[0], row[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What a list of events is narrowed to."""
+
+    host_id: UUID | None = None
+    ends_after: datetime | None = None
+    starts_before: datetime | None = None
+    words: str | None = None
+    status: Status | None = "published"
+    """None: any, for a host's own."""
+    on_sale: bool | None = None
+
+
+def list_events(session: Session, search: Search, page: Page, now: datetime) -> Slice:
+    """List events that are not deleted; whose drafts may be seen is for the caller to decide."""
+    values: dict[str, Any] = {
+        "host": search.host_id,
+        "from": search.ends_after,
+        "to": search.starts_before,
+        "q": search_terms(search.words) if search.words is not None else None,
+    }
+    filters = [name for name, value in values.items() if value is not None]
+    if search.status is not None:
+        filters.append(search.status)
+    if search.on_sale is not None:
+        filters.append("on_sale" if search.on_sale else "not_on_sale")
+    bound = {name: value for name, value in values.items() if value is not None}
+    return EVENTS.fetch(session, page, filters, {**bound, "now": now})
+
+
+def create(session: Session, host_id: UUID, details: Details, now: datetime) -> UUID:
+    """Make an event with one ticket type, and tell that it is published if it is.
+
+    Raises:
+        InvalidInput: The details break a rule.
+    """
+    _check(details, now)
+    event_id = ids.new(now)
+    session.execute(
+        insert(events).values(
+            event_id=event_id,
+            host_id=host_id,
+            created_at=now,
+            updated_at=now,
+            **_own_columns(details),
+        )
+    )
+    session.execute(insert(places).values(event_id=event_id, capacity=details.capacity))
+    session.execute(
+        insert(ticket_types).values(
+            ticket_type_id=ids.new(now),
+            event_id=event_id,
+            name=GENERAL_ADMISSION,
+            price=details.price,
+        )
+    )
+    if details.status == "published":
+        _record(session, "event-published", event_id, host_id, details, now)
+    return event_id
+
+
+def change(
+    session: Session,
+    host_id: UUID,
+    event_id: UUID,
+    *,
+    changes: Mapping[str, Any],
+    expected: Collection[int] | None,
+    now: datetime,
+) -> None:
+    """Change some details of an event, and tell those who booked when time, place or title did.
+
+    Locks the event first and its places last, so that bookings wait for one statement only.
+
+    Raises:
+        NoSuchEvent, NotYourEvent, StaleVersion, InvalidInput: As everywhere.
+        EventCancelled, EventEnded: Such an event is not changed any more.
+        EventStarted: Its start cannot be moved any more.
+        AlreadyPublished: It cannot go back to a draft.
+        CapacityBelowTaken: Give places back first.
+    """
+    row = _lock(session, host_id, event_id, expected)
+    if row.status == "cancelled":
+        raise EventCancelled
+    if row.ends_at <= now:
+        raise EventEnded
+    before = _details(row)
+    after = replace(before, **changes)
+    begun = before.starts_at <= now
+    if begun and after.starts_at != before.starts_at:
+        raise EventStarted("Its start cannot be moved any more.")
+    if before.status == "published" and after.status == "draft":
+        raise AlreadyPublished
+    _check(after, now, begun=begun)
+    if after == before:
+        return
+    session.execute(
+        update(events)
+        .where(events.c.event_id == event_id)
+        .values(version=row.version + 1, updated_at=now, **_own_columns(after))
+    )
+    if after.price != before.price:
+        session.execute(
+            update(ticket_types).where(ticket_types.c.event_id == event_id).values(price=after.price)
+        )
+    if before.status == "draft" and after.status == "published":
+        _record(session, "event-published", event_id, host_id, after, now)
+    elif before.status == "published" and (changed := _telling(before, after)):
+        _record(session, "event-changed", event_id, host_id, after, now, changed=changed)
+    fitted = session.execute(
+        update(places)
+        .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
+        .values(capacity=after.capacity, revision=places.c.revision + 1)
+    )
+    if not fitted.rowcount:
+        raise CapacityBelowTaken
+
+
+def call_off(
+    session: Session,
+    host_id: UUID,
+    event_id: UUID,
+    *,
+    how: Literal["cancelled", "deleted"],
+    expected: Collection[int] | None,
+    now: datetime,
+) -> bool:
+    """Cancel an event, or delete it, so that no booking can be made any more.
+
+    Its bookings are for the caller to end in the same transaction; the event's places stay locked
+    until then. Returns whether they are to be ended: not those of an event that has taken place,
+    nor those of one that was called off before.
+
+    Raises:
+        NoSuchEvent, NotYourEvent, StaleVersion: As everywhere.
+        NotPublished, EventEnded: Such an event can be deleted, but not cancelled.
+    """
+    row = _lock(session, host_id, event_id, expected)
+    already = row.status == "cancelled"
+    if how == "cancelled":
+        if already:
+            return False
+        if row.status == "draft":
+            raise NotPublished
+        if row.ends_at <= now:
+            raise EventEnded
+    session.execute(
+        update(events)
+        .where(events.c.event_id == event_id)
+        .values(
+            version=row.version + 1,
+            updated_at=now,
+            **({"status": "cancelled"} if how == "cancelled" else {"deleted_at": now}),
+        )
+    )
+    session.execute(
+        update(places).where(places.c.event_id == event_id).values(revision=places.c.revision + 1)
+    )
+    live = bool(row.status == "published" and row.ends_at > now)
+    if live:
+        _record(session, "event-cancelled", event_id, host_id, _details(row), now, how=how)
+    return live
+
+
+def call_off_all(session: Session, host_id: UUID, now: datetime) -> list[UUID]:
+    """Cancel what a host who leaves still has ahead, drop the drafts, and return what was cancelled.
+
+    As with one event, the places stay locked until the transaction ends; taken in the order of ids.
+    """
+    ahead = (
+        events.c.host_id == host_id,
+        events.c.deleted_at.is_(None),
+        events.c.status != "cancelled",
+        events.c.ends_at > now,
+    )
+    session.execute(
+        select(events.c.event_id).where(*ahead).order_by(events.c.event_id).with_for_update(key_share=True)
+    )
+    rows = {row.event_id: row for row in session.execute(_DETAILS.where(*ahead))}
+    session.execute(
+        update(events)
+        .where(events.c.event_id.in_(rows))
+        .values(
+            version=events.c.version + 1,
+            updated_at=now,
+            status=case((events.c.status == "draft", "draft"), else_="cancelled"),
+            deleted_at=case((events.c.status == "draft", now)),
+        )
+    )
+    lock_places(session, rows)
+    session.execute(update(places).where(places.c.event_id.in_(rows)).values(revision=places.c.revision + 1))
+    cancelled = [event_id for event_id, row in rows.items() if row.status == "published"]
+    for event_id in cancelled:
+        details = _details(rows[event_id])
+        _record(session, "event-cancelled", event_id, host_id, details, now, how="cancelled")
+    return cancelled
+
+
+def lock_places(session: Session, event_ids: Collection[UUID]) -> None:
+    """Lock the places of several events, in the one order that cannot deadlock."""
+    session.execute(
+        select(places.c.event_id)
+        .where(places.c.event_id.in_(event_ids))
+        .order_by(places.c.event_id)
+        .with_for_update()
+    )
+
+
+_DETAILS = (
+    select(events, places.c.capacity, ticket_types.c.price)
+    .join(places, places.c.event_id == events.c.event_id)
+    .join(ticket_types, ticket_types.c.event_id == events.c.event_id)
+)
+_this_event = events.c.event_id == bindparam("event_id", type_=Uuid)
+_LOCK = select(events.c.event_id).where(_this_event).with_for_update(key_share=True)
+_PRESENT = _DETAILS.where(_this_event, events.c.deleted_at.is_(None))
+
+
+def _lock(session: Session, host_id: UUID, event_id: UUID, expected: Collection[int] | None) -> Row[Any]:
+    """Lock an event of this host against other changes, then read it.
+
+    In two statements: one that waited for the lock would see the event as it is now, but what it
+    joins to as it was before.
+    """
+    session.execute(_LOCK, {"event_id": event_id})
+    row = session.execute(_PRESENT, {"event_id": event_id}).one_or_none()
+    if row is None or (row.status == "draft" and row.host_id != host_id):
+        raise NoSuchEvent
+    if row.host_id != host_id:
+        raise NotYourEvent
+    check_version(row.version, expected)
+    return row
+
+
+def _check(details: Details, now: datetime, *, begun: bool = False) -> None:
+    errors: list[FieldError] = list(faults(details, now, begun=begun))
+    if errors:
+        raise InvalidInput(errors=errors)
+
+
+def _own_columns(details: Details) -> dict[str, Any]:
+    """The details that stand in `events`; capacity and price have rows of their own."""
+    columns = asdict(details)
+    del columns["capacity"], columns["price"]
+    return columns
+
+
+def _details(row: Row[Any]) -> Details:
+    return Details(**{name: getattr(row, name) for name in Details.__dataclass_fields__})
+
+
+_TOLD = {
+    "title": "title",
+    "location": "location",
+    "starts_at": "startDateTime",
+    "ends_at": "endDateTime",
+    "timezone": "timezone",
+}
+
+
+def _telling(before: Details, after: Details) -> dict[str, Any]:
+    """What changed that those who booked want to hear of, old and new."""
+    return {
+        name: {"from": _plain(old), "to": _plain(new)}
+        for attribute, name in _TOLD.items()
+        if (old := getattr(before, attribute)) != (new := getattr(after, attribute))
+    }
+
+
+def _record(
+    session: Session,
+    kind: str,
+    event_id: UUID,
+    host_id: UUID,
+    details: Details,
+    now: datetime,
+    **more: Any,
+) -> None:
+    told = {name: _plain(getattr(details, attribute)) for attribute, name in _TOLD.items()}
+    body = {"eventId": str(event_id), "hostId": str(host_id), **told, **more}
+    outbox.record(session, kind, event_id, body, now)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value

@@ -1,0 +1,21 @@
+"""Ids: UUIDv7 (RFC 9562), made in Python so that they are known before the insert."""
+
+import os
+from datetime import datetime
+from uuid import UUID
+
+
+def new(at: datetime) -> UUID:
+    """Make an id whose order is the order of creation, to the millisecond.
+
+    Lists that are sorted by creation time sort by id, so `at` must be the `created_at` of the row.
+    """
+    milliseconds = round(at.timestamp() * 1000)
+    random = int.from_bytes(os.urandom(10), "big")
+    return UUID(
+        int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80
+        | 0x7 << 76
+        | (random >> 68 & 0xFFF) << 64
+        | 0b10 << 62
+        | random & 0x3FFF_FFFF_FFFF_FFFF
+    )

@@ -1,0 +1,191 @@
+"""Lists: filtered, in total order, page by page, rendered and counted by one statement."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Label,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from chalicelib.db import Session
+from chalicelib.errors import FieldError, InvalidInput
+
+COUNTED = 10_000
+"""Rows are counted exactly up to here; counting on would cost more the longer the list is."""
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort key: the columns of the list's rows that it compares, before the id breaks ties."""
+
+    columns: tuple[str, ...]
+    order: Order = "asc"
+    """The order when none is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Which part of a list is asked for. A cursor, where given, says where to go on."""
+
+    sort: str
+    limit: int = 20
+    offset: int = 0
+    order: Order | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One page: JSON text of its items, and what leads to the others."""
+
+    items: str
+    total: int
+    """Exact up to COUNTED; COUNTED + 1 stands for more."""
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """A list that clients page through.
+
+    `rows` selects what there is to list; joins in it that only decorate are outer joins on a unique key,
+    so that PostgreSQL leaves them out when it counts. `filters` are the predicates that a request may
+    add, by name; their values are bound by the names of their parameters.
+    """
+
+    rows: Select[Any]
+    id: str
+    sorts: Mapping[str, Sort]
+    filters: Mapping[str, ColumnElement[bool]]
+    item: Callable[[FromClause], ColumnElement[Any]]
+
+    def fetch(self, session: Session, page: Page, filters: Sequence[str], values: Mapping[str, Any]) -> Slice:
+        """Read one page in one statement.
+
+        Raises:
+            InvalidInput: The cursor is not one of this list in this order.
+        """
+        sort = self.sorts[page.sort]
+        order = page.order or sort.order
+        mark = f"{page.sort} {order}"
+        after = self._decode(page.cursor, mark, sort) if page.cursor else {}
+        statement = self.statement(frozenset(filters), page.sort, order, after=bool(after))
+        parameters = {"limit": page.limit, "offset": page.offset, **values, **after}
+        items, last, total = session.execute(statement, parameters).one()
+        return Slice(items, total, _encode({mark: json.loads(last)}) if last else None)
+
+    @lru_cache(maxsize=256)  # noqa: B019 (listings are module constants; building costs 1 ms each)
+    def statement(self, filters: frozenset[str], sort: str, order: Order, *, after: bool) -> Select[Any]:
+        """Build the statement of one combination, once per process."""
+        predicates = [self.filters[name] for name in sorted(filters)]
+        wanted = self.rows.where(*predicates)
+        keys = (*self.sorts[sort].columns, self.id)
+        columns = [wanted.selected_columns[name] for name in keys]
+        ordered = [column.desc() if order == "desc" else column.asc() for column in columns]
+        total = select(func.count()).select_from(
+            wanted.with_only_columns(literal_column("1")).limit(COUNTED + 1).subquery("counted")
+        )
+        if after:
+            here = tuple_(*(_value_of(column) for column in columns))
+            there = tuple_(*(bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)))
+            wanted = wanted.where(here < there if order == "desc" else here > there)
+        limit = bindparam("limit", type_=Integer)
+        page = (
+            wanted.order_by(*ordered)
+            .limit(limit + 1)
+            .offset(bindparam("offset", type_=Integer))
+            .subquery("page")
+        )
+        row = select(
+            func.row_number().over().label("n"),
+            self.item(page).label("item"),
+            func.json_build_array(*(page.c[name] for name in keys)).label("key"),
+        ).subquery("row")
+        in_page = row.c.n <= limit
+        items = func.json_agg(aggregate_order_by(row.c.item, row.c.n)).filter(in_page)
+        last = func.max(case((row.c.n == limit, cast(row.c.key, Text))))
+        return select(
+            func.coalesce(cast(items, Text), "[]"),
+            case((func.count() > limit, last)),
+            total.scalar_subquery(),
+        ).select_from(row)
+
+    def _decode(self, cursor: str, mark: str, sort: Sort) -> dict[str, Any]:
+        columns = [self.rows.selected_columns[name] for name in (*sort.columns, self.id)]
+        try:
+            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))[mark]
+            return {
+                f"after_{i}": _parse(column.type.python_type, value)
+                for i, (column, value) in enumerate(zip(columns, values, strict=True))
+            }
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+            message = "is not a cursor of this list in this order; take it from the Link header"
+            raise InvalidInput(errors=[FieldError("cursor", message)]) from error
+
+
+def _value_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return column.element if isinstance(column, Label) else column
+
+
+def _encode(place: dict[str, Any]) -> str:
+    raw = json.dumps(place, separators=(",", ":"), ensure_ascii=False).encode()
+    return base64.urlsafe_b64encode(raw).decode("ascii")
+
+
+def _parse(kind: type, value: Any) -> Any:
+    """Turn a cursor's JSON value into what the column holds; it came back from a client, so strictly.
+
+    Raises:
+        ValueError: It is not such a value.
+    """
+    if kind is int and type(value) is int and abs(value) < 2**31:
+        return value
+    if kind is str and isinstance(value, str) and "\0" not in value and _encodable(value):
+        return value
+    if kind is UUID and isinstance(value, str):
+        return UUID(value)
+    if kind is datetime and isinstance(value, str):
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is not None:
+            return time
+    raise ValueError(value)
+
+
+def _encodable(value: str) -> bool:
+    return bool(value.encode()) or not value
+
+
+def search_terms(words: str) -> str:
+    """A to_tsquery text that finds what has, for each word, one that begins with it.
+
+    Each word is quoted, so that no character of it is an operator.
+    """
+    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words.split())
+    return " & ".join(f"'{word}':*" for word in quoted)
+
+
+def rfc3339(column: ColumnElement[datetime]) -> ColumnElement[str]:
+    """A timestamp as API text: UTC with Z, fractions of a second only where there are any."""
+    utc = func.to_json(func.timezone("UTC", column)).op("#>>")(literal_column("'{}'"))
+    return utc.op("||")(literal_column("'Z'"))

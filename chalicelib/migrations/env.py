@@ -1,0 +1,28 @@
+"""Alembic's entry: runs migrations on one connection, all of them in one transaction."""
+
+from alembic import context
+from sqlalchemy import NullPool, create_engine, text
+
+import chalicelib.bookings.models
+import chalicelib.outbox
+import chalicelib.security
+import chalicelib.web.idempotency  # noqa: F401 (each registers its tables)
+from chalicelib.db import metadata
+
+_ONE_AT_A_TIME = 7_310_482_656
+"""Key of the advisory lock: arbitrary, but the same for every runner."""
+
+
+def run() -> None:
+    engine = create_engine(context.config.attributes["database_url"], poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        context.configure(connection=connection, target_metadata=metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

@@ -1,0 +1,165 @@
+"""Who is calling: password hashes, signed tokens, and the row that both stand and fall with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import jwt
+from passlib.hash import argon2
+from sqlalchemy import Column, ForeignKey, Integer, Select, Table, Text, Uuid, bindparam, select
+
+from chalicelib.db import Session, metadata
+from chalicelib.errors import Unauthenticated
+from chalicelib.settings import Settings
+
+Role = Literal["host", "attendee"]
+ROLES: tuple[Role, ...] = ("host", "attendee")
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.user_id"), primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("token_version", Integer, nullable=False),
+)
+"""Apart from the profile, so that no list of users can touch a hash. Goes when the account goes."""
+
+
+class InvalidToken(Unauthenticated):
+    """The token is not valid."""
+
+
+# OWASP's parameters for argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
+_argon2 = argon2.using(  # type: ignore[no-untyped-call]
+    type="ID", memory_cost=19456, time_cost=2, parallelism=1
+)
+
+_NOBODYS_HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1$gfBey1mLsTbGWAthrJXSWg$memIly5fzRVmDerDSNpGJ0bSsbfCrfWfUMyISsEElMM"
+)
+"""Of a random password that nobody knows."""
+
+
+def hash_password(password: str) -> str:
+    """Hash with argon2id; takes about 25 ms of one core, so never inside a transaction."""
+    return str(_argon2.hash(password))
+
+
+def password_matches(password: str, password_hash: str | None) -> bool:
+    """Verify a password; without a hash (no such account) at the same cost, and always False."""
+    matches = bool(_argon2.verify(password, password_hash or _NOBODYS_HASH))
+    return matches and password_hash is not None
+
+
+def is_outdated(password_hash: str) -> bool:
+    """Whether the hash was made with other parameters than today's."""
+    return bool(_argon2.needs_update(password_hash))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom a token names. That the account still stands is for `confirm` to say."""
+
+    user_id: UUID
+    role: Role
+    token_version: int
+
+
+class Tokens:
+    """Issues and reads HS256 tokens (RFC 7519) of one deployment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret = settings.jwt_secret
+        self._accepted = [secret for secret in (settings.jwt_secret, settings.previous_jwt_secret) if secret]
+        self._issuer = settings.token_issuer
+        self._audience = settings.token_audience
+        self._lifetime = timedelta(seconds=settings.token_lifetime)
+
+    def issue(self, caller: Caller, at: datetime) -> str:
+        """Make a token; the same caller and second give the same token."""
+        issued_at = at.replace(microsecond=0)
+        return jwt.encode(
+            {
+                "iss": self._issuer,
+                "aud": self._audience,
+                "sub": str(caller.user_id),
+                "role": caller.role,
+                "ver": caller.token_version,
+                "iat": issued_at,
+                "exp": issued_at + self._lifetime,
+            },
+            self._secret,
+            algorithm="HS256",
+        )
+
+    def read(self, token: str) -> Caller:
+        """Check signature, algorithm, issuer, audience and times, and return whom it names.
+
+        Raises:
+            InvalidToken: Any of them is wrong. Which one is not said to the client.
+        """
+        for secret in self._accepted:
+            try:
+                return _caller(self._decode(token, secret))
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.InvalidTokenError as error:
+                raise InvalidToken from error
+        raise InvalidToken
+
+    def _decode(self, token: str, secret: bytes) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            secret,
+            algorithms=["HS256"],
+            issuer=self._issuer,
+            audience=self._audience,
+            options={"require": ["iss", "aud", "sub", "iat", "exp"]},
+        )
+
+
+def _caller(claims: dict[str, Any]) -> Caller:
+    role, version = claims.get("role"), claims.get("ver")
+    if role not in ROLES or not isinstance(version, int):
+        raise InvalidToken
+    try:
+        return Caller(UUID(claims["sub"]), role, version)
+    except ValueError as error:
+        raise InvalidToken from error
+
+
+Lock = Literal["none", "share", "update"]
+
+
+def _standing(lock: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
+    return lock(
+        select(credentials.c.user_id).where(
+            credentials.c.user_id == bindparam("user_id"),
+            credentials.c.token_version == bindparam("token_version"),
+        )
+    )
+
+
+_STANDING: dict[Lock, Select[Any]] = {
+    "none": _standing(lambda query: query),
+    "share": _standing(lambda query: query.with_for_update(read=True, key_share=True)),
+    "update": _standing(lambda query: query.with_for_update()),
+}
+
+
+def confirm(session: Session, caller: Caller, lock: Lock = "none") -> None:
+    """Refuse a caller whose account is gone or whose password has changed since the token.
+
+    A write takes `share`, which waits for a deletion of the account under way and makes a later one
+    wait, so that nothing is made for an account that goes; the deletion itself takes `update`.
+
+    Raises:
+        InvalidToken: The token no longer stands for anyone.
+    """
+    found = session.execute(
+        _STANDING[lock], {"user_id": caller.user_id, "token_version": caller.token_version}
+    )
+    if found.first() is None:
+        raise InvalidToken

@@ -1,0 +1,90 @@
+"""Settings: what a deployment decides, read from the environment when first needed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+SHORTEST_SECRET = 32
+"""Bytes; HS256 wants a key at least as long as its hash (RFC 7518, section 3.2)."""
+
+
+class BadSetting(Exception):
+    """A setting is missing or unusable; the message names the variable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One deployment's settings; secrets are kept out of its repr so that no log can show them."""
+
+    database_url: str
+    jwt_secret: bytes
+    previous_jwt_secret: bytes | None = None
+    """Still accepted for tokens, so that the secret can be changed without signing anyone out."""
+    database_pool_size: int = 1
+    """Connections of this process. A Lambda container serves one request at a time."""
+    database_tls: bool = True
+    database_ca_file: str | None = None
+    """PEM bundle that the database's certificate must chain to; the system's store by default."""
+    token_issuer: str = "event-booking"  # noqa: S105 (a name, not a secret)
+    token_audience: str = "event-booking-api"  # noqa: S105
+    token_lifetime: int = 3600
+    """Seconds."""
+    default_currency: str = "eur"
+    public_url: str = ""
+    """Where clients reach the API, without a trailing slash; it prefixes the URIs of problem types."""
+
+    def __repr__(self) -> str:
+        return f"Settings(public_url={self.public_url!r}, …)"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Read all settings.
+
+        Raises:
+            BadSetting: A variable is missing, too short, or not of its type.
+        """
+        return cls(
+            database_url=_required(environment, "DATABASE_URL"),
+            jwt_secret=_secret("JWT_SECRET", _required(environment, "JWT_SECRET")),
+            previous_jwt_secret=_optional_secret(environment, "JWT_SECRET_PREVIOUS"),
+            database_pool_size=_positive(environment, "DATABASE_POOL_SIZE", 1),
+            database_tls=_switch(environment, "DATABASE_TLS", default=True),
+            database_ca_file=environment.get("DATABASE_CA_FILE") or None,
+            token_issuer=environment.get("TOKEN_ISSUER") or cls.token_issuer,
+            token_audience=environment.get("TOKEN_AUDIENCE") or cls.token_audience,
+            default_currency=environment.get("DEFAULT_CURRENCY") or cls.default_currency,
+            public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
+        )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise BadSetting(f"{name} is not set")
+    return value
+
+
+def _secret(name: str, value: str) -> bytes:
+    secret = value.encode()
+    if len(secret) < SHORTEST_SECRET:
+        raise BadSetting(f"{name} must have at least {SHORTEST_SECRET} bytes")
+    return secret
+
+
+def _optional_secret(environment: Mapping[str, str], name: str) -> bytes | None:
+    value = environment.get(name)
+    return _secret(name, value) if value else None
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name) or str(default)
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise BadSetting(f"{name} must be a positive whole number")
+    return int(value)
+
+
+def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = environment.get(name, "").lower()
+    if value not in {"", "on", "off"}:
+        raise BadSetting(f"{name} must be on or off")
+    return default if not value else value == "on"

@@ -1,0 +1,1 @@
+"""Accounts: hosts and attendees, how they sign in, and their profiles."""

@@ -1,0 +1,89 @@
+"""Users: their table, and a profile as others and as they themselves see it."""
+
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Computed,
+    DateTime,
+    FromClause,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from chalicelib.db import metadata
+from chalicelib.listing import Listing, Sort, rfc3339
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=True),
+    Column("email", Text, nullable=True),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=True),
+    Column(
+        "words",
+        TSVECTOR,
+        Computed("to_tsvector('simple', coalesce(name, ''))", persisted=True),
+        nullable=False,
+    ),
+    CheckConstraint("role IN ('host', 'attendee')", name="role"),
+    CheckConstraint("deleted_at IS NOT NULL OR (name IS NOT NULL AND email IS NOT NULL)", name="known"),
+)
+"""A deleted user's row stays for the money records that point at it, without name and e-mail."""
+
+_present = users.c.deleted_at.is_(None)
+
+Index("uq_users_email", func.lower(users.c.email), unique=True)
+Index("ix_users_name", func.lower(users.c.name), users.c.user_id, postgresql_where=_present)
+Index("ix_users_words", users.c.words, postgresql_using="gin")
+
+
+def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
+    """A user as the parameter `caller` sees them: e-mail and last change on one's own profile only."""
+    own = row.c.user_id == bindparam("caller", type_=Uuid)
+    return func.json_strip_nulls(
+        func.json_build_object(
+            "userId",
+            row.c.user_id,
+            "name",
+            row.c.name,
+            "email",
+            case((own, row.c.email)),
+            "role",
+            row.c.role,
+            "createdAt",
+            rfc3339(row.c.created_at),
+            "updatedAt",
+            case((own, rfc3339(row.c.updated_at))),
+            *extra,
+        )
+    )
+
+
+present_users = select(users, func.lower(users.c.name).label("sort_name")).where(_present)
+
+USERS = Listing(
+    rows=present_users,
+    id="user_id",
+    sorts={"name": Sort(("sort_name",)), "createdAt": Sort((), "desc")},
+    filters={
+        "role": users.c.role == bindparam("role"),
+        "q": users.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+    },
+    item=user_json,
+)

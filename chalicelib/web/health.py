@@ -1,0 +1,37 @@
+"""Health: whether the process runs, and whether it can serve."""
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from chalicelib.errors import Unavailable
+from chalicelib.web.http import Answer, Request
+from chalicelib.web.router import Router, json_answer
+
+SCHEMA = "0001"
+"""The migration that this code was written for."""
+
+routes = Router("health")
+
+_SCHEMA = text("SELECT version_num FROM alembic_version")
+
+
+class Health(Struct):
+    """That all is well."""
+
+    status: str
+
+
+@routes.get("/health", who="anyone", answers={200: Health})
+def health(_request: Request) -> Answer:
+    """Say that the process runs; nothing else is touched."""
+    return json_answer(200, {"status": "ok"})
+
+
+@routes.get("/health/ready", who="anyone", answers={200: Health})
+def ready(request: Request) -> Answer:
+    """Say that the database can be reached and has the schema that this code knows."""
+    with request.transaction() as session:
+        schema = session.execute(_SCHEMA).scalar_one()
+    if schema != SCHEMA:
+        raise Unavailable("The database has another schema version.", retry_after=10)
+    return json_answer(200, {"status": "ok"})

@@ -1,0 +1,70 @@
+"""What goes in and out of a view: the request with its caller, and the answer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from chalicelib import security
+from chalicelib.db import Session
+from chalicelib.errors import Unauthenticated
+from chalicelib.security import Caller, Lock
+from chalicelib.settings import Settings
+from chalicelib.wiring import Wiring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request whose token, if any, has been read."""
+
+    method: str
+    route: str
+    """The path with its parameters unfilled, such as /events/{eventId}."""
+    path: str
+    headers: Mapping[str, str]
+    parameters: Mapping[str, Sequence[str]]
+    raw_body: bytes
+    request_id: str
+    now: datetime
+    """When the request came, in UTC, to the millisecond."""
+    caller: Caller | None
+    wiring: Wiring
+
+    @property
+    def settings(self) -> Settings:
+        return self.wiring.settings
+
+    @property
+    def caller_id(self) -> UUID | None:
+        return self.caller.user_id if self.caller else None
+
+    def signed_in(self) -> Caller:
+        """The caller of a route that demands one."""
+        if self.caller is None:
+            raise Unauthenticated
+        return self.caller
+
+    @contextmanager
+    def transaction(self, lock: Lock | None = None) -> Iterator[Session]:
+        """Open a transaction in which the caller's account, if one is named, is known to stand.
+
+        `lock` holds it so until the end: by default `share` for writes and none for reads.
+        """
+        with self.wiring.database.transaction() as session:
+            if self.caller is not None:
+                default: Lock = "none" if self.method == "GET" else "share"
+                security.confirm(session, self.caller, lock or default)
+            yield session
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; its body is JSON text, most of it as PostgreSQL wrote it."""
+
+    status: int
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    public: bool = False
+    """May be shared by caches when the request is anonymous."""

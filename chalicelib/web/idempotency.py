@@ -1,0 +1,159 @@
+"""Idempotency: a POST that is sent again with its key gets the first answer again.
+
+The key's row is written in the transaction of its effect, so the two cannot disagree. Refusals are not kept:
+they changed nothing, and a retry may fare better.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.db import LOCK_NOT_AVAILABLE, Session, metadata, sqlstate
+from chalicelib.errors import Conflict, FieldError, IdempotencyKeyReused, InvalidInput
+from chalicelib.web.http import Answer, Request
+
+HEADER = "Idempotency-Key"
+KEPT = timedelta(hours=24)
+LONGEST_KEY = 255
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Uuid, primary_key=True),
+    Column("fingerprint", Uuid, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("status", Integer, nullable=True),
+    Column("headers", JSON, nullable=True),
+    Column("answer", Text, nullable=True),
+    Index(None, "created_at"),
+)
+"""Keys and requests are kept as hashes: what a client sends here is nobody's business later."""
+
+
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+
+class Key(NamedTuple):
+    """An Idempotency-Key, told apart by caller and route, and the request that it was sent with."""
+
+    key: UUID
+    fingerprint: UUID
+
+
+def key_of(request: Request, owner: str | None = None) -> Key | None:
+    """Read the key that the request was sent with, if any.
+
+    `owner` tells the keys of one client from another's where there is no caller.
+    The fingerprint is keyed with a secret: bodies contain passwords, and a plain hash invites guessing.
+
+    Raises:
+        InvalidInput: The header is empty, too long or not printable ASCII.
+    """
+    given = request.headers.get(HEADER.lower())
+    if given is None:
+        return None
+    if not 0 < len(given) <= LONGEST_KEY or not given.isascii() or not given.isprintable():
+        message = f"must be 1 to {LONGEST_KEY} printable ASCII characters"
+        raise InvalidInput(errors=[FieldError(HEADER, message)])
+    scope = "\n".join((str(request.caller_id), owner or "", request.method, request.path, given))
+    fingerprint = hmac.digest(request.settings.jwt_secret, request.raw_body, "sha256")
+    return Key(UUID(bytes=hashlib.sha256(scope.encode()).digest()[:16]), UUID(bytes=fingerprint[:16]))
+
+
+_claim_key = insert(idempotency_keys)
+_CLAIM = _claim_key.on_conflict_do_update(
+    index_elements=["key"],
+    set_={
+        "fingerprint": _claim_key.excluded.fingerprint,
+        "created_at": _claim_key.excluded.created_at,
+    },
+    where=idempotency_keys.c.created_at <= bindparam("outdated", type_=DateTime(timezone=True)),
+).returning(idempotency_keys.c.key)
+_STORED = select(idempotency_keys).where(idempotency_keys.c.key == bindparam("key"))
+_STORE = update(idempotency_keys).where(idempotency_keys.c.key == bindparam("this_key"))
+
+
+def once(session: Session, request: Request, work: Callable[[], Answer], owner: str | None = None) -> Answer:
+    """Do the work, or replay the answer that it had when this key was first used.
+
+    Raises:
+        IdempotencyKeyReused: The key came with another body before.
+        RequestInProgress: The first request with it has not ended.
+    """
+    key = key_of(request, owner)
+    if key is None:
+        return work()
+    if not _claim(session, key, request):
+        return _replay(session, key)
+    answer = work()
+    session.execute(
+        _STORE,
+        {
+            "this_key": key.key,
+            "status": int(answer.status),
+            "headers": dict(answer.headers),
+            "answer": answer.body,
+        },
+    )
+    return answer
+
+
+def _claim(session: Session, key: Key, request: Request) -> bool:
+    """Insert the key's row, waiting for another request that is inserting it; False if it is there."""
+    try:
+        claimed = session.execute(
+            _CLAIM,
+            {
+                "key": key.key,
+                "fingerprint": key.fingerprint,
+                "created_at": request.now,
+                "outdated": request.now - KEPT,
+            },
+        )
+    except DBAPIError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise RequestInProgress(retry_after=1) from error
+        raise
+    return claimed.first() is not None
+
+
+def _replay(session: Session, key: Key) -> Answer:
+    row = session.execute(_STORED, {"key": key.key}).one()
+    if row.fingerprint != key.fingerprint:
+        raise IdempotencyKeyReused
+    return Answer(row.status, row.answer, {**row.headers, "Idempotent-Replayed": "true"})
+
+
+_FORGET = delete(idempotency_keys).where(
+    idempotency_keys.c.key.in_(
+        select(idempotency_keys.c.key)
+        .where(idempotency_keys.c.created_at <= bindparam("outdated", type_=DateTime(timezone=True)))
+        .limit(bindparam("at_most", type_=Integer))
+        .with_for_update(skip_locked=True)
+    )
+)
+
+
+def forget(session: Session, now: datetime, at_most: int = 10_000) -> int:
+    """Delete keys past their time, a bounded number at once, and say how many they were."""
+    return session.execute(_FORGET, {"outdated": now - KEPT, "at_most": at_most}).rowcount
