@@ -69,7 +69,7 @@ class Database:
         try:
             with self.engine.begin() as session:
                 yield session
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
             raise
@@ -92,7 +92,7 @@ class Database:
             raise
         try:
             return _run_alone(pooled.driver_connection, sql)
-        except pg8000.Error as error:
+        except (pg8000.Error, OSError) as error:
             pooled.invalidate(error)
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
@@ -178,12 +178,20 @@ def _try_after_rest(
         return
     try:
         _run_alone(connection, "SELECT 1")
-    except pg8000.Error as error:
+    except (pg8000.Error, OSError) as error:
         raise InvalidatePoolError from error  # the pool connects anew and goes on
 
 
 def _note_lost_connection(context: ExceptionContext) -> None:
-    """Have the pool throw away what the server is about to close (SQLAlchemy knows closed ones)."""
-    state = sqlstate(context.original_exception)
+    """Have the pool throw away what the server is about to close (SQLAlchemy knows closed ones).
+
+    Also where the driver itself failed, a timeout or a value that it cannot encode: it may have left
+    half of the exchange unread, and the next statement would get the answers to this one.
+    """
+    error = context.original_exception
+    state = sqlstate(error)
     if state is not None and state.startswith(("08", "57P")):
         context.is_disconnect = True
+    elif not isinstance(error, pg8000.Error):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False  # the others are as they should be

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
@@ -157,23 +157,20 @@ def _parse(kind: type, value: Any) -> Any:
     """Turn a cursor's JSON value into what the column holds; it came back from a client, so strictly.
 
     Raises:
-        ValueError: It is not such a value.
+        ValueError, OverflowError: It is not such a value.
     """
     if kind is int and type(value) is int and abs(value) < 2**31:
         return value
-    if kind is str and isinstance(value, str) and "\0" not in value and _encodable(value):
+    if kind is str and isinstance(value, str) and "\0" not in value:
+        value.encode()  # a lone surrogate is a ValueError
         return value
     if kind is UUID and isinstance(value, str):
         return UUID(value)
     if kind is datetime and isinstance(value, str):
         time = datetime.fromisoformat(value)
         if time.tzinfo is not None:
-            return time
+            return time.astimezone(UTC)
     raise ValueError(value)
-
-
-def _encodable(value: str) -> bool:
-    return bool(value.encode()) or not value
 
 
 def search_terms(words: str) -> str:

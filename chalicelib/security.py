@@ -105,7 +105,7 @@ class Tokens:
                 return _caller(self._decode(token, secret))
             except jwt.InvalidSignatureError:
                 continue
-            except jwt.InvalidTokenError as error:
+            except (jwt.InvalidTokenError, UnicodeError) as error:
                 raise InvalidToken from error
         raise InvalidToken
 

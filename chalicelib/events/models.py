@@ -13,7 +13,6 @@ from sqlalchemy import (
     FromClause,
     Index,
     Integer,
-    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -85,8 +84,8 @@ places = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column(
         "popularity",
-        SmallInteger,
-        Computed("(10 * ln((taken + 1)::double precision))::smallint", persisted=True),
+        Integer,
+        Computed("(10 * ln((taken + 1)::double precision))::integer", persisted=True),
         nullable=False,
     ),
     CheckConstraint("capacity > 0", name="capacity"),

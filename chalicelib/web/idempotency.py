@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, insert
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.db import LOCK_NOT_AVAILABLE, Session, metadata, sqlstate
+from chalicelib.db import LOCK_NOT_AVAILABLE, Database, Session, metadata, sqlstate
 from chalicelib.errors import Conflict, FieldError, IdempotencyKeyReused, InvalidInput
 from chalicelib.web.http import Answer, Request
 
@@ -154,6 +154,12 @@ _FORGET = delete(idempotency_keys).where(
 )
 
 
-def forget(session: Session, now: datetime, at_most: int = 10_000) -> int:
-    """Delete keys past their time, a bounded number at once, and say how many they were."""
-    return session.execute(_FORGET, {"outdated": now - KEPT, "at_most": at_most}).rowcount
+def forget_all(database: Database, now: datetime, at_once: int = 10_000) -> int:
+    """Delete keys past their time and say how many; a transaction for each bounded part of them."""
+    forgotten = 0
+    while True:
+        with database.transaction() as session:
+            deleted = session.execute(_FORGET, {"outdated": now - KEPT, "at_most": at_once}).rowcount
+        forgotten += deleted
+        if deleted < at_once:
+            return forgotten

@@ -170,8 +170,8 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
         sa.Column(
             "popularity",
-            sa.SmallInteger(),
-            sa.Computed("(10 * ln((taken + 1)::double precision))::smallint", persisted=True),
+            sa.Integer(),
+            sa.Computed("(10 * ln((taken + 1)::double precision))::integer", persisted=True),
             nullable=False,
         ),
         sa.CheckConstraint("capacity > 0", name=op.f("ck_places_capacity")),
