@@ -24,6 +24,15 @@ outbox = Table(
 """`subject` is what the fact is about and within which order is kept: an event's id, or a user's.
 Facts of one subject are written under its lock, so that their `position` is their order."""
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Uuid, nullable=False),
+    Column("held_until", DateTime(timezone=True), nullable=False),
+)
+"""Work that one process does at a time, without a lock that outlives a transaction."""
+
 _RECORD = insert(outbox)
 
 

@@ -30,6 +30,11 @@ class Settings:
     token_lifetime: int = 3600
     """Seconds."""
     default_currency: str = "eur"
+    facts_topic_arn: str | None = None
+    """Where facts are published. The API does without it; the relay does not."""
+    mail_sender: str = "Event booking <no-reply@example.com>"
+    verified_hosts_only: bool = False
+    """Whether a host must have verified the e-mail address before publishing an event."""
     public_url: str = ""
     """Where clients reach the API, without a trailing slash; it prefixes the URIs of problem types."""
 
@@ -53,6 +58,9 @@ class Settings:
             token_issuer=environment.get("TOKEN_ISSUER") or cls.token_issuer,
             token_audience=environment.get("TOKEN_AUDIENCE") or cls.token_audience,
             default_currency=environment.get("DEFAULT_CURRENCY") or cls.default_currency,
+            facts_topic_arn=environment.get("FACTS_TOPIC_ARN") or None,
+            mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
+            verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
         )
 

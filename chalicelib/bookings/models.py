@@ -43,6 +43,7 @@ bookings = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=True),
+    Column("end_reason", Text, nullable=True),
     CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("amount >= 0", name="amount"),

@@ -261,15 +261,16 @@ def _end(*which: ColumnElement[bool]) -> Update:
     The places must be locked before, in the order of event ids.
     """
     now = bindparam("now", type_=DateTime(timezone=True))
+    reason = bindparam("reason", type_=Text)
     ended = (
         update(bookings)
         .where(live, *which)
-        .values(status="cancelled", version=bookings.c.version + 1, updated_at=now)
+        .values(status="cancelled", end_reason=reason, version=bookings.c.version + 1, updated_at=now)
         .returning(bookings)
         .cte("ended")
     )
     body = func.json_strip_nulls(
-        func.json_build_object(*booking_members(ended), "reason", cast(bindparam("reason"), Text))
+        func.json_build_object(*booking_members(ended), "reason", cast(reason, Text))
     )
     facts = (
         insert(outbox)

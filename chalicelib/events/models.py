@@ -53,6 +53,7 @@ events = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=True),
+    Column("sale_told_at", DateTime(timezone=True), nullable=True),
     Column(
         "words",
         TSVECTOR,
@@ -62,7 +63,18 @@ events = Table(
     CheckConstraint("status IN ('draft', 'published', 'cancelled')", name="status"),
     CheckConstraint("starts_at < ends_at", name="duration"),
 )
-"""A deleted event's row stays, unseen, for the bookings and the ledger that point at it."""
+"""A deleted event's row stays, unseen, for the bookings and the ledger that point at it.
+`sale_told_at` is when the fact that its sale started was written."""
+
+interests = Table(
+    "interests",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("events.event_id"), primary_key=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("shown_at", DateTime(timezone=True), nullable=False),
+    Index(None, "user_id", "event_id"),
+)
+"""Who wants to hear when an event's sale starts."""
 
 ticket_types = Table(
     "ticket_types",
@@ -108,6 +120,11 @@ Index("ix_events_date", events.c.starts_at, events.c.event_id, postgresql_where=
 Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)
 Index("ix_events_created", events.c.event_id, postgresql_where=_published)
 Index("ix_events_host_id", events.c.host_id, events.c.starts_at, events.c.event_id)
+Index(
+    "ix_events_sale_starts_at",
+    events.c.sale_starts_at,
+    postgresql_where=and_(_published, events.c.sale_told_at.is_(None)),
+)
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_places_popularity", places.c.popularity)
 

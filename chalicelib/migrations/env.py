@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 import chalicelib.bookings.models
+import chalicelib.notifications.models
 import chalicelib.outbox
 import chalicelib.security
 import chalicelib.web.idempotency  # noqa: F401 (each registers its tables)

@@ -8,9 +8,11 @@ from sqlalchemy import (
     ColumnElement,
     Computed,
     DateTime,
+    ForeignKey,
     FromClause,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     Uuid,
@@ -35,6 +37,7 @@ users = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=True),
+    Column("email_verified_at", DateTime(timezone=True), nullable=True),
     Column(
         "words",
         TSVECTOR,
@@ -45,6 +48,31 @@ users = Table(
     CheckConstraint("deleted_at IS NOT NULL OR (name IS NOT NULL AND email IS NOT NULL)", name="known"),
 )
 """A deleted user's row stays for the money records that point at it, without name and e-mail."""
+
+follows = Table(
+    "follows",
+    metadata,
+    Column("host_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("followed_at", DateTime(timezone=True), nullable=False),
+    Index(None, "user_id", "host_id"),
+)
+"""Who wants to hear of a host's new events. Goes with the account of either."""
+
+email_tokens = Table(
+    "email_tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("purpose IN ('verify-email', 'reset-password')", name="purpose"),
+    Index(None, "user_id", "purpose"),
+    Index(None, "expires_at"),
+)
+"""What was sent by e-mail to prove that the address is one's own, hashed; deleted when it is used."""
 
 _present = users.c.deleted_at.is_(None)
 

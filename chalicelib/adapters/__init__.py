@@ -1,0 +1,1 @@
+"""The world outside, through boto3: the only modules that import it."""

@@ -1,0 +1,1 @@
+"""Telling people: in-app notifications and e-mails, from facts, through queues."""

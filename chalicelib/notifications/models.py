@@ -1,0 +1,125 @@
+"""Notifications: what a person was told in the app and by e-mail, and what they want to be told."""
+
+from typing import Any, Literal
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    FromClause,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
+
+from chalicelib.db import metadata
+from chalicelib.listing import Listing, Sort, rfc3339
+
+Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
+"""What a person can have e-mails of, or not. That an event is cancelled is always told."""
+TOPICS: tuple[Topic, ...] = (
+    "newEvent",
+    "saleStarted",
+    "bookingConfirmed",
+    "bookingCancelled",
+    "eventChanged",
+)
+
+TOPIC_OF_FACT: dict[str, Topic] = {
+    "event-published": "newEvent",
+    "sale-started": "saleStarted",
+    "booking-confirmed": "bookingConfirmed",
+    "booking-cancelled": "bookingCancelled",
+    "event-changed": "eventChanged",
+}
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("notification_id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=False),
+    Column("fact_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("read_at", DateTime(timezone=True), nullable=True),
+    UniqueConstraint("fact_id", "user_id"),
+)
+"""The in-app inbox: one row per fact and person, whatever is delivered twice."""
+
+Index("ix_notifications_user_id", notifications.c.user_id, notifications.c.notification_id)
+Index(
+    "ix_notifications_unread",
+    notifications.c.user_id,
+    notifications.c.notification_id,
+    postgresql_where=notifications.c.read_at.is_(None),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("fact_id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("claimed_at", DateTime(timezone=True), nullable=False),
+    Column("sent_at", DateTime(timezone=True), nullable=True),
+    Index(None, "claimed_at"),
+)
+"""E-mails: claimed before sending, marked after, so that a chunk that is delivered again sends only what
+is missing, and two deliveries at once do not both send."""
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("topic", Text, primary_key=True),
+)
+
+suppressed_addresses = Table(
+    "suppressed_addresses",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    CheckConstraint("reason IN ('bounce', 'complaint')", name="reason"),
+)
+"""Addresses, in lower case, that bounced for good or complained: mail to them stops."""
+
+
+def notification_json(row: FromClause) -> ColumnElement[Any]:
+    """A notification as its owner sees it."""
+    return func.json_strip_nulls(
+        func.json_build_object(
+            "notificationId",
+            row.c.notification_id,
+            "type",
+            row.c.type,
+            "eventId",
+            row.c.event_id,
+            "title",
+            row.c.title,
+            "createdAt",
+            rfc3339(row.c.created_at),
+            "readAt",
+            rfc3339(row.c.read_at),
+        )
+    )
+
+
+INBOX = Listing(
+    rows=select(notifications).where(notifications.c.user_id == bindparam("owner", type_=Uuid)),
+    id="notification_id",
+    sorts={"createdAt": Sort((), "desc")},
+    filters={
+        "unread": notifications.c.read_at.is_(None),
+        "read": notifications.c.read_at.is_not(None),
+    },
+    item=notification_json,
+)
