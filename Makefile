@@ -8,12 +8,10 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format reset clean
+.PHONY: help run test check lint types imports format redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
-ifeq ($(wildcard $(PY)),)
-$(shell rm -f .venv/.installed)
-endif
+$(shell test -x $(PY) || rm -f .venv/.installed)
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +37,9 @@ imports: .venv/.installed ## check who imports whom
 format: .venv/.installed ## format the code
 	@$(PY) -m ruff check --select I --fix --quiet
 	@$(PY) -m ruff format
+
+redrive: .venv/.installed ## try dead letters again (those of `make run`, or of AWS_ENDPOINT_URL)
+	@$(PY) -m infra.local redrive
 
 reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset

@@ -1,14 +1,25 @@
 """The map: every route and trigger of the deployment."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate
+from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
-from chalicelib import wiring
+from chalicelib import outbox, topology, wiring
 from chalicelib.bookings.routes import routes as bookings
+from chalicelib.events import sales
+from chalicelib.events.interest_routes import routes as interests
 from chalicelib.events.routes import routes as events
+from chalicelib.notifications import service as notifications
+from chalicelib.notifications.mail_routes import routes as mail_wishes
+from chalicelib.notifications.routes import routes as inbox
+from chalicelib.users import email_tokens
+from chalicelib.users.email_routes import routes as email_proofs
+from chalicelib.users.following_routes import routes as following
 from chalicelib.users.routes import routes as users
 from chalicelib.web import access_log, idempotency
+from chalicelib.web.consumer import each
 from chalicelib.web.health import routes as health
 from chalicelib.web.reference import reference
 from chalicelib.web.router import render_chalice_answers
@@ -18,13 +29,79 @@ access_log.set_up()
 app = Chalice(app_name="event-booking", configure_logs=False)
 app.register_middleware(render_chalice_answers, "http")
 
-features = [users, events, bookings, health]
+features = [users, email_proofs, following, events, interests, bookings, inbox, mail_wishes, health]
 routers = [*features, reference(features)]
 for router in routers:
     app.register_blueprint(router.blueprint)
 
+LAST_MOMENT = 5_000
+"""Milliseconds that a function on a schedule keeps for ending."""
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def relay_outbox(event: CloudWatchEvent) -> None:
+    """Publish facts, until the next run takes over."""
+    parts = wiring.current()
+    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def start_sales(event: CloudWatchEvent) -> None:
+    """Tell of the sales that begin, until the next run takes over."""
+    sales.watch(wiring.current().database, go_on=_while_time_is_left(event))
+
+
+def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
+    context: Any = event.context
+    return lambda: bool(context.get_remaining_time_in_millis() > LAST_MOMENT)
+
+
+def _spread(event: SQSEvent, queue: topology.Queue) -> dict[str, Any]:
+    parts = wiring.current()
+    now = datetime.now(UTC)
+    return each(
+        event,
+        lambda message: notifications.spread(parts.database, parts.queues, queue.name, message, now),
+    )
+
+
+@app.on_sqs_message(
+    queue=topology.FOLLOW_NOTIFICATIONS.name, batch_size=topology.FOLLOW_NOTIFICATIONS.batch_size
+)
+def notify_followers(event: SQSEvent) -> dict[str, Any]:
+    """Tell the followers of a host of a new event."""
+    return _spread(event, topology.FOLLOW_NOTIFICATIONS)
+
+
+@app.on_sqs_message(
+    queue=topology.ON_SALE_NOTIFICATIONS.name, batch_size=topology.ON_SALE_NOTIFICATIONS.batch_size
+)
+def notify_interested(event: SQSEvent) -> dict[str, Any]:
+    """Tell those who showed interest that the sale has started."""
+    return _spread(event, topology.ON_SALE_NOTIFICATIONS)
+
+
+@app.on_sqs_message(
+    queue=topology.BOOKING_NOTIFICATIONS.name, batch_size=topology.BOOKING_NOTIFICATIONS.batch_size
+)
+def notify_attendees(event: SQSEvent) -> dict[str, Any]:
+    """Tell who booked of their booking, and of changes of the event."""
+    return _spread(event, topology.BOOKING_NOTIFICATIONS)
+
+
+@app.on_sqs_message(queue=topology.EMAIL.name, batch_size=topology.EMAIL.batch_size)
+def send_email(event: SQSEvent) -> dict[str, Any]:
+    """Send e-mails."""
+    from chalicelib.notifications import sending  # noqa: PLC0415 (templates and calendars are for this function alone)
+
+    parts = wiring.current()
+    post = sending.Post(database=parts.database, mailer=parts.mailer, settings=parts.settings)
+    return each(event, lambda message: sending.send(post, message, datetime.now(UTC)))
+
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
-def forget_idempotency_keys(_event: CloudWatchEvent) -> None:
-    """Delete the answers that no replay can ask for any more."""
-    idempotency.forget_all(wiring.current().database, datetime.now(UTC))
+def forget_what_expired(_event: CloudWatchEvent) -> None:
+    """Delete the answers that no replay can ask for any more, and the tokens of e-mails past their time."""
+    database, now = wiring.current().database, datetime.now(UTC)
+    idempotency.forget_all(database, now)
+    email_tokens.forget_expired(database, now)

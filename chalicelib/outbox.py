@@ -1,14 +1,36 @@
-"""Facts: what happened, written in the same transaction as the change, waiting to be told."""
+"""Facts: what happened, written in the same transaction as the change, and relayed from there."""
 
-from datetime import datetime
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, Uuid, insert
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chalicelib import ids
-from chalicelib.db import Session, metadata
+from chalicelib import ids, metrics
+from chalicelib.db import Database, Session, metadata
+from chalicelib.errors import Unavailable
+from chalicelib.ports import Fact, OutOfReach, Publisher
 
 outbox = Table(
     "outbox",
@@ -33,6 +55,13 @@ leases = Table(
 )
 """Work that one process does at a time, without a lock that outlives a transaction."""
 
+AT_ONCE = 100
+"""Facts of one round of the relay."""
+LEASE = timedelta(seconds=30)
+"""How long a relay that died keeps the next one waiting; a live one renews it every round."""
+PAUSE = 1.0
+"""Seconds between looks at an empty outbox."""
+
 _RECORD = insert(outbox)
 
 
@@ -48,3 +77,93 @@ def record(session: Session, kind: str, subject: UUID, body: dict[str, Any], now
             "body": body,
         },
     )
+
+
+def relay(
+    database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = PAUSE
+) -> int:
+    """Publish what is in the outbox, and what comes in, for as long as `go_on` says.
+
+    Several may run at once: the holder of a lease works, the others look again. A fact is published at
+    least once, and after all earlier ones of its subject. Nothing is lost when SNS is out of reach, or
+    the database, or this process: a fact leaves the outbox only when it is known to be published.
+    Between looks at an empty outbox it rests for `pause` seconds. Returns how many were published.
+    """
+    holder = uuid4()
+    published = 0
+    while go_on():
+        try:
+            done = _round(database, publisher, holder)
+        except (OutOfReach, Unavailable):
+            logging.getLogger("event-booking").exception("Facts wait in the outbox")
+            done = 0
+        published += done
+        if not done:
+            time.sleep(pause)
+    with database.transaction() as session:
+        session.execute(delete(leases).where(leases.c.holder == holder))
+    return published
+
+
+def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
+    """Take the lease and the oldest facts, publish them outside any transaction, delete them.
+
+    The commit of the first transaction is synchronous and flushes the log before it, so that no fact is
+    told of a booking that a crash could still undo: such a booking commits without waiting for its flush.
+    """
+    now = datetime.now(UTC)
+    with database.transaction() as session:
+        if not _take_lease(session, holder, now):
+            return 0
+        rows = session.execute(_OLDEST, {"at_most": AT_ONCE}).all()
+    metrics.put("OutboxAge", (now - rows[0].occurred_at).total_seconds() if rows else 0, "Seconds")
+    if not rows:
+        return 0
+    refused = publisher.publish([_fact(row) for row in rows])
+    told = _told(rows, refused)
+    with database.transaction() as session:
+        session.execute(_DELETE, {"positions": told})
+    metrics.put("FactsPublished", len(told), "Count")
+    return len(told)
+
+
+def _take_lease(session: Session, holder: UUID, now: datetime) -> bool:
+    claim = upsert(leases).values(name="relay", holder=holder, held_until=now + LEASE)
+    taken = session.execute(
+        claim.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"holder": claim.excluded.holder, "held_until": claim.excluded.held_until},
+            where=or_(leases.c.holder == holder, leases.c.held_until < now),
+        ).returning(leases.c.name)
+    )
+    return taken.first() is not None
+
+
+_OLDEST = select(outbox).order_by(outbox.c.position).limit(bindparam("at_most", type_=Integer))
+_DELETE = delete(outbox).where(outbox.c.position == any_(bindparam("positions", type_=ARRAY(BigInteger))))
+
+
+def _fact(row: Row[Any]) -> Fact:
+    return Fact(
+        fact_id=row.fact_id,
+        type=row.type,
+        version=row.version,
+        subject=row.subject,
+        time=row.occurred_at,
+        body=row.body,
+    )
+
+
+def _told(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[int]:
+    """The positions that are done.
+
+    Not the refused ones, nor what came after one of its subject: that is published again, in order.
+    """
+    held_back: set[UUID] = set()
+    told: list[int] = []
+    for row in rows:
+        if row.fact_id in refused:
+            held_back.add(row.subject)
+        if row.subject not in held_back:
+            told.append(row.position)
+    return told

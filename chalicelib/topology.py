@@ -16,8 +16,8 @@ class Queue:
 
     name: str
     function: str
-    topic: str | None
-    """Whose messages it receives; None: only what functions send to it."""
+    topic: str
+    """Whose messages it receives."""
     facts: tuple[str, ...] = ()
     """The types of fact that the subscription lets through; all of the topic's where empty."""
     batch_size: int = 10
@@ -30,8 +30,10 @@ class Queue:
 
     @property
     def visibility(self) -> int:
-        """Seconds before an unfinished message is delivered again: six times what the function may
-        take, as AWS advises for event source mappings."""
+        """Seconds before an unfinished message is delivered again.
+
+        Six times what the function may take, as AWS advises for event source mappings.
+        """
         return 6 * self.timeout
 
     @property
@@ -57,20 +59,20 @@ BOOKING_NOTIFICATIONS = Queue(
     topic=FACTS_TOPIC,
     facts=("booking-confirmed", "booking-cancelled", "event-changed", "event-cancelled"),
 )
-ACCOUNT_NOTIFICATIONS = Queue(
-    name="account-notifications",
-    function="notify_users",
+EMAIL = Queue(
+    name="email",
+    function="send_email",
     topic=FACTS_TOPIC,
     facts=("user-registered", "email-verification-requested", "password-reset-requested"),
+    batch_size=4,
 )
-EMAIL = Queue(name="email", function="send_email", topic=None, batch_size=1, timeout=60)
+"""Facts about one account come from the topic; all else from the functions, in chunks of people."""
 MAIL_FEEDBACK = Queue(name="mail-feedback", function="note_mail_feedback", topic=FEEDBACK_TOPIC)
 
 QUEUES = (
     FOLLOW_NOTIFICATIONS,
     ON_SALE_NOTIFICATIONS,
     BOOKING_NOTIFICATIONS,
-    ACCOUNT_NOTIFICATIONS,
     EMAIL,
     MAIL_FEEDBACK,
 )

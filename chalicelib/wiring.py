@@ -5,17 +5,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chalicelib.db import Database
+from chalicelib.ports import Mailer, Publisher, Queues
 from chalicelib.security import Tokens
-from chalicelib.settings import Settings
+from chalicelib.settings import BadSetting, Settings
 
 
 class Wiring:
     """The parts of one process, each made when first asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        publisher: Publisher | None = None,
+        queues: Queues | None = None,
+        mailer: Mailer | None = None,
+    ) -> None:
         self.settings = settings
         self.tokens = Tokens(settings)
         self.database = Database(settings)
+        self._publisher = publisher
+        self._queues = queues
+        self._mailer = mailer
+
+    # The adapters are imported where they are made: a request needs none of them, and boto3 would
+    # double the time that a cold start takes.
+
+    @property
+    def publisher(self) -> Publisher:
+        if self._publisher is None:
+            from chalicelib.adapters.sns import SnsPublisher  # noqa: PLC0415
+
+            if self.settings.facts_topic_arn is None:
+                raise BadSetting("FACTS_TOPIC_ARN is not set")
+            self._publisher = SnsPublisher(self.settings.facts_topic_arn)
+        return self._publisher
+
+    @property
+    def queues(self) -> Queues:
+        if self._queues is None:
+            from chalicelib.adapters.sqs import SqsQueues  # noqa: PLC0415
+
+            self._queues = SqsQueues()
+        return self._queues
+
+    @property
+    def mailer(self) -> Mailer:
+        if self._mailer is None:
+            from chalicelib.adapters.ses import SesMailer  # noqa: PLC0415
+
+            self._mailer = SesMailer(self.settings.mail_sender)
+        return self._mailer
 
     def close(self) -> None:
         self.database.close()

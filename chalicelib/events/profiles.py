@@ -8,7 +8,7 @@ from sqlalchemy import DateTime, Text, Uuid, bindparam, case, cast, func, litera
 from chalicelib.db import Session
 from chalicelib.errors import NotFound
 from chalicelib.events.models import events
-from chalicelib.users.models import user_json, users
+from chalicelib.users.models import follows, user_json, users
 
 
 class NoSuchUser(NotFound):
@@ -25,8 +25,21 @@ _upcoming = (
     )
     .scalar_subquery()
 )
+_followers = (
+    select(func.count()).where(follows.c.host_id == users.c.user_id).correlate(users).scalar_subquery()
+)
+_is_host = users.c.role == literal_column("'host'")
 _PROFILE = select(
-    cast(user_json(users, "upcomingEventCount", case((users.c.role == "host", _upcoming))), Text),
+    cast(
+        user_json(
+            users,
+            "upcomingEventCount",
+            case((_is_host, _upcoming)),
+            "followerCount",
+            case((_is_host, _followers)),
+        ),
+        Text,
+    ),
     users.c.version,
 ).where(users.c.user_id == bindparam("user_id", type_=Uuid), users.c.deleted_at.is_(None))
 

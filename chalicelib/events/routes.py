@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from chalicelib.db import Session
 from chalicelib.errors import FieldError, Forbidden, InvalidInput, StaleVersion, Unauthenticated
 from chalicelib.events import profiles, service
 from chalicelib.events.profiles import NoSuchUser
@@ -11,6 +12,7 @@ from chalicelib.events.schemas import Event, EventChange, EventDetails, EventQue
 from chalicelib.events.service import (
     AlreadyPublished,
     CapacityBelowTaken,
+    EmailNotVerified,
     EventCancelled,
     EventEnded,
     EventStarted,
@@ -18,6 +20,7 @@ from chalicelib.events.service import (
     NotYourEvent,
     Search,
 )
+from chalicelib.users import email_tokens
 from chalicelib.users.schemas import Profile
 from chalicelib.web.conditional import expected_versions, read, written
 from chalicelib.web.http import Answer, Request
@@ -36,18 +39,28 @@ CHANGE_REFUSALS = (
     EventStarted,
     AlreadyPublished,
     CapacityBelowTaken,
+    EmailNotVerified,
     StaleVersion,
 )
 
 
-@routes.post("/events", who="host", answers={201: Event}, idempotent=True, conditional=True)
+@routes.post(
+    "/events",
+    who="host",
+    answers={201: Event},
+    refuses=(EmailNotVerified,),
+    idempotent=True,
+    conditional=True,
+)
 def create_event(request: Request, body: EventDetails) -> Answer:
     """Make an event; it is published at once unless `status` is draft."""
     host_id = request.signed_in().user_id
     details = Details(**{"status": "published", **_values(body, request)})
 
     def make_event() -> Answer:
-        event_id = service.create(session, host_id, details, request.now)
+        event_id = service.create(
+            session, host_id, details, request.now, may_publish=_may_publish(session, request)
+        )
         event, version = service.get(session, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
         return written(201, event, version, {"Location": location})
@@ -135,9 +148,17 @@ def _change(request: Request, event_id: UUID, changes: dict[str, Any]) -> Answer
             changes=changes,
             expected=expected_versions(request),
             now=request.now,
+            may_publish=_may_publish(session, request),
         )
         event, version = service.get(session, event_id, caller_id=host_id, now=request.now)
     return written(200, event, version)
+
+
+def _may_publish(session: Session, request: Request) -> bool:
+    """Whether the deployment lets this host publish: all of them, or those who have proven who they are."""
+    return not request.settings.verified_hosts_only or email_tokens.is_verified(
+        session, request.signed_in().user_id
+    )
 
 
 def _values(body: EventDetails, request: Request) -> dict[str, Any]:

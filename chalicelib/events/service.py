@@ -34,6 +34,16 @@ class NotYourEvent(Forbidden):
     """Only the event's host may do this."""
 
 
+class EmailNotVerified(Forbidden):
+    """Only hosts with a verified e-mail address may publish events."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Open the link that was sent to your e-mail address; POST /auth/verify-email/resend sends"
+            " another. Drafts can be made until then."
+        )
+
+
 class EventCancelled(Conflict):
     """The event is cancelled."""
 
@@ -110,12 +120,17 @@ def list_events(session: Session, search: Search, page: Page, now: datetime) -> 
     return EVENTS.fetch(session, page, filters, {**bound, "now": now})
 
 
-def create(session: Session, host_id: UUID, details: Details, now: datetime) -> UUID:
+def create(
+    session: Session, host_id: UUID, details: Details, now: datetime, *, may_publish: bool = True
+) -> UUID:
     """Make an event with one ticket type, and tell that it is published if it is.
 
     Raises:
         InvalidInput: The details break a rule.
+        EmailNotVerified: It may be a draft only.
     """
+    if details.status == "published" and not may_publish:
+        raise EmailNotVerified
     _check(details, now)
     event_id = ids.new(now)
     session.execute(
@@ -149,6 +164,7 @@ def change(
     changes: Mapping[str, Any],
     expected: Collection[int] | None,
     now: datetime,
+    may_publish: bool = True,
 ) -> None:
     """Change some details of an event, and tell those who booked when time, place or title did.
 
@@ -159,6 +175,7 @@ def change(
         EventCancelled, EventEnded: Such an event is not changed any more.
         EventStarted: Its start cannot be moved any more.
         AlreadyPublished: It cannot go back to a draft.
+        EmailNotVerified: It is to stay a draft for now.
         CapacityBelowTaken: Give places back first.
     """
     row = _lock(session, host_id, event_id, expected)
@@ -171,15 +188,16 @@ def change(
     begun = before.starts_at <= now
     if begun and after.starts_at != before.starts_at:
         raise EventStarted("Its start cannot be moved any more.")
-    if before.status == "published" and after.status == "draft":
-        raise AlreadyPublished
+    _check_status(before.status, after.status, may_publish=may_publish)
     _check(after, now, begun=begun)
     if after == before:
         return
     session.execute(
         update(events)
         .where(events.c.event_id == event_id)
-        .values(version=row.version + 1, updated_at=now, **_own_columns(after))
+        .values(
+            version=row.version + 1, updated_at=now, **_own_columns(after), **_sale_moved(before, after, now)
+        )
     )
     if after.price != before.price:
         session.execute(
@@ -196,6 +214,12 @@ def change(
     )
     if not fitted.rowcount:
         raise CapacityBelowTaken
+
+
+def record_sale_started(session: Session, event_id: UUID, now: datetime) -> None:
+    """Write the fact that an event's sale has begun."""
+    row = session.execute(_PRESENT, {"event_id": event_id}).one()
+    _record(session, "sale-started", event_id, row.host_id, _details(row), now)
 
 
 def call_off(
@@ -318,6 +342,19 @@ def _check(details: Details, now: datetime, *, begun: bool = False) -> None:
     errors: list[FieldError] = list(faults(details, now, begun=begun))
     if errors:
         raise InvalidInput(errors=errors)
+
+
+def _check_status(before: Status, after: Status, *, may_publish: bool) -> None:
+    if before == "published" and after == "draft":
+        raise AlreadyPublished
+    if before == "draft" and after == "published" and not may_publish:
+        raise EmailNotVerified
+
+
+def _sale_moved(before: Details, after: Details, now: datetime) -> dict[str, Any]:
+    """A sale that was told to have started, and is put off, will be told again when it does."""
+    put_off = after.sale_starts_at is not None and after.sale_starts_at > now
+    return {"sale_told_at": None} if put_off and after.sale_starts_at != before.sale_starts_at else {}
 
 
 def _own_columns(details: Details) -> dict[str, Any]:

@@ -92,6 +92,8 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
             row.c.name,
             "email",
             case((own, row.c.email)),
+            "emailVerified",
+            case((own, row.c.email_verified_at.is_not(None))),
             "role",
             row.c.role,
             "createdAt",

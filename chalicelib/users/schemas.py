@@ -80,13 +80,14 @@ class ProfileChange(Body):
 
 
 class User(Struct, kw_only=True, rename="camel"):
-    """A user. E-mail and last change are shown to themselves alone."""
+    """A user. E-mail, whether it is verified, and last change are shown to themselves alone."""
 
     user_id: Id
     name: str
     role: Role
     created_at: Time
     email: str | UnsetType = UNSET
+    email_verified: bool | UnsetType = UNSET
     updated_at: Time | UnsetType = UNSET
 
 
@@ -96,6 +97,8 @@ class Profile(User, kw_only=True):
     upcoming_event_count: (
         Annotated[int, Meta(description="Of a host: published events that have not ended.")] | UnsetType
     ) = UNSET
+
+    follower_count: Annotated[int, Meta(description="Of a host.")] | UnsetType = UNSET
 
 
 class Session(Struct, kw_only=True):

@@ -14,6 +14,7 @@ from chalicelib.db import Session, check_version, violated
 from chalicelib.errors import Conflict, Forbidden, Unauthenticated
 from chalicelib.listing import Page, Slice, search_terms
 from chalicelib.security import Caller, Role, credentials
+from chalicelib.users import email_tokens
 from chalicelib.users.models import USERS, user_json, users
 
 
@@ -37,7 +38,7 @@ _OWN = select(cast(user_json(users), Text), users.c.version).where(
 def register(
     session: Session, *, name: str, email: str, password_hash: str, role: Role, now: datetime
 ) -> Caller:
-    """Make an account.
+    """Make an account, and have its e-mail address verified.
 
     Raises:
         EmailTaken: Also when two register the same e-mail at once: the unique index lets one in.
@@ -53,6 +54,7 @@ def register(
         raise _meaning(error) from error
     session.execute(insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1))
     outbox.record(session, "user-registered", user_id, {"userId": str(user_id), "role": role}, now)
+    email_tokens.request(session, purpose="verify-email", email=email, now=now)
     return Caller(user_id, role, token_version=1)
 
 
@@ -136,13 +138,16 @@ def change(
     expected: Collection[int] | None,
     now: datetime,
 ) -> None:
-    """Change name or e-mail of an account.
+    """Change name or e-mail of an account; another address is to be verified anew.
 
     Raises:
         EmailTaken: Another account has the e-mail.
         StaleVersion: The profile has changed since.
     """
     version = check_profile_version(session, user_id, expected)
+    new_address = _new_address(session, user_id, changes)
+    if new_address is not None:
+        changes = {**changes, "email_verified_at": None}
     try:
         session.execute(
             update(users)
@@ -151,10 +156,21 @@ def change(
         )
     except DBAPIError as error:
         raise _meaning(error) from error
+    if new_address is not None:
+        email_tokens.request(session, purpose="verify-email", email=new_address, now=now)
+
+
+def _new_address(session: Session, user_id: UUID, changes: dict[str, Any]) -> str | None:
+    """The e-mail address that the changes bring; the present one written otherwise is none."""
+    email: str | None = changes.get("email")
+    if email is None:
+        return None
+    present: str = session.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
+    return email if email.lower() != present.lower() else None
 
 
 def change_password(session: Session, account: Claimed, password_hash: str) -> None:
-    """Set a new password, which ends all older tokens.
+    """Set a new password, which ends all older tokens, and those that were sent to set one.
 
     Raises:
         WrongPassword: The password was changed since the account's present one was proven.
@@ -169,6 +185,7 @@ def change_password(session: Session, account: Claimed, password_hash: str) -> N
     )
     if not changed.rowcount:
         raise WrongPassword
+    email_tokens.end_all(session, account.caller.user_id, "reset-password")
 
 
 def check_profile_version(session: Session, user_id: UUID, expected: Collection[int] | None) -> int:

@@ -1,10 +1,10 @@
-"""The commands of the embedded stack: `python -m infra.local run`, and `reset`."""
+"""The commands of the embedded stack: `python -m infra.local run`, `reset` and `redrive`."""
 
 import importlib
 import signal
 import sys
 
-COMMANDS = ("run", "reset")
+COMMANDS = ("run", "reset", "redrive")
 
 
 def main(arguments: list[str]) -> int:

@@ -103,14 +103,14 @@ def explain(problem: str, output: str, folder: Path) -> str:
     return f"{problem}:\n{said}\n{advice}"
 
 
-def refuge_path() -> Path:
+def refuge_path(checkout: Path = CHECKOUT) -> Path:
     """Return where root keeps what every account has to reach, a folder for each checkout."""
-    return Path("/var/tmp") / f"event-booking-{_digest(CHECKOUT)}"  # noqa: S108 - see refuge()
+    return Path("/var/tmp") / f"event-booking-{_digest(checkout)}"  # noqa: S108 - see refuge()
 
 
-def moved_data_folder(wanted: Path) -> Path:
+def moved_data_folder(wanted: Path, checkout: Path = CHECKOUT) -> Path:
     """Return where the data lies when its own folder is out of reach."""
-    return refuge_path() / f"data-{_digest(wanted)}"
+    return refuge_path(checkout) / f"data-{_digest(wanted)}"
 
 
 def refuge() -> Path:

@@ -21,6 +21,8 @@ def main() -> None:
             shutil.rmtree(folder)
             print(f"Removed {folder}")
     _remove_copies()
+    with contextlib.suppress(OSError):  # it is not there, or holds other things
+        state.LOCAL.rmdir()
     if not folders:
         print("There is nothing to remove.")
 

@@ -8,22 +8,27 @@ import resource
 import shlex
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from chalice.app import Chalice
 from chalice.cli.factory import CLIFactory
+from chalice.config import Config
 
 from chalicelib.migrations import upgrade
-from infra.local import demo, postgres, state
+from infra.local import aws, backstage, demo, postgres, state
 from infra.local.demo import Demo
 from infra.local.installation import CHECKOUT, CannotStart
 from infra.local.postgres import Postgres
-from infra.local.server import Server, make_server
+from infra.local.server import Server, make_server, url_of
 
 DATABASE = "booking"
+POOL_SIZE = "24"  # requests, and a connection for each function on a trigger
+ANY = 0  # asks the system for a free port
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OPEN_FILES = 4096  # a connection takes one; macOS allows 256 unless asked
 
@@ -57,7 +62,7 @@ class Wish:
 def main() -> None:
     wish = Wish()
     host = os.environ.get("HOST") or "127.0.0.1"
-    port = _port(os.environ.get("PORT") or "8000")
+    port = _port("PORT", "8000")
     with contextlib.suppress(Stopped):
         _run(host, port, wish)
     _say("Stopped.")
@@ -68,37 +73,61 @@ def _run(host: str, port: int, wish: Wish) -> None:
     folder = state.folder_of(port)
     refusal = (
         f"Another run holds the data of port {port}. Stop it, or choose another port: "
-        f"PORT={port + 1} make run"
+        f"PORT={_other(port)} make run"
     )
+    mail_ports = [_port("MAIL_PORT")] if os.environ.get("MAIL_PORT") else [_next(port), ANY]
     with state.holding(folder, refusal), _database(folder / state.DATA) as database:
         url = database.url(DATABASE)
-        _set_environment(url, state.secret(folder))
+        _set_environment(url, state.secret(folder), url_of(host, port))
         wish.check()
-        _say("Bringing the schema up to date")
-        upgrade(url)
+        with backstage.cloud(folder, mail_ports, _say) as cloud:
+            wish.check()
+            _say("Bringing the schema up to date")
+            upgrade(url)
+            wish.check()
+            _say("Loading the demo data")
+            loaded = demo.load(url)
+            wish.check()
+            app, config = _load()
+            with (
+                backstage.parts(),
+                backstage.functions(app, cloud, _say),
+                _api(app, config, host, port) as server,
+            ):
+                _say(_welcome(server.url, cloud.mail_page, loaded))
+                _watch(database, wish)
+
+
+def _watch(database: Postgres, wish: Wish) -> None:
+    while True:
         wish.check()
-        _say("Loading the demo data")
-        loaded = demo.load(url)
-        wish.check()
-        _say("Starting the API")
-        with _api(host, port) as server:
-            _say(_welcome(server.url, loaded))
-            while True:
-                wish.check()
-                if not database.running():
-                    raise CannotStart(f"PostgreSQL has ended by itself. Look into {database.log}")
-                time.sleep(0.1)
+        if not database.running():
+            raise CannotStart(f"PostgreSQL has ended by itself. Look into {database.log}")
+        aws.trim()
+        time.sleep(0.1)
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more, which must not spoil an orderly end
+    try:
         print(text, flush=True)
+    except OSError:  # nobody reads any more, which must not spoil what runs nor an orderly end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _port(text: str) -> int:
+def _port(name: str, usual: str = "") -> int:
+    text = os.environ.get(name) or usual
     if text.isascii() and text.isdigit() and 0 < int(text) < 2**16:
         return int(text)
-    raise CannotStart(f"PORT must be a number from 1 to 65535, not {text!r}.")
+    raise CannotStart(f"{name} must be a number from 1 to 65535, not {text!r}.")
+
+
+def _next(port: int) -> int:
+    return port + 1 if port < 2**16 - 1 else ANY
+
+
+def _other(port: int) -> int:
+    """Return a port to try instead; the next one may be the other run's mail page."""
+    return port + 10 if 1024 <= port < 2**16 - 10 else 8000  # noqa: PLR2004 - lower ones are root's
 
 
 def _check_free(host: str, port: int) -> None:
@@ -110,7 +139,7 @@ def _check_free(host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _telling_of_the_port(host: str, port: int) -> Iterator[None]:
-    other = port + 1 if 1024 <= port < 2**16 - 1 else 8000  # noqa: PLR2004 - lower ones are root's
+    other = _other(port)
     try:
         yield
     except PermissionError:
@@ -137,21 +166,26 @@ def _database(data: Path) -> Iterator[Postgres]:
             _say("Stopping PostgreSQL")
 
 
-def _set_environment(database_url: str, secret: str) -> None:
+def _set_environment(database_url: str, secret: str, public_url: str) -> None:
     os.environ["DATABASE_URL"] = database_url  # always the embedded one
-    for name, value in {"JWT_SECRET": secret, "DATABASE_POOL_SIZE": "16"}.items():
+    usual = {"JWT_SECRET": secret, "DATABASE_POOL_SIZE": POOL_SIZE, "PUBLIC_URL": public_url}
+    for name, value in usual.items():
         if not os.environ.get(name):
             os.environ[name] = value
 
 
-@contextlib.contextmanager
-def _api(host: str, port: int) -> Iterator[Server]:
-    _allow_open_files()
+def _load() -> tuple[Chalice, Config]:
     factory = CLIFactory(str(CHECKOUT), environ=os.environ)
     config = factory.create_config_obj()
     # What is set already wins over Chalice's configuration file.
     further = {n: v for n, v in config.environment_variables.items() if n not in os.environ}
-    app = factory.load_chalice_app(further)
+    return factory.load_chalice_app(further), config
+
+
+@contextlib.contextmanager
+def _api(app: Chalice, config: Config, host: str, port: int) -> Iterator[Server]:
+    _say("Starting the API")
+    _allow_open_files()
     with _telling_of_the_port(host, port):
         server = make_server(app, host, port, config)
     threading.Thread(target=server.serve_forever, name="local-server", daemon=True).start()
@@ -169,7 +203,7 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _welcome(url: str, loaded: Demo) -> str:
+def _welcome(url: str, mail_page: str, loaded: Demo) -> str:
     login = json.dumps({"email": loaded.attendee_email, "password": loaded.password})
     booking = json.dumps({"eventId": str(loaded.bookable_event_id)})
     as_json = "-H 'Content-Type: application/json'"
@@ -184,6 +218,8 @@ Demo accounts, both with the password {loaded.password}
 Log in, then book a place:
   TOKEN=$(curl -s {url}/auth/login {as_json} -d {shlex.quote(login)} | {extract})
   curl -i {url}/bookings -H "Authorization: Bearer $TOKEN" {as_json} -d {shlex.quote(booking)}
+
+E-mails are not delivered but shown at {mail_page}
 
 Ctrl-C stops it; the data stays.
 """

@@ -20,6 +20,12 @@ Request = socket.socket | tuple[bytes, socket.socket]  # what socketserver calls
 GRACE = 3.0  # seconds for requests in progress when the server stops
 
 
+def url_of(host: str, port: int) -> str:
+    """Return where somebody on this machine reaches what listens there."""
+    shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
 class Listener(ThreadedHTTPServer):
     """A thread for each connection, and room for a rush of new ones."""
 
@@ -46,8 +52,7 @@ class Server(LocalDevServer):
 
     @property
     def url(self) -> str:
-        host = "127.0.0.1" if self.host in {"", "0.0.0.0"} else self.host  # noqa: S104
-        return f"http://{host}:{self.port}"
+        return url_of(self.host, self.port)
 
     def serve_forever(self) -> None:
         self.server.serve_forever(poll_interval=0.05)

@@ -12,6 +12,8 @@ from infra.local.installation import CHECKOUT, CannotStart
 LOCAL = CHECKOUT / ".local"
 LOCK = "lock"
 DATA = "postgres"
+MAIL = "mail"
+ENDPOINT = "aws-endpoint"
 
 
 def folder_of(port: int) -> Path:
@@ -37,6 +39,30 @@ def holding(folder: Path, refusal: str) -> Iterator[None]:
                 return
         # A reset has removed the file between its opening and its locking.
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def announcing(folder: Path, endpoint: str) -> Iterator[None]:
+    """Let other commands know where the run that holds the folder has its AWS, while a block runs."""
+    path = folder / ENDPOINT
+    path.write_text(endpoint)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def announced(folder: Path) -> str | None:
+    """Return where the run that holds the folder has its AWS, None when no run holds it."""
+    try:
+        with (folder / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(FileNotFoundError):  # it is just starting, or ending
+            return (folder / ENDPOINT).read_text()
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def secret(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """The promises of the PostgreSQL launcher."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -145,9 +146,14 @@ def test_a_killed_server_recovers_what_was_committed(data: Path) -> None:
         assert ask(server.url(), "SELECT answer FROM fact") == [(42,)]
 
 
-@pytest.mark.parametrize("content", [f"{os.getpid()}\n", "4194000\n", "", "nonsense\n"])
+@pytest.mark.parametrize(
+    "content",
+    [f"{os.getpid()}\n", "4194000\n", "", "nonsense\n"],
+    ids=["of another process", "of no process", "empty", "nonsense"],
+)
 def test_a_stale_pid_file_does_not_keep_a_server_from_starting(data: Path, content: str) -> None:
     (data / "postmaster.pid").write_text(content)
+    (data / "postmaster.pid").chmod(0o644)  # the server's own account has to read it
     with launch(data) as server:
         assert ask(server.url(), "SELECT 1") == [(1,)]
 
@@ -190,6 +196,8 @@ def test_for_root_data_move_to_where_the_account_without_rights_reaches_them(fol
         finally:
             server.stop()
             shutil.rmtree(server.data)
+            with contextlib.suppress(OSError):  # it may hold other things
+                server.data.parent.rmdir()
 
 
 @as_root

@@ -84,8 +84,8 @@ class Project:
         return said
 
     def data(self) -> Path:
-        found = installation.find(say=lambda _: None)
-        return found.data_folder(self.state / state.DATA, say=lambda _: None)
+        wanted = self.state / state.DATA
+        return wanted if wanted.exists() else installation.moved_data_folder(wanted, self.folder)
 
     def _start(self, command: str, **environment: str) -> subprocess.Popen[str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

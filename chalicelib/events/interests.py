@@ -1,0 +1,53 @@
+"""Interest: who wants to hear when an event's sale starts."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, delete, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from chalicelib.db import Session
+from chalicelib.events.models import event_json, event_rows, events, interests
+from chalicelib.events.service import NoSuchEvent
+from chalicelib.listing import Listing, Page, Slice, Sort
+
+
+def show(session: Session, user_id: UUID, event_id: UUID, now: datetime) -> None:
+    """Note a user's interest in an event; again is the same.
+
+    Raises:
+        NoSuchEvent: Or it is somebody else's draft.
+    """
+    event = session.execute(
+        select(events.c.event_id).where(
+            events.c.event_id == event_id,
+            events.c.deleted_at.is_(None),
+            or_(events.c.status != "draft", events.c.host_id == user_id),
+        )
+    ).first()
+    if event is None:
+        raise NoSuchEvent
+    session.execute(
+        insert(interests).values(event_id=event_id, user_id=user_id, shown_at=now).on_conflict_do_nothing()
+    )
+
+
+def withdraw(session: Session, user_id: UUID, event_id: UUID) -> None:
+    """Forget a user's interest; it is no error not to have had any."""
+    session.execute(delete(interests).where(interests.c.event_id == event_id, interests.c.user_id == user_id))
+
+
+INTERESTS = Listing(
+    rows=event_rows.join(interests, interests.c.event_id == events.c.event_id).where(
+        interests.c.user_id == bindparam("caller", type_=Uuid), events.c.deleted_at.is_(None)
+    ),
+    id="event_id",
+    sorts={"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))},
+    filters={},
+    item=event_json,
+)
+
+
+def list_interests(session: Session, user_id: UUID, page: Page, now: datetime) -> Slice:
+    """List the events that a user is interested in."""
+    return INTERESTS.fetch(session, page, [], {"caller": user_id, "now": now})

@@ -1,0 +1,150 @@
+"""Audiences: whom a fact concerns, a page at a time, and the rows of their inboxes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    DateTime,
+    Executable,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from chalicelib.bookings.models import bookings, live
+from chalicelib.db import Session
+from chalicelib.events.models import events, interests
+from chalicelib.notifications.models import notifications
+from chalicelib.ports import Fact
+from chalicelib.security import credentials
+from chalicelib.users.models import follows
+
+FIRST = UUID(int=0)
+"""Comes before all ids: the first page is after it."""
+
+_after = bindparam("after", type_=Uuid)
+_event_id = bindparam("event_id", type_=Uuid)
+_at_most = bindparam("at_most", type_=Integer)
+
+_open_event = (
+    select(events.c.event_id)
+    .where(
+        events.c.event_id == _event_id,
+        events.c.status == "published",
+        events.c.deleted_at.is_(None),
+        events.c.ends_at > bindparam("now", type_=DateTime(timezone=True)),
+    )
+    .exists()
+)
+"""What is told of an event that is to come is told while it still is."""
+
+_living = bookings.join(credentials, credentials.c.user_id == bookings.c.user_id)
+
+
+def _page(key: Any, user_id: Any, *which: Any) -> Select[Any]:
+    """The people of an audience in the order of a key, each person once."""
+    return (
+        select(key.label("key"), user_id.label("user_id"))
+        .where(*which, key > _after)
+        .order_by(key)
+        .limit(_at_most)
+    )
+
+
+_AUDIENCES: dict[str, Select[Any]] = {
+    "event-published": _page(
+        follows.c.user_id,
+        follows.c.user_id,
+        follows.c.host_id == bindparam("host_id", type_=Uuid(as_uuid=False)),
+        _open_event,
+    ),
+    "sale-started": _page(
+        interests.c.user_id, interests.c.user_id, interests.c.event_id == _event_id, _open_event
+    ),
+    "event-changed": _page(
+        bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _open_event
+    ).select_from(_living),
+    # By booking, since who booked, cancelled and booked again has several; one of them ended this way.
+    "event-cancelled": _page(
+        bookings.c.booking_id,
+        bookings.c.user_id,
+        bookings.c.event_id == _event_id,
+        bookings.c.end_reason.in_(["event-cancelled", "event-deleted"]),
+    ).select_from(_living),
+    "booking-confirmed": _page(
+        bookings.c.user_id,
+        bookings.c.user_id,
+        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
+        live,
+    ).select_from(_living),
+    # Those that ended with their event are told so by event-cancelled.
+    "booking-cancelled": _page(
+        bookings.c.user_id,
+        bookings.c.user_id,
+        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
+        bookings.c.end_reason.in_(["attendee", "host"]),
+    ).select_from(_living),
+}
+
+
+def _telling(audience: Select[Any]) -> Executable:
+    """A statement that writes a page of an audience's inbox rows and returns the page.
+
+    Who has the row already is returned too: the e-mails of a page may be missing though its rows are not.
+    """
+    page = audience.cte("page")
+    rows = select(
+        func.uuidv7(),
+        page.c.user_id,
+        bindparam("fact_id", type_=Uuid),
+        bindparam("fact_type", type_=Text),
+        _event_id,
+        select(events.c.title).where(events.c.event_id == _event_id).scalar_subquery(),
+        bindparam("now", type_=DateTime(timezone=True)),
+    )
+    columns = ["notification_id", "user_id", "fact_id", "type", "event_id", "title", "created_at"]
+    told = (
+        insert(notifications)
+        .from_select(columns, rows)
+        .on_conflict_do_nothing(index_elements=["fact_id", "user_id"])
+        .cte("told")
+    )
+    return select(page.c.key, page.c.user_id).order_by(page.c.key).add_cte(told)
+
+
+_TELLING = {kind: _telling(audience) for kind, audience in _AUDIENCES.items()}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A page of people who have the fact in their inbox now."""
+
+    people: list[UUID]
+    next_after: UUID | None
+    """Where the next page begins; None after the last."""
+
+
+def tell(session: Session, fact: Fact, after: UUID, at_most: int, now: datetime) -> Told:
+    """Put a fact into the inboxes of the next people whom it concerns, each once, by one statement."""
+    rows = session.execute(
+        _TELLING[fact.type],
+        {
+            "after": after,
+            "at_most": at_most,
+            "event_id": fact.subject,
+            "host_id": fact.body.get("hostId"),
+            "booking_id": fact.body.get("bookingId"),
+            "fact_id": fact.fact_id,
+            "fact_type": fact.type,
+            "now": now,
+        },
+    ).all()
+    full = len(rows) == at_most
+    return Told([row.user_id for row in rows], rows[-1].key if full else None)

@@ -1,0 +1,195 @@
+"""Letters: a fact as an e-mail to one person, in plain text and HTML."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import format_datetime, parseaddr
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid5
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from chalicelib.notifications import calendars, mime
+from chalicelib.notifications.mime import one_line
+from chalicelib.notifications.models import TOPIC_OF_FACT
+from chalicelib.notifications.recipients import EventView, Recipient
+from chalicelib.notifications.unsubscribe import TOPIC_WORDS
+from chalicelib.ports import Fact
+
+__all__ = ["EventView", "Recipient", "compose"]
+
+_SUBJECTS = {
+    "user-registered": "Welcome to {service}",
+    "email-verification-requested": "Verify your e-mail address",
+    "password-reset-requested": "Set a new password",
+    "event-published": "New event: {title}",
+    "sale-started": "The sale has started: {title}",
+    "booking-confirmed": "You have a place: {title}",
+    "booking-cancelled": "Booking cancelled: {title}",
+    "event-changed": "Changed: {title}",
+    "event-cancelled": "Called off: {title}",
+}
+"""A title comes last, so that no character of it turns the reading direction of anything else."""
+
+_PAGES = {"email-verification-requested": "verify-email", "password-reset-requested": "reset-password"}
+"""Facts that ask for a proof, the page of the front end that takes it, and so does `POST /auth/…`."""
+
+_CHANGED = {
+    "title": "Title",
+    "location": "Place",
+    "startDateTime": "Start",
+    "endDateTime": "End",
+    "timezone": "Time zone",
+}
+
+DESCRIPTION_SHOWN = 1_000
+"""Characters."""
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(["html"], default=False),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def compose(
+    fact: Fact,
+    recipient: Recipient,
+    *,
+    event: EventView | None,
+    sender: str,
+    public_url: str,
+    unsubscribe_url: str | None,
+    token: str | None,
+) -> bytes:
+    """Write the letter that tells a person of a fact: a whole MIME message.
+
+    `event` is what the fact is about, as it is now; facts about an account have none. `token` is what
+    proves the address, where the fact asks for a proof. The same fact and person give the same Message-ID.
+
+    Raises:
+        ValueError: There is no such letter, or it lacks the event or the token that it is about.
+    """
+    if fact.type not in _SUBJECTS:
+        raise ValueError(f"there is no letter for {fact.type}")
+    if fact.type in _PAGES and token is None:
+        raise ValueError(f"a letter for {fact.type} needs a token")
+    if "eventId" in fact.body and event is None:
+        raise ValueError(f"a letter for {fact.type} needs the event")
+    sender_name, sender_address = parseaddr(sender)
+    domain = sender_address.rpartition("@")[2]
+    service = one_line(sender_name) or domain
+    # An address may be proven by nobody yet: what is sent there has no words in it that somebody else chose.
+    name = one_line(recipient.name) if event else ""
+    title = one_line(event.title) if event else ""
+    subject = _SUBJECTS[fact.type].format(service=service, title=title)
+    context = {
+        "fact": fact,
+        "name": name,
+        "service": service,
+        "subject": subject,
+        "event": _shown(event) if event else None,
+        "changes": list(_changes(fact)),
+        "token": token,
+        "page": _PAGES.get(fact.type),
+        "link": _link(fact, public_url, token),
+        "topic": TOPIC_WORDS[TOPIC_OF_FACT[fact.type]] if fact.type in TOPIC_OF_FACT else None,
+        "unsubscribe_url": unsubscribe_url,
+    }
+    headers = {
+        "From": mime.mailbox("From", sender_name, sender_address),
+        "To": mime.mailbox("To", name, recipient.email),
+        "Subject": mime.unstructured("Subject", subject),
+        "Date": format_datetime(fact.time),
+        "Message-ID": f"<{uuid5(fact.fact_id, str(recipient.user_id))}@{domain}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    if unsubscribe_url:
+        headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    calendar = None
+    if event and fact.type == "booking-confirmed":
+        uid = f"{fact.body['bookingId']}@{domain}"
+        calendar = calendars.entry(event, uid=uid, organizer=sender_address, made_at=fact.time)
+    return mime.pack(
+        headers,
+        text=_templates.get_template(f"{fact.type}.txt").render(context),
+        html=_templates.get_template(f"{fact.type}.html").render(context),
+        calendar=calendar,
+    )
+
+
+def _link(fact: Fact, public_url: str, token: str | None) -> str | None:
+    if not public_url or token is None or fact.type not in _PAGES:
+        return None
+    return f"{public_url}/{_PAGES[fact.type]}?token={quote(token, safe='')}"
+
+
+def _shown(event: EventView) -> dict[str, Any]:
+    description = mime.lines(event.description or "")
+    if len(description) > DESCRIPTION_SHOWN:
+        description = description[:DESCRIPTION_SHOWN].rstrip() + " …"
+    return {
+        "id": event.event_id,
+        "title": one_line(event.title),
+        "description": description,
+        "location": one_line(event.location or ""),
+        "host": one_line(event.host_name or ""),
+        "when": _period(event.starts_at, event.ends_at, event.timezone),
+    }
+
+
+def _changes(fact: Fact) -> Iterator[dict[str, str]]:
+    """What changed, in words, each time in the time zone that the event had then."""
+    changed = fact.body.get("changed", {})
+    for member, what in _CHANGED.items():
+        if member in changed:
+            zones = changed.get("timezone", {})
+            old, new = (
+                _value(member, changed[member][side], zones.get(side, fact.body["timezone"]))
+                for side in ("from", "to")
+            )
+            yield {"what": what, "old": old, "new": new}
+
+
+def _value(member: str, value: str | None, timezone: str) -> str:
+    if value is None:
+        return "not said"
+    if member in {"startDateTime", "endDateTime"}:
+        return f"{_moment(_local(datetime.fromisoformat(value), timezone))} ({timezone})"
+    return one_line(value)
+
+
+# Names of days and months are written out here: strftime would ask the locale for them.
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def _period(starts_at: datetime, ends_at: datetime, timezone: str) -> str:
+    """Such as: Saturday, 5 June 2027, 19:30 to 22:30 (Europe/Berlin)."""
+    start, end = _local(starts_at, timezone), _local(ends_at, timezone)
+    until = _clock(end) if start.date() == end.date() else _moment(end)
+    return f"{_moment(start)} to {until} ({timezone})"
+
+
+def _local(at: datetime, timezone: str) -> datetime:
+    return at.astimezone(ZoneInfo(timezone))
+
+
+def _moment(at: datetime) -> str:
+    return f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year}, {_clock(at)}"
+
+
+def _clock(at: datetime) -> str:
+    """The time of day; in the hour that clocks show twice, with the offset that tells which it is."""
+    shown = at.strftime("%H:%M:%S" if at.second else "%H:%M")
+    twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+    return f"{shown} {at.strftime('%Z')}" if twice else shown

@@ -1,0 +1,52 @@
+"""Preferences: which e-mails a person wants, kept as what they do not want."""
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from sqlalchemy import Text, Uuid, all_, bindparam, column, delete, func, literal_column, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from chalicelib.db import Session
+from chalicelib.notifications.models import TOPICS, Topic, opt_outs
+from chalicelib.security import credentials
+
+_user_id = bindparam("of_user", type_=Uuid)
+_topics = bindparam("topics", type_=ARRAY(Text))
+
+_GET = select(opt_outs.c.topic).where(opt_outs.c.user_id == _user_id)
+
+_topic = func.unnest(_topics).table_valued(column("topic", Text), name="topic")
+# Of an account that is there, and stays so until this is committed; one that is gone has no wishes.
+_ADD = (
+    insert(opt_outs)
+    .from_select(
+        ["user_id", "topic"],
+        select(credentials.c.user_id, _topic.c.topic)
+        .select_from(credentials.join(_topic, literal_column("true")))
+        .where(credentials.c.user_id == _user_id)
+        .with_for_update(read=True, key_share=True, of=credentials),
+    )
+    .on_conflict_do_nothing()
+)
+_REMOVE_OTHERS = delete(opt_outs).where(opt_outs.c.user_id == _user_id, opt_outs.c.topic != all_(_topics))
+
+
+def get(session: Session, user_id: UUID) -> dict[Topic, bool]:
+    """Whether a person wants the e-mails of each topic."""
+    unwanted = frozenset(session.scalars(_GET, {"of_user": user_id}))
+    return {topic: topic not in unwanted for topic in TOPICS}
+
+
+def replace(session: Session, user_id: UUID, wanted: Mapping[Topic, bool]) -> None:
+    """Set what a person wants, for all topics.
+
+    The account must be locked for update, or two at once could leave what neither asked for.
+    """
+    unwanted = [topic for topic in TOPICS if not wanted[topic]]
+    session.execute(_REMOVE_OTHERS, {"of_user": user_id, "topics": unwanted})
+    opt_out(session, user_id, unwanted)
+
+
+def opt_out(session: Session, user_id: UUID, topics: Collection[Topic]) -> None:
+    """End a person's e-mails of some topics; again is the same, and so is for an account that is gone."""
+    session.execute(_ADD, {"of_user": user_id, "topics": list(topics)})

@@ -1,0 +1,115 @@
+"""Starts what works behind the API: a stand-in for AWS, the mail page, and the functions on triggers."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chalice.app import Chalice
+
+from chalicelib import topology
+from chalicelib.settings import BadSetting, Settings
+from chalicelib.wiring import Wiring, using
+from infra.local import aws, mail, mail_page, state
+from infra.local.installation import CannotStart, Say
+from infra.local.provision import make_topology
+from infra.local.simulator import Simulator
+from infra.local.triggers import Triggers
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+
+RETRY_AFTER = 10
+"""Seconds before a failed message comes again; minutes in AWS, which nobody wants to watch."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What stands in for AWS; its messages last as long as it runs."""
+
+    sqs: "SQSClient"
+    dead_letters: tuple[str, ...]
+    """The URLs of their queues."""
+    mail_page: str
+
+    def dead(self) -> int:
+        name = "ApproximateNumberOfMessages"
+        return sum(
+            int(self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+            for url in self.dead_letters
+        )
+
+
+@contextlib.contextmanager
+def cloud(folder: Path, mail_ports: list[int], say: Say) -> Iterator[Cloud]:
+    """Run AWS's stand-in for a block, with all that the topology names.
+
+    The environment tells the app of it. The mail page takes the first of the ports that is free.
+    """
+    say(f"Starting SNS, SQS and SES (a failed message comes again after {RETRY_AFTER} s)")
+    with aws.running() as endpoint, state.announcing(folder, endpoint):
+        import boto3  # noqa: PLC0415 - slow to import
+
+        # Made here one after the other, since boto3 does not make clients in two threads at once.
+        sns, sqs, ses = boto3.client("sns"), boto3.client("sqs"), boto3.client("ses")
+        sender = os.environ.get("MAIL_SENDER") or Settings.mail_sender
+        made = make_topology(sns, sqs, ses, sender=sender, visibility=RETRY_AFTER)
+        os.environ["FACTS_TOPIC_ARN"] = made.topics[topology.FACTS_TOPIC]
+        mailbox = mail.Mailbox(folder / state.MAIL)
+        simulator = Simulator(sns, made.topics[topology.FEEDBACK_TOPIC])
+        dead_letters = tuple(made.queues[queue.dead_letters] for queue in topology.QUEUES)
+        with mail.keeping(mailbox, simulator.react), _mail_page(mailbox, mail_ports) as address:
+            yield Cloud(sqs, dead_letters, address)
+
+
+@contextlib.contextmanager
+def _mail_page(mailbox: mail.Mailbox, ports: list[int]) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        address = None
+        for port in ports:
+            with contextlib.suppress(OSError):
+                address = stack.enter_context(mail_page.serving(mailbox, port))
+                break
+        if address is None:
+            raise CannotStart(f"The mail page cannot have port {ports[-1]}. Choose another: MAIL_PORT=...")
+        yield address
+
+
+@contextlib.contextmanager
+def parts() -> Iterator[None]:
+    """Make all parts of the app before threads could do it at once, and keep them for a block."""
+    try:
+        wiring = Wiring(Settings.read(os.environ))
+    except BadSetting as error:
+        raise CannotStart(f"{error}.") from error
+    with using(wiring):
+        for _ in (wiring.publisher, wiring.queues, wiring.mailer):
+            pass
+        yield
+
+
+@contextlib.contextmanager
+def functions(app: Chalice, sky: Cloud, say: Say) -> Iterator[None]:
+    """Run the triggers of the app for a block; at its end let them do what is under way."""
+    say("Starting the functions")
+    logging.getLogger("event-booking").addFilter(_is_for_people)
+    triggers = Triggers(app, sky.sqs)
+    triggers.start()
+    try:
+        yield
+    finally:
+        say("Stopping the functions")
+        left, dead = triggers.stop(), sky.dead()
+        if left or dead:
+            say(
+                f"Lost, because queues last as long as a run: {left} messages that were not done yet, "
+                f"{dead} dead letters. Facts that were not published yet wait in the database."
+            )
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Say whether a line of the log is not for CloudWatch alone, as metrics are, one a second."""
+    return "_aws" not in getattr(record, "members", {})

@@ -1,0 +1,109 @@
+"""An event, facts about it, and the letters that tell of them."""
+
+import email
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+from uuid import UUID
+
+from icalendar import Calendar
+
+from chalicelib.notifications import letters
+from chalicelib.notifications.recipients import EventView, Recipient
+from chalicelib.ports import Fact
+
+HOST = UUID("019b2f3e-7c1a-7b55-9d41-000000000001")
+ADA = Recipient(
+    user_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000002"), name="Ada Lovelace", email="ada@example.com"
+)
+BOOKING = "019b2f3e-7c1a-7b55-9d41-000000000003"
+JAZZ = EventView(
+    event_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000004"),
+    title="Jazz in the yard",
+    description="Three bands.\n\nBring a chair.",
+    location="Kulturhof, Berlin",
+    starts_at=datetime(2027, 6, 5, 17, 30, tzinfo=UTC),
+    ends_at=datetime(2027, 6, 5, 20, 30, tzinfo=UTC),
+    timezone="Europe/Berlin",
+    host_name="Grace Hopper",
+    status="published",
+    updated_at=datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC),
+    version=7,
+)
+EVENT_BODY = {
+    "eventId": str(JAZZ.event_id),
+    "hostId": str(HOST),
+    "title": "Jazz in the yard",
+    "location": "Kulturhof, Berlin",
+    "startDateTime": "2027-06-05T17:30:00Z",
+    "endDateTime": "2027-06-05T20:30:00Z",
+    "timezone": "Europe/Berlin",
+}
+BOOKING_BODY = {"bookingId": BOOKING, "userId": str(ADA.user_id), "eventId": str(JAZZ.event_id)}
+BODIES: dict[str, dict[str, Any]] = {
+    "user-registered": {"userId": str(ADA.user_id), "role": "attendee"},
+    "email-verification-requested": {"email": ADA.email},
+    "password-reset-requested": {"email": ADA.email},
+    "event-published": EVENT_BODY,
+    "sale-started": EVENT_BODY,
+    "booking-confirmed": BOOKING_BODY,
+    "booking-cancelled": {**BOOKING_BODY, "reason": "attendee"},
+    "event-changed": {**EVENT_BODY, "changed": {"title": {"from": "Blues", "to": "Jazz in the yard"}}},
+    "event-cancelled": {**EVENT_BODY, "how": "cancelled"},
+}
+ABOUT_EVENTS = [kind for kind, body in BODIES.items() if "eventId" in body]
+TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"
+
+
+def fact(kind: str, **more: Any) -> Fact:
+    return Fact(
+        fact_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000009"),
+        type=kind,
+        version=1,
+        subject=JAZZ.event_id,
+        time=datetime(2027, 5, 1, 8, 0, tzinfo=UTC),
+        body={**BODIES[kind], **more},
+    )
+
+
+def letter(
+    told: Fact,
+    recipient: Recipient = ADA,
+    event: EventView = JAZZ,
+    public_url: str = "https://api.example.com",
+    unsubscribe_url: str | None = None,
+) -> EmailMessage:
+    raw = letters.compose(
+        told,
+        recipient,
+        event=event if "eventId" in told.body else None,
+        sender="Event booking <no-reply@mail.example.com>",
+        public_url=public_url,
+        unsubscribe_url=unsubscribe_url,
+        token=TOKEN if told.type in {"email-verification-requested", "password-reset-requested"} else None,
+    )
+    return email.message_from_bytes(raw, EmailMessage, policy=default)
+
+
+def text(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def html(message: EmailMessage) -> str:
+    part = message.get_body(("html",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def calendar(message: EmailMessage) -> Any:
+    (part,) = message.iter_attachments()
+    assert part.get_content_type() == "text/calendar"
+    return Calendar.from_ical(part.get_content())
+
+
+def changed(zone: str = "Europe/Berlin", **members: tuple[str | None, str | None]) -> Fact:
+    named = {name: {"from": old, "to": new} for name, (old, new) in members.items()}
+    return fact("event-changed", changed=named, timezone=zone)

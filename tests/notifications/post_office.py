@@ -1,0 +1,70 @@
+"""Carries facts from the outbox to inboxes and e-mails, with stand-ins for SNS, SQS and SES."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib import outbox
+from chalicelib.events import sales
+from chalicelib.notifications import sending, service
+from chalicelib.ports import Fact
+from chalicelib.topology import EMAIL, QUEUES, Queue
+from chalicelib.wiring import Wiring
+from tests.fakes import FakeMailer, FakePublisher, FakeQueues
+
+
+@dataclass
+class PostOffice:
+    """What the functions and AWS do, step by step, so that a test can stop between any two."""
+
+    wiring: Wiring
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    queues: FakeQueues = field(default_factory=FakeQueues)
+    mailer: FakeMailer = field(default_factory=FakeMailer)
+
+    def relay(self, rounds: int = 3) -> int:
+        """Run the relay for some rounds."""
+        left = iter(range(rounds))
+        return outbox.relay(
+            self.wiring.database, self.publisher, go_on=lambda: next(left, None) is not None, pause=0
+        )
+
+    def start_sales(self) -> int:
+        """Write the facts of the sales that have begun."""
+        return sales.start(self.wiring.database, datetime.now(UTC))
+
+    def published(self, kind: str) -> list[Fact]:
+        return [fact for fact in self.publisher.published if fact.type == kind]
+
+    def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
+        """Have the queue's function do one message."""
+        if queue is EMAIL:
+            sending.send(self.post, message, datetime.now(UTC))
+        else:
+            self.spread(queue, message)
+
+    def spread(self, queue: Queue, message: dict[str, Any], page: int = service.PAGE) -> None:
+        """Have a telling function do one message, with pages of a size of the test's own."""
+        service.spread(self.wiring.database, self.queues, queue.name, message, datetime.now(UTC), page)
+
+    @property
+    def post(self) -> sending.Post:
+        return sending.Post(database=self.wiring.database, mailer=self.mailer, settings=self.wiring.settings)
+
+    def fan_out(self) -> None:
+        """Put what was published into the queues that subscribe to it."""
+        for fact in self.publisher.published:
+            for queue in QUEUES:
+                if fact.type in queue.facts:
+                    self.queues.send(queue.name, [fact.as_message()])
+        self.publisher.published.clear()
+
+    def run(self) -> None:
+        """Do everything that is to be done, until all is quiet."""
+        while self.relay(rounds=1):
+            self.fan_out()
+        by_name = {queue.name: queue for queue in QUEUES}
+        while any(self.queues.waiting.values()):
+            for name, waiting in list(self.queues.waiting.items()):
+                while waiting:
+                    self.deliver(by_name[name], waiting.popleft())

@@ -1,0 +1,42 @@
+"""The entry for a calendar that comes with a confirmed booking."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tests.notifications.examples import BODIES, BOOKING, JAZZ, calendar, fact, letter
+
+
+def test_a_confirmed_booking_brings_an_entry_for_the_calendar() -> None:
+    event = replace(JAZZ, title='Jazz; blues, "soul" \\ more', location="Hof,\nBerlin", host_name='G "x" H')
+
+    message = letter(fact("booking-confirmed"), event=event)
+
+    (part,) = message.iter_attachments()
+    assert part.get_filename() == "event.ics"
+    assert part["Content-Type"].params["method"] == "PUBLISH"
+    parsed = calendar(message)
+    assert parsed["METHOD"] == "PUBLISH"
+    (shown,) = parsed.events
+    assert shown["UID"] == f"{BOOKING}@mail.example.com"
+    assert shown["SEQUENCE"] == 7
+    assert shown.start == JAZZ.starts_at
+    assert shown.end == JAZZ.ends_at
+    assert shown["SUMMARY"] == 'Jazz; blues, "soul" \\ more'
+    assert shown["LOCATION"] == "Hof, Berlin"
+    assert shown["DTSTAMP"].dt == datetime(2027, 5, 1, 8, 0, tzinfo=UTC)
+    assert shown["LAST-MODIFIED"].dt == JAZZ.updated_at
+    assert shown["ORGANIZER"] == "mailto:no-reply@mail.example.com"
+    assert shown["ORGANIZER"].params["CN"] == 'G "x" H'
+
+
+def test_no_other_letter_brings_a_file() -> None:
+    for kind in set(BODIES) - {"booking-confirmed"}:
+        assert not list(letter(fact(kind)).iter_attachments())
+
+
+def test_an_event_of_a_host_who_left_has_an_entry_without_their_name() -> None:
+    message = letter(fact("booking-confirmed"), event=replace(JAZZ, host_name=None, location=None))
+
+    (shown,) = calendar(message).events
+    assert "CN" not in shown["ORGANIZER"].params
+    assert "LOCATION" not in shown

@@ -1,0 +1,108 @@
+"""A deployment that lets only hosts with a verified e-mail address publish."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.settings import Settings
+from chalicelib.wiring import Wiring, using
+from tests.client import Account, Client, event_body
+from tests.conftest import SECRET
+from tests.users.proofs import query, verify
+
+
+@pytest.fixture
+def wiring(database_url: str) -> Iterator[Wiring]:
+    """The app's parts, set to let verified hosts alone publish."""
+    settings = Settings(
+        database_url=database_url, jwt_secret=SECRET, database_pool_size=4, verified_hosts_only=True
+    )
+    with using(Wiring(settings)) as wiring:
+        yield wiring
+
+
+def draft(client: Client, host: Account) -> str:
+    reply = client("POST", "/events", event_body(status="draft"), by=host)
+    assert (reply.status, reply.json["status"]) == (201, "draft")
+    return str(reply.json["eventId"])
+
+
+def events(client: Client) -> list[Any]:
+    return query(client, "SELECT event_id, status, version FROM events")
+
+
+@pytest.mark.parametrize("status", [None, "published"])
+def test_an_unverified_host_cannot_publish_and_is_told_the_way_out(
+    client: Client, status: str | None
+) -> None:
+    reply = client("POST", "/events", event_body(status=status), by=client.host())
+
+    assert (reply.status, reply.problem) == (403, "email-not-verified")
+    assert "POST /auth/verify-email/resend" in reply.json["detail"]
+    assert events(client) == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_an_unverified_host_cannot_publish_a_draft(client: Client, method: str) -> None:
+    host = client.host()
+    path = f"/events/{draft(client, host)}"
+    before = events(client)
+
+    reply = client(method, path, event_body(status="published"), by=host)
+
+    assert (reply.status, reply.problem) == (403, "email-not-verified")
+    assert events(client) == before
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_draft_can_be_changed_before_the_address_is_verified_and_published_after(
+    client: Client, method: str
+) -> None:
+    host = client.host()
+    path = f"/events/{draft(client, host)}"
+    assert client(method, path, event_body(title="Better"), by=host).json["status"] == "draft"
+
+    verify(client, host)
+
+    assert client(method, path, event_body(status="published"), by=host).json["status"] == "published"
+
+
+def test_a_verified_host_publishes_and_so_does_a_retry_of_what_was_refused(client: Client) -> None:
+    host, key, body = client.host(), {"Idempotency-Key": "one"}, event_body()
+    assert client("POST", "/events", body, by=host, headers=key).status == 403
+
+    verify(client, host)
+
+    assert client("POST", "/events", body, by=host, headers=key).status == 201
+
+
+def test_a_host_with_a_new_address_keeps_what_is_published_but_publishes_no_more(client: Client) -> None:
+    host = client.host()
+    verify(client, host)
+    published = client.event(host)
+    assert client("PATCH", "/users/me", {"email": "new@example.com"}, by=host).status == 200
+
+    reply = client("PATCH", f"/events/{published['eventId']}", {"title": "Still mine"}, by=host)
+
+    assert (reply.status, reply.json["status"]) == (200, "published")
+    assert client("POST", "/events", event_body(), by=host).problem == "email-not-verified"
+
+
+def test_a_faulty_event_of_a_verified_host_is_refused_for_its_fault(client: Client) -> None:
+    host = client.host()
+    verify(client, host)
+
+    reply = client("POST", "/events", event_body(timezone="Europe/Atlantis"), by=host)
+
+    assert (reply.status, reply.faulty_fields) == (400, {"timezone"})
+
+
+def test_by_default_every_host_publishes(client: Client) -> None:
+    with using(
+        Wiring(replace(client.wiring.settings, verified_hosts_only=Settings.verified_hosts_only))
+    ) as usual:
+        everybody = Client(usual)
+
+        assert everybody.event(everybody.host())["status"] == "published"
