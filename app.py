@@ -11,10 +11,12 @@ from chalicelib.bookings.routes import routes as bookings
 from chalicelib.events import sales
 from chalicelib.events.interest_routes import routes as interests
 from chalicelib.events.routes import routes as events
+from chalicelib.notifications import feedback
 from chalicelib.notifications import service as notifications
 from chalicelib.notifications.mail_routes import routes as mail_wishes
 from chalicelib.notifications.routes import routes as inbox
 from chalicelib.users import email_tokens
+from chalicelib.users.email_pages import routes as email_pages
 from chalicelib.users.email_routes import routes as email_proofs
 from chalicelib.users.following_routes import routes as following
 from chalicelib.users.routes import routes as users
@@ -29,7 +31,18 @@ access_log.set_up()
 app = Chalice(app_name="event-booking", configure_logs=False)
 app.register_middleware(render_chalice_answers, "http")
 
-features = [users, email_proofs, following, events, interests, bookings, inbox, mail_wishes, health]
+features = [
+    users,
+    email_proofs,
+    email_pages,
+    following,
+    events,
+    interests,
+    bookings,
+    inbox,
+    mail_wishes,
+    health,
+]
 routers = [*features, reference(features)]
 for router in routers:
     app.register_blueprint(router.blueprint)
@@ -97,6 +110,17 @@ def send_email(event: SQSEvent) -> dict[str, Any]:
     parts = wiring.current()
     post = sending.Post(database=parts.database, mailer=parts.mailer, settings=parts.settings)
     return each(event, lambda message: sending.send(post, message, datetime.now(UTC)))
+
+
+@app.on_sqs_message(queue=topology.MAIL_FEEDBACK.name, batch_size=topology.MAIL_FEEDBACK.batch_size)
+def note_mail_feedback(event: SQSEvent) -> dict[str, Any]:
+    """Stop writing to addresses that bounced or complained."""
+
+    def note(message: dict[str, Any]) -> None:
+        with wiring.current().database.transaction() as session:
+            feedback.note(session, message, datetime.now(UTC))
+
+    return each(event, note)
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS))

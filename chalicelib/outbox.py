@@ -79,9 +79,7 @@ def record(session: Session, kind: str, subject: UUID, body: dict[str, Any], now
     )
 
 
-def relay(
-    database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = PAUSE
-) -> int:
+def relay(database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = PAUSE) -> int:
     """Publish what is in the outbox, and what comes in, for as long as `go_on` says.
 
     Several may run at once: the holder of a lease works, the others look again. A fact is published at

@@ -11,6 +11,7 @@ from chalicelib.notifications.mail_schemas import Preferences, UnsubscribeQuery
 from chalicelib.notifications.models import Topic
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
 from chalicelib.web.http import Answer, Request
+from chalicelib.web.pages import HTML, page
 from chalicelib.web.router import Router, json_answer
 
 routes = Router("e-mail preferences")
@@ -38,21 +39,21 @@ def _check_ones_own(request: Request, user_id: UUID) -> None:
         raise Forbidden("These are for you to see and change only on your own account.")
 
 
-@routes.get("/unsubscribe", who="anyone", answers={200: str}, refuses=(InvalidLink,))
+@routes.get("/unsubscribe", who="anyone", answers={200: HTML}, refuses=(InvalidLink,))
 def ask_to_unsubscribe(request: Request, query: UnsubscribeQuery) -> Answer:
     """Ask, on a page with a button, whether to end e-mails about a topic.
 
     Nothing is changed yet: programs that look for malware follow the links in e-mails.
     """
     _, topic = _read(request, query)
-    return _page(
+    return page(
         "Unsubscribe?",
         f"<p>You will get no more e-mails about {escape(TOPIC_WORDS[topic])}.</p>"
         '<form method="post"><button>Unsubscribe</button></form>',
     )
 
 
-@routes.post("/unsubscribe", who="anyone", answers={200: str}, refuses=(InvalidLink,))
+@routes.post("/unsubscribe", who="anyone", answers={200: HTML}, refuses=(InvalidLink,))
 def unsubscribe_from_topic(request: Request, query: UnsubscribeQuery) -> Answer:
     """End e-mails about a topic, at one click (RFC 8058).
 
@@ -61,7 +62,7 @@ def unsubscribe_from_topic(request: Request, query: UnsubscribeQuery) -> Answer:
     user_id, topic = _read(request, query)
     with request.transaction() as session:
         preferences.opt_out(session, user_id, [topic])
-    return _page(
+    return page(
         "Unsubscribed",
         f"<p>You will get no more e-mails about {escape(TOPIC_WORDS[topic])}. "
         "Your preferences let you have them again.</p>",
@@ -72,24 +73,3 @@ def _read(request: Request, query: UnsubscribeQuery) -> tuple[UUID, Topic]:
     settings = request.settings
     secrets = filter(None, (settings.jwt_secret, settings.previous_jwt_secret))
     return unsubscribe.read(secrets, query.token)
-
-
-_STYLE = """
-body { font: 18px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 4rem auto; padding: 0 1rem }
-body { color: #1d2129 } button { font: inherit; padding: .5rem 1.25rem }
-@media (prefers-color-scheme: dark) { body { background: #16181d; color: #e3e6eb } }
-"""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the address of the page is all it takes to unsubscribe
-}
-
-
-def _page(title: str, content: str) -> Answer:
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style><main><h1>{title}</h1>{content}</main></html>"
-    )
-    return Answer(200, page, _HEADERS, content_type="text/html; charset=utf-8")

@@ -142,7 +142,7 @@ def _send_proof(post: Post, fact: Fact, purpose: email_tokens.Purpose, now: date
 
 
 def _unsubscribe_url(settings: Settings, fact: Fact, recipient: Recipient) -> str | None:
-    if fact.type not in WITH_UNSUBSCRIBE:
+    if fact.type not in WITH_UNSUBSCRIBE or not settings.public_url:
         return None
     return unsubscribe.link(
         settings.jwt_secret, settings.public_url, recipient.user_id, TOPIC_OF_FACT[fact.type]

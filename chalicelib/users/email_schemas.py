@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from msgspec import Struct
+
 from chalicelib.users.schemas import Email, Password
 from chalicelib.web.validation import Body, text
 
@@ -31,4 +33,14 @@ class PasswordReset(Body):
     """What proves an e-mail address, and the new password."""
 
     token: EmailToken
+    password: Password
+
+
+class EmailLink(Struct, kw_only=True):
+    token: EmailToken
+
+
+class NewPassword(Body):
+    """The form of a page."""
+
     password: Password

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,8 +14,9 @@ from chalicelib.errors import Refusal
 from chalicelib.security import InvalidToken
 from chalicelib.web import problems
 from chalicelib.web.idempotency import LONGEST_KEY, RequestInProgress
+from chalicelib.web.pages import HTML
 from chalicelib.web.router import Operation, Who
-from chalicelib.web.validation import Id
+from chalicelib.web.validation import FORM_TYPE, Id
 
 Schema = dict[str, Any]
 
@@ -70,7 +72,7 @@ def _types(operations: Sequence[Operation]) -> Iterator[Any]:
     yield Problem
     yield Id
     for operation in operations:
-        yield from (kind for kind in operation.answers.values() if kind is not None)
+        yield from (kind for kind in operation.answers.values() if kind not in {None, HTML})
         yield from (kind for kind in (operation.body, operation.query) if kind is not None)
 
 
@@ -146,7 +148,7 @@ class _Writer:
             "summary": summary.strip().rstrip("."),
             "description": f"{description}\n\nWho: {_WHO[operation.who]}".strip(),
             "parameters": [*self._parameters(operation)],
-            "responses": dict(sorted(self._responses(operation))),
+            "responses": self._all_responses(operation),
         }
         if operation.who != "anyone":
             optional: list[Schema] = [{}] if operation.who == "known" else []
@@ -154,7 +156,9 @@ class _Writer:
         if operation.body:
             schema = self._schemas[operation.body]
             content = {"schema": schema, "example": self._example(schema)}
-            media_types = dict.fromkeys(["application/json", operation.media_type])
+            is_form = operation.media_type == FORM_TYPE
+            usual = [] if is_form else ["application/json"]
+            media_types = dict.fromkeys([*usual, operation.media_type])
             written["requestBody"] = {
                 "required": True,
                 "content": dict.fromkeys(media_types, content),
@@ -168,14 +172,25 @@ class _Writer:
                 schema = {"anyOf": [schema, {"const": "me"}], "examples": ["me"]}
             yield {"name": name, "in": "path", "required": True, "schema": schema}
         if operation.query:
-            declared = self._components[operation.query.__name__]["properties"]
-            for name, schema in declared.items():
-                yield {"name": name, "in": "query", "schema": _not_null(schema)}
+            declared = self._components[operation.query.__name__]
+            for name, schema in declared["properties"].items():
+                required = {"required": True} if name in declared["required"] else {}
+                yield {"name": name, "in": "query", **required, "schema": _not_null(schema)}
         if operation.idempotent:
             schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
             yield _header("Idempotency-Key", schema | {"pattern": "^[ -~]+$"})
         if operation.conditional and operation.method != "POST":
             yield _header("If-None-Match" if operation.method == "GET" else "If-Match", {"type": "string"})
+
+    def _all_responses(self, operation: Operation) -> dict[str, Schema]:
+        """The responses by status; a status may have a page for people and a problem for programs."""
+        responses: dict[str, Schema] = {}
+        for status, response in sorted(self._responses(operation), key=itemgetter(0)):
+            if status in responses:
+                responses[status]["content"].update(response["content"])
+            else:
+                responses[status] = response
+        return responses
 
     def _responses(self, operation: Operation) -> Iterator[tuple[str, Schema]]:
         for status, kind in operation.answers.items():
@@ -183,7 +198,9 @@ class _Writer:
                 "description": HTTPStatus(status).phrase,
                 "headers": _headers(*_answer_headers(operation, status)),
             }
-            if kind is not None:
+            if kind == HTML:
+                response["content"] = {HTML: {"schema": {"type": "string"}}}
+            elif kind is not None:
                 schema = self._schemas[kind]
                 content = {"schema": schema, "example": self._example(schema)}
                 response["content"] = {"application/json": content}

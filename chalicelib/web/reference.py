@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib.errors import Refusal
 from chalicelib.web import openapi, problems
 from chalicelib.web.http import Answer, Request
+from chalicelib.web.pages import HTML
 from chalicelib.web.router import Router
 
 _STYLE = """
@@ -41,7 +42,7 @@ def reference(features: Sequence[Router]) -> Router:
         """Get this API as an OpenAPI 3.1 document."""
         return Answer(200, json.dumps(document(request.settings.public_url)))
 
-    @routes.get("/docs", who="anyone", answers={200: str})
+    @routes.get("/docs", who="anyone", answers={200: HTML})
     def human_page(request: Request) -> Answer:
         """Read this API as a page."""
         page = "".join(_page(document(request.settings.public_url)))

@@ -217,7 +217,9 @@ def _arguments(operation: Operation, request: Request, path_parameters: Mapping[
     if operation.query is not None:
         arguments["query"] = validation.parse_query(operation.query, request.parameters)
     if operation.body is not None:
-        members = validation.parse_json(request.raw_body, request.headers.get("content-type"))
+        is_form = operation.media_type == validation.FORM_TYPE
+        decode = validation.parse_form if is_form else validation.parse_json
+        members = decode(request.raw_body, request.headers.get("content-type"))
         arguments["body"] = validation.parse(operation.body, members)
     return arguments
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,7 @@ MAX_BODY = 256 * 1024
 MOST_ERRORS = 100
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")
+FORM_TYPE = "application/x-www-form-urlencoded"
 
 T = TypeVar("T", bound=Struct)
 
@@ -76,18 +78,36 @@ def parse_json(raw: bytes, content_type: str | None) -> Any:
         UnsupportedMediaType: It is not said to be JSON.
         InvalidInput: It is empty, not JSON, too deep, or names a member twice.
     """
-    if len(raw) > MAX_BODY:
-        raise ContentTooLarge(f"A body has {MAX_BODY} bytes at most.")
-    if not raw:
-        raise InvalidInput("A JSON body is required.")
-    if (content_type or "").partition(";")[0].strip().lower() not in JSON_TYPES:
-        raise UnsupportedMediaType(f"Send the body as {JSON_TYPES[0]}.")
+    _check_body(raw, content_type, JSON_TYPES)
     try:
         return json.loads(raw, object_pairs_hook=_unique_members, parse_constant=_no_constant)
     except RecursionError as error:
         raise InvalidInput("The body is nested too deeply.") from error
     except ValueError as error:  # also bad UTF-8 and integers of thousands of digits
         raise InvalidInput("The body is not valid JSON.") from error
+
+
+def parse_form(raw: bytes, content_type: str | None) -> Any:
+    """Decode the form of one of our pages.
+
+    Raises:
+        ContentTooLarge, UnsupportedMediaType, InvalidInput: As for JSON.
+    """
+    _check_body(raw, content_type, (FORM_TYPE,))
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=20)
+    except ValueError as error:
+        raise InvalidInput("The body is not a valid form.") from error
+    return _unique_members(pairs)
+
+
+def _check_body(raw: bytes, content_type: str | None, allowed: Sequence[str]) -> None:
+    if len(raw) > MAX_BODY:
+        raise ContentTooLarge(f"A body has {MAX_BODY} bytes at most.")
+    if not raw:
+        raise InvalidInput("A body is required.")
+    if (content_type or "").partition(";")[0].strip().lower() not in allowed:
+        raise UnsupportedMediaType(f"Send the body as {allowed[0]}.")
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ def running() -> Iterator[str]:
     The environment names it meanwhile. All that it holds is gone when the block ends.
     """
     # Imported here, and by nothing before: it takes longer than all else that is imported.
-    from moto.core.base_backend import BackendDict  # noqa: PLC0415
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -44,7 +43,14 @@ def running() -> Iterator[str]:
     finally:
         server.shutdown()
         thread.join()
-        BackendDict.reset()
+        forget()
+
+
+def forget() -> None:
+    """Have moto forget all that it holds, which is its process's and not a server's."""
+    from moto.core.base_backend import BackendDict  # noqa: PLC0415
+
+    BackendDict.reset()
 
 
 def trim() -> None:

@@ -15,6 +15,7 @@ from chalicelib.settings import BadSetting, Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import aws, mail, mail_page, state
 from infra.local.installation import CannotStart, Say
+from infra.local.pollers import count
 from infra.local.provision import make_topology
 from infra.local.simulator import Simulator
 from infra.local.triggers import Triggers
@@ -34,13 +35,6 @@ class Cloud:
     dead_letters: tuple[str, ...]
     """The URLs of their queues."""
     mail_page: str
-
-    def dead(self) -> int:
-        name = "ApproximateNumberOfMessages"
-        return sum(
-            int(self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
-            for url in self.dead_letters
-        )
 
 
 @contextlib.contextmanager
@@ -102,7 +96,7 @@ def functions(app: Chalice, sky: Cloud, say: Say) -> Iterator[None]:
         yield
     finally:
         say("Stopping the functions")
-        left, dead = triggers.stop(), sky.dead()
+        left, dead = triggers.stop(), sum(count(sky.sqs, url) for url in sky.dead_letters)
         if left or dead:
             say(
                 f"Lost, because queues last as long as a run: {left} messages that were not done yet, "

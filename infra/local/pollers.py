@@ -15,6 +15,7 @@ from infra.local.functions import Function
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef, MessageTypeDef
 
 AT_ONCE = 10
@@ -64,22 +65,13 @@ class Poller:
                 messages = self._batch()
                 if messages:
                     self._hand_over(messages)
-                elif not self._long_poll:
-                    self._stopping.wait(BREATH)
             except (BotoCoreError, ClientError):
                 self._note("has lost touch with its queue")
                 self._stopping.wait(PAUSE)
 
     def waiting(self) -> int:
         """Count the messages in the queue, also those that are being handled or will come again."""
-        attributes = self._sqs.get_queue_attributes(
-            QueueUrl=self._mapping.url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-            ],
-        )["Attributes"]
-        return sum(map(int, attributes.values()))
+        return count(self._sqs, self._mapping.url) + count(self._sqs, self._mapping.url, hidden=True)
 
     def _batch(self) -> list["MessageTypeDef"]:
         """Receive what there is, and wait for more of it as long as the window allows."""
@@ -101,7 +93,10 @@ class Poller:
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
-        return answer.get("Messages", [])
+        messages = answer.get("Messages", [])
+        if not messages and not wait:
+            self._stopping.wait(BREATH)
+        return messages
 
     def _hand_over(self, messages: Sequence["MessageTypeDef"]) -> None:
         ids = [message["MessageId"] for message in messages]
@@ -139,6 +134,14 @@ class Poller:
 
     def _note(self, what: str) -> None:
         print(f"{self.function.name} {what}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+
+
+def count(sqs: "SQSClient", url: str, *, hidden: bool = False) -> int:
+    """Count the messages of a queue that can be received, or those that are hidden since they were."""
+    name: QueueAttributeNameType = (
+        "ApproximateNumberOfMessagesNotVisible" if hidden else "ApproximateNumberOfMessages"
+    )
+    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 
 
 def undone(answer: Any, ids: Collection[str]) -> set[str]:

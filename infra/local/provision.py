@@ -51,7 +51,7 @@ def make_topology(
         url = sqs.create_queue(
             QueueName=queue.name,
             Attributes={
-                "VisibilityTimeout": str(visibility or queue.visibility),
+                "VisibilityTimeout": str(queue.visibility if visibility is None else visibility),
                 "RedrivePolicy": json.dumps(redrive),
             },
         )["QueueUrl"]

@@ -10,13 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import topology
 from infra.local import aws, state
 from infra.local.installation import CannotStart
+from infra.local.pollers import AT_ONCE, count
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-AT_ONCE = 10
-"""Messages that SQS gives in one call."""
 HIDDEN = 60
 """Seconds that a message is out of the others' sight while it is moved."""
 
@@ -42,12 +41,7 @@ def redrive(sqs: "SQSClient") -> Iterator[tuple[str, int]]:
     for queue in topology.QUEUES:
         source = sqs.get_queue_url(QueueName=queue.dead_letters)["QueueUrl"]
         target = sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
-        yield queue.name, _move(sqs, source, target, _count(sqs, source))
-
-
-def _count(sqs: "SQSClient", url: str) -> int:
-    name = "ApproximateNumberOfMessages"
-    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+        yield queue.name, _move(sqs, source, target, count(sqs, source))
 
 
 def _move(sqs: "SQSClient", source: str, target: str, at_most: int) -> int:

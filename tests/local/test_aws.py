@@ -1,0 +1,135 @@
+"""The promises of the stand-in for AWS and of the topology in it, tried with the app's own adapters."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from chalicelib import topology
+from chalicelib.adapters.sns import SnsPublisher
+from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.ports import Fact
+from infra.local import aws
+from infra.local.aws import REGION
+from infra.local.installation import CHECKOUT
+from infra.local.provision import make_topology
+from infra.local.simulator import Simulator
+from tests.local.conftest import Cloud
+
+UNHEARD_OF = "payment-refund-due"  # a fact that nobody listens to
+
+
+def fact(kind: str) -> Fact:
+    return Fact(
+        fact_id=uuid4(),
+        type=kind,
+        version=1,
+        subject=uuid4(),
+        time=datetime(2027, 5, 1, 18, 30, 15, 250_000, tzinfo=UTC),
+        body={"title": "Grüße, „Jazz“"},
+    )
+
+
+def bodies(cloud: Cloud, queue: str) -> Iterator[Any]:
+    """Take all messages out of a queue."""
+    url = cloud.made.queues[queue]
+    while True:
+        received = cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        if not received:
+            return
+        for message in received:
+            yield json.loads(message["Body"])
+            cloud.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_each_fact_is_in_the_queues_that_listen_to_its_type_and_in_no_other(cloud: Cloud) -> None:
+    kinds = [UNHEARD_OF, *(kind for queue in topology.QUEUES for kind in queue.facts)]
+    facts = {kind: fact(kind) for kind in kinds}
+    refused = SnsPublisher(cloud.made.topics[topology.FACTS_TOPIC]).publish(list(facts.values()))
+    assert refused == set()
+    received = {queue.name: list(bodies(cloud, queue.name)) for queue in topology.QUEUES}
+    assert received == {
+        queue.name: [facts[kind].as_message() for kind in kinds if kind in queue.facts]
+        for queue in topology.QUEUES
+    }
+
+
+def test_what_a_function_sends_is_in_the_queue_as_it_was(cloud: Cloud) -> None:
+    messages = [{"fact": fact("event-published").as_message(), "people": [str(i)]} for i in range(12)]
+    SqsQueues().send(topology.EMAIL.name, messages)
+    received = list(bodies(cloud, topology.EMAIL.name))
+    assert sorted(received, key=lambda message: int(message["people"][0])) == messages
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("bounce@simulator.amazonses.com", "Bounce"),
+        ("complaint+jazz@simulator.amazonses.com", "Complaint"),
+        ("bounce@example.com", None),
+        ("success@simulator.amazonses.com", None),
+    ],
+)
+def test_the_addresses_that_ses_has_for_it_bounce_or_complain(
+    cloud: Cloud, address: str, kind: str | None
+) -> None:
+    Simulator(cloud.sns, cloud.made.topics[topology.FEEDBACK_TOPIC]).react(address)
+    reports = list(bodies(cloud, topology.MAIL_FEEDBACK.name))
+    assert [report["notificationType"] for report in reports] == ([kind] if kind else [])
+    assert all(address in json.dumps(report[str(kind).lower()]) for report in reports)
+
+
+def test_a_message_that_is_received_too_often_is_with_the_dead_letters(cloud: Cloud) -> None:
+    queue = topology.BOOKING_NOTIFICATIONS
+    SqsQueues().send(queue.name, [{"poison": True}])
+    url = cloud.made.queues[queue.name]
+    received = [
+        cloud.sqs.receive_message(QueueUrl=url).get("Messages", []) for _ in range(queue.attempts + 1)
+    ]
+    assert [len(messages) for messages in received] == [1] * queue.attempts + [0]
+    assert list(bodies(cloud, queue.dead_letters)) == [{"poison": True}]
+
+
+def test_without_a_wish_queues_hide_and_try_as_the_topology_says(endpoint: str) -> None:
+    assert endpoint
+    sqs = boto3.client("sqs")
+    made = make_topology(boto3.client("sns"), sqs, boto3.client("ses"))
+    for queue in topology.QUEUES:
+        url = made.queues[queue.name]
+        seen = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        policy = json.loads(seen["RedrivePolicy"])
+        assert seen["VisibilityTimeout"] == str(queue.visibility)
+        assert policy["maxReceiveCount"] == queue.attempts
+        assert policy["deadLetterTargetArn"].endswith(f":{queue.dead_letters}")
+    aws.forget()
+
+
+def test_whatever_aws_and_proxy_a_person_has_only_the_stand_in_is_used(endpoint: str) -> None:
+    program = """
+import os, boto3
+from infra.local import aws
+before = dict(os.environ)
+with aws.running():
+    print(boto3.client("sns").create_topic(Name="facts")["TopicArn"])
+print(dict(os.environ) == before)
+"""
+    persons_own = {
+        "AWS_PROFILE": "production",
+        "AWS_DEFAULT_REGION": "us-gov-west-1",
+        "AWS_ENDPOINT_URL_SNS": endpoint.replace("127.0.0.1", "nowhere.invalid"),
+        "HTTP_PROXY": "http://proxy.invalid:3128",
+        "http_proxy": "http://proxy.invalid:3128",
+        "no_proxy": "localhost",
+    }
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(  # noqa: S603
+        command, cwd=CHECKOUT, env=persons_own, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert said[0].startswith(f"arn:aws:sns:{REGION}:")
+    assert said[1] == "True"

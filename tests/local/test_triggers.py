@@ -1,0 +1,293 @@
+"""The promises of the embedded triggers, tried on small apps of their own."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
+
+from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.topology import EMAIL, MAIL_FEEDBACK
+from infra.local import redrive, schedules, triggers
+from infra.local.functions import Context, Function
+from infra.local.installation import CannotStart
+from infra.local.pollers import count, undone
+from infra.local.schedules import Schedule
+from tests.local.conftest import Cloud, becomes_true
+
+Handler = Callable[[list[str], SQSEvent], Any]
+
+
+class Consumer:
+    """An app with one function, which reads the e-mail queue as it is told to."""
+
+    def __init__(self, cloud: Cloud, handle: Handler, *, window: int = 0) -> None:
+        self.app = Chalice("consumer")
+        self.seen: list[list[str]] = []
+        self.times: Counter[str] = Counter()
+        self._sqs = cloud.sqs
+
+        @self.app.on_sqs_message(
+            queue=EMAIL.name, batch_size=EMAIL.batch_size, maximum_batching_window_in_seconds=window
+        )
+        def send_email(event: SQSEvent) -> Any:
+            bodies = [json.loads(record.body) for record in event]
+            self.seen.append(bodies)
+            self.times.update(bodies)
+            return handle(bodies, event)
+
+    def running(self, grace: float = 0.2) -> AbstractContextManager[None]:
+        return triggers.running(self.app, self._sqs, long_poll=0, grace=grace)
+
+
+def send(*bodies: Any, queue: str = EMAIL.name) -> None:
+    SqsQueues().send(queue, bodies)
+
+
+def in_queue(cloud: Cloud, queue: str) -> int:
+    url = cloud.made.queues[queue]
+    return count(cloud.sqs, url) + count(cloud.sqs, url, hidden=True)
+
+
+def reports(*words: str) -> Handler:
+    """Return a handler that reports the messages with these words as failed."""
+
+    def handle(bodies: list[str], event: SQSEvent) -> Any:
+        ids = [record.to_dict()["messageId"] for record in event]
+        return {
+            "batchItemFailures": [
+                {"itemIdentifier": one} for one, body in zip(ids, bodies, strict=True) if body in words
+            ]
+        }
+
+    return handle
+
+
+def test_messages_come_in_batches_with_what_lambda_tells_of_them(cloud: Cloud) -> None:
+    events: list[dict[str, Any]] = []
+    consumer = Consumer(cloud, lambda _, event: events.append(event.to_dict()))
+    names = [str(i) for i in range(10)]
+    send(*names)
+    with consumer.running():
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert [len(batch) for batch in consumer.seen] == [4, 4, 2]
+    assert Counter(names) == consumer.times
+    records = [record for event in events for record in event["Records"]]
+    assert len({record["messageId"] for record in records}) == 10
+    assert len({record["receiptHandle"] for record in records}) == 10
+    for record in records:
+        assert record["eventSource"] == "aws:sqs"
+        assert record["eventSourceARN"].endswith(f":{EMAIL.name}")
+        assert record["awsRegion"] == record["eventSourceARN"].split(":")[3]
+        assert record["attributes"]["ApproximateReceiveCount"] == "1"
+        assert record["messageAttributes"] == {}
+
+
+def test_only_the_message_that_failed_comes_again(cloud: Cloud) -> None:
+    def handle(bodies: list[str], event: SQSEvent) -> Any:
+        return reports("bad")(bodies, event) if consumer.times["bad"] < 3 else None
+
+    consumer = Consumer(cloud, handle)
+    send("good", "bad", "better")
+    with consumer.running():
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert consumer.times == {"good": 1, "bad": 3, "better": 1}
+    assert in_queue(cloud, EMAIL.dead_letters) == 0
+
+
+def test_poison_ends_with_the_dead_letters_and_a_redrive_tries_it_again(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poisonous = Consumer(cloud, reports("poison"))
+    send("good", "poison", "better")
+    with poisonous.running():
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.dead_letters) == 1)
+    assert poisonous.times == {"good": 1, "poison": EMAIL.attempts, "better": 1}
+    cured = Consumer(cloud, reports())
+    with cured.running():
+        redrive.main()
+        assert becomes_true(lambda: cured.times == {"poison": 1})
+    said = capsys.readouterr().out
+    assert [line.split()[:2] for line in said.splitlines() if " 1 moved" in line] == [[EMAIL.name, "1"]]
+    assert in_queue(cloud, EMAIL.dead_letters) == in_queue(cloud, EMAIL.name) == 0
+
+
+def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cloud) -> None:
+    url = cloud.made.queues[EMAIL.dead_letters]
+    for i in range(23):
+        attribute = {"DataType": "String", "StringValue": f"fact-{i}"}
+        cloud.sqs.send_message(QueueUrl=url, MessageBody=f'"{i}"', MessageAttributes={"type": attribute})
+    assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 23
+    assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 0
+    attributes: list[dict[str, Any]] = []
+
+    def handle(_: list[str], event: SQSEvent) -> None:
+        attributes.extend(record.to_dict()["messageAttributes"]["type"] for record in event)
+
+    with Consumer(cloud, handle).running():
+        assert becomes_true(lambda: len(attributes) == 23)
+    assert {one["stringValue"] for one in attributes} == {f"fact-{i}" for i in range(23)}
+    assert {one["dataType"] for one in attributes} == {"String"}
+
+
+def test_all_messages_of_a_function_that_raises_come_again(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def handle(_bodies: list[str], _event: SQSEvent) -> None:
+        if len(consumer.seen) == 1:
+            raise RuntimeError("out of ink")
+
+    consumer = Consumer(cloud, handle)
+    send("one", "two")
+    with consumer.running():
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert consumer.times == {"one": 2, "two": 2}
+    assert "send_email has failed" in (said := capfd.readouterr().err)
+    assert "out of ink" in said
+
+
+def test_an_answer_that_is_no_json_fails_the_batch(cloud: Cloud) -> None:
+    consumer = Consumer(cloud, lambda *_: object() if len(consumer.seen) == 1 else None)
+    send("one")
+    with consumer.running():
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert consumer.times == {"one": 2}
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        (None, ""),
+        ({}, ""),
+        ({"batchItemFailures": None}, ""),
+        ({"batchItemFailures": []}, ""),
+        ({"batchItemFailures": [{"itemIdentifier": "a"}]}, "a"),
+        ({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}, "ab"),
+        ({"batchItemFailures": [{"itemIdentifier": ""}]}, "abc"),
+        ({"batchItemFailures": [{"itemIdentifier": None}]}, "abc"),
+        ({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "z"}]}, "abc"),
+        ({"batchItemFailures": [{"itemIdentifier": ["a"]}]}, "abc"),
+        ({"batchItemFailures": [{"messageId": "a"}]}, "abc"),
+        ({"batchItemFailures": ["a"]}, "abc"),
+        ({"batchItemFailures": 1}, "abc"),
+        (["a"], "abc"),
+        ("done", "abc"),
+    ],
+)
+def test_an_answer_is_read_as_lambda_reads_it(answer: Any, failed: str) -> None:
+    assert undone(answer, ["a", "b", "c"]) == set(failed)
+
+
+def test_a_window_gathers_messages_that_come_one_by_one(cloud: Cloud) -> None:
+    consumer = Consumer(cloud, lambda *_: None, window=20)
+    with consumer.running():
+        for i in range(EMAIL.batch_size):
+            send(str(i))
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert [len(batch) for batch in consumer.seen] == [EMAIL.batch_size]
+
+
+def test_a_stop_lets_what_was_sent_be_done_and_leaves_no_thread(cloud: Cloud) -> None:
+    app = Chalice("chain")
+    done: list[str] = []
+
+    @app.on_sqs_message(queue=EMAIL.name)
+    def first(event: SQSEvent) -> None:
+        time.sleep(0.2)
+        send(*[json.loads(record.body) for record in event], queue=MAIL_FEEDBACK.name)
+
+    @app.on_sqs_message(queue=MAIL_FEEDBACK.name)
+    def second(event: SQSEvent) -> None:
+        done.extend(json.loads(record.body) for record in event)
+
+    @app.schedule(Rate(1, unit=Rate.MINUTES))
+    def looping(event: CloudWatchEvent) -> None:
+        while event.context.get_remaining_time_in_millis() > 0:
+            time.sleep(0.01)
+        done.append("looping")
+
+    before = set(threading.enumerate())
+    both = triggers.Triggers(app, cloud.sqs, long_poll=0)
+    both.start()
+    send("under way")
+    assert both.stop() == 0
+    assert done == ["looping", "under way"]
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_stop_counts_what_it_leaves(cloud: Cloud) -> None:
+    consumer = Consumer(cloud, reports())
+    both = triggers.Triggers(consumer.app, cloud.sqs, long_poll=0)
+    send("too late")
+    assert both.stop(grace=0.1) == 1  # nothing was started
+
+
+@pytest.fixture
+def stopping() -> Iterator[threading.Event]:
+    stopping = threading.Event()
+    yield stopping
+    stopping.set()
+
+
+def calls_of(
+    handler: Callable[[], object], stopping: threading.Event, *, period: float, pause: float = 60
+) -> list[float]:
+    """Run a function on a schedule until it was called thrice; return the times of the calls."""
+    times: list[float] = []
+
+    def called(event: dict[str, Any], _: Context) -> None:
+        assert event["detail-type"] == "Scheduled Event"
+        times.append(time.monotonic())
+        if len(times) == 3:
+            stopping.set()
+        handler()
+
+    function = Function("on_time", called, 60, stopping)
+    Schedule(function, period, stopping=stopping, pause=pause).run()
+    assert len(times) == 3
+    return times
+
+
+def test_a_function_that_returns_soon_is_called_at_its_rate(stopping: threading.Event) -> None:
+    times = calls_of(lambda: None, stopping, period=0.2)
+    assert times[2] - times[0] >= 0.35
+
+
+def test_a_function_that_used_its_time_is_called_again_at_once(stopping: threading.Event) -> None:
+    times = calls_of(lambda: time.sleep(0.3), stopping, period=0.5)
+    assert times[2] - times[0] < 0.95
+
+
+def test_a_function_that_raises_is_called_again_after_a_pause(
+    stopping: threading.Event, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls_of(lambda: 1 // 0, stopping, period=60, pause=0.05)
+    said = capfd.readouterr().err
+    assert said.count("on_time has failed") == 3
+    assert "ZeroDivisionError" in said
+
+
+def test_a_call_has_a_minute_and_nothing_of_it_when_the_stop_comes(stopping: threading.Event) -> None:
+    context = Context("on_time", 60, stopping)
+    assert 50_000 < context.get_remaining_time_in_millis() <= 60_000
+    assert Context("on_time", 0, stopping).get_remaining_time_in_millis() == 0
+    stopping.set()
+    assert context.get_remaining_time_in_millis() == 0
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(1 hour)", 3600), ("rate(2 days)", 172_800)],
+)
+def test_a_rate_is_in_seconds(expression: str, seconds: int) -> None:
+    assert schedules.period(expression) == seconds
+
+
+def test_a_schedule_that_is_no_rate_is_told() -> None:
+    with pytest.raises(CannotStart, match="at a rate only, not 'cron"):
+        schedules.period("cron(0 8 * * ? *)")
