@@ -80,23 +80,22 @@ def parts() -> Iterator[None]:
     except BadSetting as error:
         raise CannotStart(f"{error}.") from error
     with using(wiring):
-        for _ in (wiring.publisher, wiring.queues, wiring.mailer):
-            pass
+        _ = wiring.publisher, wiring.queues, wiring.mailer
         yield
 
 
 @contextlib.contextmanager
-def functions(app: Chalice, sky: Cloud, say: Say) -> Iterator[None]:
+def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
     """Run the triggers of the app for a block; at its end let them do what is under way."""
     say("Starting the functions")
     logging.getLogger("event-booking").addFilter(_is_for_people)
-    triggers = Triggers(app, sky.sqs)
+    triggers = Triggers(app, stand_in.sqs)
     triggers.start()
     try:
         yield
     finally:
         say("Stopping the functions")
-        left, dead = triggers.stop(), sum(count(sky.sqs, url) for url in sky.dead_letters)
+        left, dead = triggers.stop(), sum(count(stand_in.sqs, url) for url in stand_in.dead_letters)
         if left or dead:
             say(
                 f"Lost, because queues last as long as a run: {left} messages that were not done yet, "

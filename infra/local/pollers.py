@@ -40,6 +40,8 @@ class Mapping:
 class Poller:
     """Polls one queue, in a thread that calls `run`, until `stopping` is set.
 
+    From when `ending` is set it waits for no message any more, so that the end need not wait for it.
+
     A message that a function did not do is left to its visibility timeout, and after its attempts
     SQS itself moves it to the dead-letter queue.
     """
@@ -50,12 +52,14 @@ class Poller:
         mapping: Mapping,
         function: Function,
         *,
+        ending: threading.Event,
         stopping: threading.Event,
         long_poll: int,
     ) -> None:
         self._sqs = sqs
         self._mapping = mapping
         self.function = function
+        self._ending = ending
         self._stopping = stopping
         self._long_poll = long_poll
 
@@ -71,18 +75,19 @@ class Poller:
 
     def waiting(self) -> int:
         """Count the messages in the queue, also those that are being handled or will come again."""
-        return count(self._sqs, self._mapping.url) + count(self._sqs, self._mapping.url, hidden=True)
+        return count(self._sqs, self._mapping.url, hidden=True)
 
     def _batch(self) -> list["MessageTypeDef"]:
         """Receive what there is, and wait for more of it as long as the window allows."""
-        messages = self._receive(self._mapping.batch_size, self._long_poll)
+        wait = 0 if self._ending.is_set() else self._long_poll
+        messages = self._receive(self._mapping.batch_size, wait)
         until = time.monotonic() + self._mapping.window
         while messages and not self._stopping.is_set():
             missing = self._mapping.batch_size - len(messages)
             left = until - time.monotonic()
             if missing <= 0 or left <= 0:
                 break
-            messages += self._receive(missing, min(self._long_poll, math.ceil(left)))
+            messages += self._receive(missing, min(wait, math.ceil(left)))
         return messages
 
     def _receive(self, at_most: int, wait: int) -> list["MessageTypeDef"]:
@@ -137,11 +142,13 @@ class Poller:
 
 
 def count(sqs: "SQSClient", url: str, *, hidden: bool = False) -> int:
-    """Count the messages of a queue that can be received, or those that are hidden since they were."""
-    name: QueueAttributeNameType = (
-        "ApproximateNumberOfMessagesNotVisible" if hidden else "ApproximateNumberOfMessages"
-    )
-    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+    """Count the messages of a queue that can be received, or also those hidden since they were."""
+    names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages"]
+    if hidden:
+        names.append("ApproximateNumberOfMessagesNotVisible")
+    # In one request, so that a message that is received meanwhile does not count twice.
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(map(int, attributes.values()))
 
 
 def undone(answer: Any, ids: Collection[str]) -> set[str]:

@@ -33,18 +33,19 @@ class Schedule:
             except Exception:  # noqa: BLE001 - whatever it raises, the schedule goes on
                 said = traceback.format_exc()
                 print(f"{self.function.name} has failed:\n{said}", file=sys.stderr, flush=True)
-                rest = self._pause
+                wait = self._pause
             else:
-                rest = self._rest(time.monotonic() - began)
-            self._stopping.wait(rest)
+                wait = rest(time.monotonic() - began, self._period)
+            self._stopping.wait(wait)
 
-    def _rest(self, took: float) -> float:
-        """Return how long to wait for the next call.
 
-        A function that loops until its time is up leaves some of it unused, because the next call
-        takes over; nothing is won by waiting for that here.
-        """
-        return 0 if took > self._period / 2 else self._period - took
+def rest(took: float, period: float) -> float:
+    """Return the seconds from the end of a call to the next one.
+
+    A function that loops until its time is up leaves some of it unused, because the next call takes
+    over; nothing is won by waiting for that here.
+    """
+    return 0 if took > period / 2 else period - took
 
 
 def period(expression: str) -> int:

@@ -51,6 +51,7 @@ class Triggers:
                 sqs,
                 self._mapping(source),
                 self._function(app, source.name, self._halt_pollers),
+                ending=self._halt_schedules,
                 stopping=self._halt_pollers,
                 long_poll=long_poll,
             )
@@ -73,11 +74,13 @@ class Triggers:
         until = time.monotonic() + grace
         self._halt_schedules.set()
         _join(self._timing, until)
-        while (left := self._waiting()) and time.monotonic() < until:
-            time.sleep(0.05)
-        self._halt_pollers.set()
-        _join(self._polling, time.monotonic() + grace)
-        return left
+        try:
+            while self._waiting() and time.monotonic() < until:
+                time.sleep(0.05)
+        finally:
+            self._halt_pollers.set()
+            _join(self._polling, time.monotonic() + grace)
+        return self._waiting()
 
     def _waiting(self) -> int:
         return sum(poller.waiting() for poller in self._pollers)

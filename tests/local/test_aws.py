@@ -67,6 +67,18 @@ def test_what_a_function_sends_is_in_the_queue_as_it_was(cloud: Cloud) -> None:
     assert sorted(received, key=lambda message: int(message["people"][0])) == messages
 
 
+def test_what_was_published_is_not_kept_for_ever(cloud: Cloud) -> None:
+    from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 - slow to import
+    from moto.sns.models import sns_backends  # noqa: PLC0415
+
+    topic = cloud.made.topics[topology.FACTS_TOPIC]
+    SnsPublisher(topic).publish([fact(UNHEARD_OF)])
+    kept = sns_backends[DEFAULT_ACCOUNT_ID][REGION].topics[topic].sent_notifications
+    assert len(kept) == 1
+    aws.trim()
+    assert kept == []
+
+
 @pytest.mark.parametrize(
     ("address", "kind"),
     [

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from chalicelib.topology import QUEUES
 from infra.local import installation, orphans, state
 from infra.local.installation import CHECKOUT
-from tests.local.conftest import reachable_folder
+from tests.local.conftest import becomes_true, reachable_folder
 
 PATIENCE = 60  # seconds that a test waits for what must come
 
@@ -78,7 +80,11 @@ class Project:
         return said
 
     def reset(self) -> str:
-        process = self._start("reset")
+        return self.say("reset")
+
+    def say(self, command: str) -> str:
+        """Run a command that has to succeed, and return all that it says."""
+        process = self._start(command)
         said = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0, said
         return said
@@ -113,13 +119,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def status(port: int, path: str) -> int:
+def get(port: int, path: str) -> tuple[int, str]:
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", path)
     try:
-        return connection.getresponse().status
+        response = connection.getresponse()
+        return response.status, response.read().decode()
     finally:
         connection.close()
+
+
+def status(port: int, path: str) -> int:
+    return get(port, path)[0]
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="pastes the lines with curl")
@@ -162,6 +173,29 @@ def test_a_signal_while_it_starts_ends_it_in_order(project: Project) -> None:
     assert orphans.read(project.data()) is None
 
 
+def test_the_e_mails_are_on_a_page_and_stay_and_dead_letters_are_redriven(project: Project) -> None:
+    for _ in range(2):
+        with project.run() as run:
+            page = urlsplit(run.wait_for("E-mails are not delivered").split()[-1])
+            assert page.port
+            port = page.port
+            assert becomes_true(lambda: "You have a place" in get(port, "/")[1])  # noqa: B023
+            said = project.say("redrive")
+            assert run.end() == 0, run.said
+        assert said.startswith(f"Dead letters of the run on port {project.port}:")
+        assert said.count(" 0 moved back") == len(QUEUES)
+        assert "dead letters" not in run.said
+    assert project.complaint("redrive").startswith(f"Nothing runs on port {project.port}.")
+
+
+def test_a_port_for_the_mail_page_that_is_in_use_is_told(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said = project.complaint("run", MAIL_PORT=str(other.getsockname()[1]))
+    assert "MAIL_PORT=" in said
+    assert "Traceback" not in said
+    assert orphans.read(project.data()) is None
+
+
 @on_linux
 def test_a_killed_run_is_followed_by_one_that_works(project: Project) -> None:
     with project.run() as run:
@@ -183,7 +217,11 @@ def test_a_port_in_use_is_told_before_anything_starts(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
-    [("PORT", "http", "PORT must be a number"), ("HOST", "256.1.1.1", "HOST=256.1.1.1 is not")],
+    [
+        ("PORT", "http", "PORT must be a number"),
+        ("MAIL_PORT", "0", "MAIL_PORT must be a number"),
+        ("HOST", "256.1.1.1", "HOST=256.1.1.1 is not"),
+    ],
 )
 def test_a_bad_address_is_told(project: Project, name: str, value: str, told: str) -> None:
     assert project.complaint("run", **{name: value}).startswith(told)

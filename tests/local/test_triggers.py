@@ -18,7 +18,7 @@ from infra.local.functions import Context, Function
 from infra.local.installation import CannotStart
 from infra.local.pollers import count, undone
 from infra.local.schedules import Schedule
-from tests.local.conftest import Cloud, becomes_true
+from tests.local.conftest import PATIENCE, Cloud, becomes_true
 
 Handler = Callable[[list[str], SQSEvent], Any]
 
@@ -51,7 +51,11 @@ def send(*bodies: Any, queue: str = EMAIL.name) -> None:
 
 def in_queue(cloud: Cloud, queue: str) -> int:
     url = cloud.made.queues[queue]
-    return count(cloud.sqs, url) + count(cloud.sqs, url, hidden=True)
+    return count(cloud.sqs, url, hidden=True)
+
+
+def trigger_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("trigger ")]
 
 
 def reports(*words: str) -> Handler:
@@ -120,8 +124,11 @@ def test_poison_ends_with_the_dead_letters_and_a_redrive_tries_it_again(
 def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cloud) -> None:
     url = cloud.made.queues[EMAIL.dead_letters]
     for i in range(23):
-        attribute = {"DataType": "String", "StringValue": f"fact-{i}"}
-        cloud.sqs.send_message(QueueUrl=url, MessageBody=f'"{i}"', MessageAttributes={"type": attribute})
+        cloud.sqs.send_message(
+            QueueUrl=url,
+            MessageBody=f'"{i}"',
+            MessageAttributes={"type": {"DataType": "String", "StringValue": f"fact-{i}"}},
+        )
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 23
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 0
     attributes: list[dict[str, Any]] = []
@@ -184,6 +191,8 @@ def test_an_answer_is_read_as_lambda_reads_it(answer: Any, failed: str) -> None:
 
 
 def test_a_window_gathers_messages_that_come_one_by_one(cloud: Cloud) -> None:
+    url = cloud.made.queues[EMAIL.name]
+    cloud.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
     consumer = Consumer(cloud, lambda *_: None, window=20)
     with consumer.running():
         for i in range(EMAIL.batch_size):
@@ -207,24 +216,30 @@ def test_a_stop_lets_what_was_sent_be_done_and_leaves_no_thread(cloud: Cloud) ->
 
     @app.schedule(Rate(1, unit=Rate.MINUTES))
     def looping(event: CloudWatchEvent) -> None:
-        while event.context.get_remaining_time_in_millis() > 0:
+        context: Any = event.context
+        while context.get_remaining_time_in_millis() > 0:
             time.sleep(0.01)
         done.append("looping")
 
-    before = set(threading.enumerate())
-    both = triggers.Triggers(app, cloud.sqs, long_poll=0)
-    both.start()
+    running = triggers.Triggers(app, cloud.sqs, long_poll=0)
+    running.start()
+    assert len(trigger_threads()) == 3
     send("under way")
-    assert both.stop() == 0
+    assert running.stop() == 0
     assert done == ["looping", "under way"]
-    assert set(threading.enumerate()) <= before
+    assert not trigger_threads()
 
 
 def test_a_stop_counts_what_it_leaves(cloud: Cloud) -> None:
-    consumer = Consumer(cloud, reports())
-    both = triggers.Triggers(consumer.app, cloud.sqs, long_poll=0)
-    send("too late")
-    assert both.stop(grace=0.1) == 1  # nothing was started
+    let_go = threading.Event()
+    consumer = Consumer(cloud, lambda *_: let_go.wait(PATIENCE))
+    running = triggers.Triggers(consumer.app, cloud.sqs, long_poll=0)
+    running.start()
+    send("slow")
+    assert becomes_true(lambda: consumer.times["slow"] == 1)
+    assert running.stop(grace=0.1) == 1
+    let_go.set()
+    assert becomes_true(lambda: not trigger_threads())
 
 
 @pytest.fixture
@@ -258,9 +273,9 @@ def test_a_function_that_returns_soon_is_called_at_its_rate(stopping: threading.
     assert times[2] - times[0] >= 0.35
 
 
-def test_a_function_that_used_its_time_is_called_again_at_once(stopping: threading.Event) -> None:
-    times = calls_of(lambda: time.sleep(0.3), stopping, period=0.5)
-    assert times[2] - times[0] < 0.95
+@pytest.mark.parametrize(("took", "wait"), [(0, 60), (20, 40), (55, 0), (90, 0)])
+def test_a_function_that_used_its_time_is_called_again_at_once(took: float, wait: float) -> None:
+    assert schedules.rest(took, 60) == wait
 
 
 def test_a_function_that_raises_is_called_again_after_a_pause(
