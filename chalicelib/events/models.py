@@ -127,7 +127,10 @@ def _on_sale(event: Any, place: Any) -> ColumnElement[bool]:
 
 
 def event_json(row: FromClause) -> ColumnElement[Any]:
-    """An event as clients see it at the time of the parameter `now`; a deleted one, as cancelled."""
+    """An event as clients see it at the time of the parameter `now`.
+
+    Deleted ones are seen by who booked them: as cancelled, unless they had taken place.
+    """
     its_types = select(
         func.json_agg(
             func.json_build_object(
@@ -175,7 +178,7 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "saleEndsAt",
             rfc3339(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
             "status",
-            case((row.c.deleted_at.is_not(None), "cancelled"), else_=row.c.status),
+            case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status),
             "ticketTypes",
             its_types.scalar_subquery(),
             "onSale",
@@ -193,7 +196,7 @@ event_rows = select(
     places.c.capacity,
     places.c.taken,
     places.c.popularity,
-    func.lower(events.c.title).label("sort_title"),
+    func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)
 visible_events = event_rows.where(_visible)
 

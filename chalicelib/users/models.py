@@ -75,7 +75,7 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
     )
 
 
-present_users = select(users, func.lower(users.c.name).label("sort_name")).where(_present)
+present_users = select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(_present)
 
 USERS = Listing(
     rows=present_users,

@@ -174,8 +174,10 @@ class _Writer:
         if operation.idempotent:
             schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
             yield _header("Idempotency-Key", schema | {"pattern": "^[ -~]+$"})
-        if operation.conditional and operation.method != "POST":
-            yield _header("If-None-Match" if operation.method == "GET" else "If-Match", {"type": "string"})
+        if operation.conditional and operation.method == "GET":
+            yield _header("If-None-Match", {"type": "string"})
+        if errors.StaleVersion in operation.refuses:
+            yield _header("If-Match", {"type": "string"})
 
     def _responses(self, operation: Operation) -> Iterator[tuple[str, Schema]]:
         for status, kind in operation.answers.items():

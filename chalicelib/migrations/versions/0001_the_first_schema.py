@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("headers", postgresql.JSON(astext_type=sa.Text()), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
@@ -74,6 +75,20 @@ def upgrade() -> None:
         sa.Column("token_version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_credentials_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_credentials")),
+    )
+    op.create_foreign_key(
+        op.f("fk_idempotency_keys_user_id"),
+        "idempotency_keys",
+        "credentials",
+        ["user_id"],
+        ["user_id"],
+        ondelete="CASCADE",
+    )
+    op.create_index(
+        "ix_idempotency_keys_user_id",
+        "idempotency_keys",
+        ["user_id"],
+        postgresql_where=sa.text("user_id IS NOT NULL"),
     )
     op.create_table(
         "events",
@@ -203,9 +218,9 @@ def downgrade() -> None:
         "places",
         "bookings",
         "events",
+        "idempotency_keys",
         "credentials",
         "users",
         "outbox",
-        "idempotency_keys",
     ):
         op.drop_table(table)

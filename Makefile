@@ -1,0 +1,62 @@
+# The commands of this project. `make help` lists them.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check lint types imports format reset clean
+
+# A .venv whose Python has gone from the system is made anew.
+$(shell test -x $(PY) || rm -f .venv/.installed)
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1)
+	@exec $(PY) -m infra.local run
+
+test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
+	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+check: lint types imports test ## all that CI checks
+
+lint: .venv/.installed ## check style and format
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet || { echo "The files above need: make format" >&2; exit 1; }
+
+types: .venv/.installed ## check types
+	@$(PY) -m mypy
+
+imports: .venv/.installed ## check who imports whom
+	@.venv/bin/lint-imports
+
+format: .venv/.installed ## format the code
+	@$(PY) -m ruff check --select I --fix --quiet
+	@$(PY) -m ruff format
+
+reset: .venv/.installed ## remove the data of `make run`
+	@$(PY) -m infra.local reset
+
+clean: ## remove .venv and caches, keep the data
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The mark `.installing` tells a .venv whose installation was cut off from a complete one.
+.venv/.installed: requirements.txt requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON). Install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into .venv (about 20 s, once) ..."
+	@if [ -e .venv/.installing ] || ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		rm -rf .venv && $(PYTHON) -m venv .venv; fi
+	@touch .venv/.installing
+	@$(PIP) 'pip<26.3'
+	@$(PIP) -r requirements-dev.txt
+	@mv .venv/.installing .venv/.installed

@@ -1,0 +1,110 @@
+"""Demo data: a host, an attendee and five events in different states, for `make run`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from chalicelib import security
+from chalicelib.bookings import endings
+from chalicelib.bookings import service as bookings
+from chalicelib.db import Database, Session
+from chalicelib.events import service as events
+from chalicelib.events.models import events as events_table
+from chalicelib.events.rules import Details
+from chalicelib.security import Caller, Role
+from chalicelib.settings import Settings
+from chalicelib.users import service as users
+
+HOST = "host@example.com"
+ATTENDEE = "attendee@example.com"
+PASSWORD = "correct horse battery"  # noqa: S105 (told to whoever runs the demo)
+BOOKABLE = "Jazz in the yard"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What there is to try."""
+
+    host_email: str
+    attendee_email: str
+    password: str
+    bookable_event_id: UUID
+
+
+def load(database_url: str) -> Demo:
+    """Load what is missing of the demo data into a migrated database.
+
+    What somebody changed, deleted or used up while trying things out is made anew beside the rest.
+    """
+    database = Database(Settings(database_url=database_url, jwt_secret=b""))
+    now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        with database.transaction() as session:
+            host = _account(session, "The Blue Notes", HOST, "host", now)
+            attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
+            event_id = _bookable(session, host, now)
+        return Demo(HOST, ATTENDEE, PASSWORD, event_id or _make_events(database, host, attendee, now))
+    finally:
+        database.close()
+
+
+def _account(session: Session, name: str, email: str, role: Role, now: datetime) -> Caller:
+    if account := users.claimed(session, email=email):
+        return account.caller
+    password_hash = security.hash_password(PASSWORD)
+    return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
+
+
+def _bookable(session: Session, host: Caller, now: datetime) -> UUID | None:
+    return session.scalar(
+        select(events_table.c.event_id)
+        .where(
+            events_table.c.host_id == host.user_id,
+            events_table.c.title == BOOKABLE,
+            events_table.c.status == "published",
+            events_table.c.deleted_at.is_(None),
+            events_table.c.starts_at > now,
+        )
+        .limit(1)
+    )
+
+
+def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> UUID:
+    with database.transaction() as session:
+        made = {details.title: events.create(session, host.user_id, details, now) for details in _events(now)}
+        endings.call_off_event(
+            session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
+        )
+    bookings.book(database, attendee, made["Living room concert"], key=None, now=now)
+    return made[BOOKABLE]
+
+
+def _events(now: datetime) -> Iterator[Details]:
+    """One on sale, one sold out, one whose sale starts later, a draft, and one to be cancelled."""
+    evening = now.replace(hour=18, minute=0, second=0) + timedelta(days=30)
+
+    def details(title: str, days: int, **more: Any) -> Details:
+        usual = {
+            "description": None,
+            "location": "Kulturhof, Berlin",
+            "starts_at": evening + timedelta(days=days),
+            "ends_at": evening + timedelta(days=days, hours=3),
+            "timezone": "Europe/Berlin",
+            "capacity": 100,
+            "price": 0,
+            "currency": "eur",
+            "sale_starts_at": None,
+            "sale_ends_at": None,
+            "status": "published",
+        }
+        return Details(title=title, **{**usual, **more})
+
+    yield details(BOOKABLE, 0, description="Four musicians, one yard, and the swifts above.")
+    yield details("Living room concert", 7, capacity=1)
+    yield details("Summer festival", 14, capacity=5000, sale_starts_at=now + timedelta(days=7))
+    yield details("Secret session", 21, status="draft")
+    yield details("Rained out", 28)

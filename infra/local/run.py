@@ -1,0 +1,208 @@
+"""Runs the product on this machine, PostgreSQL to API, until told to stop."""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shlex
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pg8000
+from chalice.cli.factory import CLIFactory
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.migrations import upgrade
+from chalicelib.settings import BadSetting, Settings
+from infra.local import demo, postgres, state
+from infra.local.demo import Demo
+from infra.local.installation import CHECKOUT, CannotStart, explain, tells_of_full_disk
+from infra.local.postgres import Postgres
+from infra.local.server import Server, make_server
+
+DATABASE = "booking"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+OPEN_FILES = 4096  # a connection takes one; macOS allows 256 unless asked
+
+
+class Stopped(Exception):
+    """The person who started it wants it to end."""
+
+
+class Wish:
+    """The wish to stop, noted when a signal comes and looked at where stopping is safe.
+
+    Nothing is interrupted: no server can start unnoticed, no second signal cuts the end short.
+    """
+
+    def __init__(self) -> None:
+        self._noted = False
+        for number in SIGNALS:
+            # A hang-up that is ignored is the wish of `nohup`; an interrupt that is ignored is only
+            # what shells do to background processes.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+
+    def check(self) -> None:
+        if self._noted:
+            raise Stopped
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._noted = True
+
+
+def main() -> None:
+    wish = Wish()
+    host = os.environ.get("HOST") or "127.0.0.1"
+    port = _port(os.environ.get("PORT") or "8000")
+    with contextlib.suppress(Stopped):
+        _run(host, port, wish)
+    _say("Stopped.")
+
+
+def _run(host: str, port: int, wish: Wish) -> None:
+    _check_free(host, port)
+    folder = state.folder_of(port)
+    refusal = (
+        f"Another run holds the data of port {port}. Stop it, or choose another port: "
+        f"PORT={port + 1} make run"
+    )
+    with state.holding(folder, refusal), _database(folder / state.DATA) as database:
+        url = database.url(DATABASE)
+        _set_environment(url, state.secret(folder))
+        wish.check()
+        _say("Bringing the schema up to date")
+        upgrade(url)
+        wish.check()
+        _say("Loading the demo data")
+        loaded = demo.load(url)
+        wish.check()
+        _say("Starting the API")
+        with _api(host, port) as server:
+            _say(_welcome(server.url, loaded))
+            while True:
+                wish.check()
+                if not database.running():
+                    raise CannotStart(_why("PostgreSQL has ended by itself", database))
+                time.sleep(0.1)
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError:  # nobody reads any more, which must not spoil what runs nor an orderly end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) < 2**16:
+        return int(text)
+    raise CannotStart(f"PORT must be a number from 1 to 65535, not {text!r}.")
+
+
+def _check_free(host: str, port: int) -> None:
+    """Find out before anything is started whether the port can be had."""
+    with _telling_of_the_port(host, port), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+        probe.bind((host, port))
+
+
+@contextlib.contextmanager
+def _telling_of_the_port(host: str, port: int) -> Iterator[None]:
+    other = port + 1 if 1024 <= port < 2**16 - 1 else 8000  # noqa: PLR2004 - lower ones are root's
+    try:
+        yield
+    except PermissionError:
+        raise CannotStart(
+            f"Port {port} is not for this account. Choose another: PORT={other} make run"
+        ) from None
+    except socket.gaierror as error:
+        raise CannotStart(f"HOST={host} is not an address: {error.strerror}") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(f"Port {port} is in use. Choose another: PORT={other} make run") from None
+        raise CannotStart(f"{host}:{port} cannot be listened on: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _database(data: Path) -> Iterator[Postgres]:
+    _say("Starting PostgreSQL")
+    with postgres.start(postgres.Options(data), _say) as server:
+        try:
+            if not postgres.has_database(server, DATABASE):
+                postgres.create_database(server, DATABASE)
+            yield server
+        except (pg8000.Error, DBAPIError) as error:
+            if tells_of_full_disk(server.log.read_text(errors="replace")):
+                raise CannotStart(_why("PostgreSQL cannot go on", server)) from error
+            raise
+        finally:
+            _say("Stopping PostgreSQL")
+
+
+def _why(problem: str, server: Postgres) -> str:
+    return explain(f"{problem}; from {server.log}", server.log.read_text(), server.data)
+
+
+def _set_environment(database_url: str, secret: str) -> None:
+    """Set what the app reads; all but the database is for whoever starts it to override."""
+    os.environ["DATABASE_URL"] = database_url
+    for name, value in {"JWT_SECRET": secret, "DATABASE_POOL_SIZE": "16"}.items():
+        if not os.environ.get(name):
+            os.environ[name] = value
+    try:
+        Settings.read(os.environ)
+    except BadSetting as error:
+        raise CannotStart(f"{error}. Correct it, or leave it unset for `make run`.") from error
+
+
+@contextlib.contextmanager
+def _api(host: str, port: int) -> Iterator[Server]:
+    _allow_open_files()
+    factory = CLIFactory(str(CHECKOUT), environ=os.environ)
+    config = factory.create_config_obj()
+    # What is set already wins over Chalice's configuration file.
+    further = {n: v for n, v in config.environment_variables.items() if n not in os.environ}
+    app = factory.load_chalice_app(further)
+    with _telling_of_the_port(host, port):
+        server = make_server(app, host, port, config)
+    threading.Thread(target=server.serve_forever, name="local-server", daemon=True).start()
+    try:
+        yield server
+    finally:
+        _say("Stopping the API")
+        server.stop()
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _welcome(url: str, loaded: Demo) -> str:
+    login = json.dumps({"email": loaded.attendee_email, "password": loaded.password})
+    booking = json.dumps({"eventId": str(loaded.bookable_event_id)})
+    as_json = "-H 'Content-Type: application/json'"
+    extract = """sed -E 's/.*"token" *: *"([^"]+)".*/\\1/'"""
+    return f"""
+The API is at {url} and explains itself at {url}/docs
+
+Demo accounts, both with the password {loaded.password}
+  host      {loaded.host_email}
+  attendee  {loaded.attendee_email}
+
+Log in, then book a place:
+  TOKEN=$(curl -s {url}/auth/login {as_json} -d {shlex.quote(login)} | {extract})
+  curl -i {url}/bookings -H "Authorization: Bearer $TOKEN" {as_json} -d {shlex.quote(booking)}
+
+Ctrl-C stops it; the data stays.
+"""

@@ -1,0 +1,59 @@
+"""What `make run` keeps between runs, in a folder for each port that one run at a time may hold."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.local.installation import CHECKOUT, CannotStart
+
+LOCAL = CHECKOUT / ".local"
+LOCK = "lock"
+DATA = "postgres"
+
+
+def folder_of(port: int) -> Path:
+    return LOCAL / f"port-{port}"
+
+
+def folders() -> list[Path]:
+    return sorted(folder for folder in LOCAL.glob("port-*") if folder.is_dir())
+
+
+@contextlib.contextmanager
+def holding(folder: Path, refusal: str) -> Iterator[None]:
+    """Hold the folder; raise CannotStart with the refusal when another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        with (folder / LOCK).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotStart(refusal) from None
+            if _is_in_place(lock.fileno(), folder / LOCK):
+                yield
+                return
+        # A reset has removed the file between its opening and its locking.
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def secret(folder: Path) -> str:
+    """Return the folder's secret, made at its first use and readable by its owner alone."""
+    path = folder / "jwt-secret"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(48))
+        fresh.rename(path)
+    return path.read_text()
+
+
+def _is_in_place(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

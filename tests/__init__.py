@@ -1,0 +1,1 @@
+"""The promises of the system, each a test."""

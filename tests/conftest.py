@@ -1,0 +1,48 @@
+"""What every test stands on: a PostgreSQL server per run, a fresh migrated database per test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from chalicelib.migrations import upgrade
+from chalicelib.settings import Settings
+from chalicelib.wiring import Wiring, using
+from infra.local import postgres
+from infra.local.postgres import Postgres
+from tests.client import Client
+
+SECRET = b"a secret for tests, of more than 32 bytes"
+TEMPLATE = "template_migrated"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A server whose data nobody will miss, with a migrated database to copy."""
+    with postgres.temporary() as server:
+        postgres.create_database(server, TEMPLATE)
+        upgrade(server.url(TEMPLATE))
+        yield server
+
+
+@pytest.fixture
+def database_url(server: Postgres) -> Iterator[str]:
+    """The address of a database of this test alone."""
+    name = f"test_{os.urandom(6).hex()}"
+    postgres.create_database(server, name, template=TEMPLATE)
+    yield server.url(name)
+    postgres.drop_database(server, name)
+
+
+@pytest.fixture
+def wiring(database_url: str) -> Iterator[Wiring]:
+    """The app's parts, set to the test's database."""
+    settings = Settings(database_url=database_url, jwt_secret=SECRET, database_pool_size=16)
+    with using(Wiring(settings)) as wiring:
+        yield wiring
+
+
+@pytest.fixture
+def client(wiring: Wiring) -> Client:
+    """A client that calls the app as API Gateway does."""
+    return Client(wiring)

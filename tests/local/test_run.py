@@ -1,0 +1,223 @@
+"""The promises of `make run` and `make reset`, kept by a copy of the project in a folder of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from infra.local import installation, orphans, state
+from infra.local.installation import CHECKOUT
+from tests.local.conftest import reachable_folder
+
+PATIENCE = 60  # seconds that a test waits for what must come
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a dead one's child")
+
+
+class Run:
+    """A `make run` in progress, and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said = ""
+
+    def wait_for(self, pattern: str) -> str:
+        """Read what it says up to a line with the pattern; return that line."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+            if re.search(pattern, line):
+                return line.strip()
+        raise AssertionError(f"ended without saying {pattern!r}:\n{self.said}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        self.said += self.process.communicate(timeout=PATIENCE)[0]
+        return self.process.returncode
+
+
+class Project:
+    """A copy of what runs, so that its state is not the developer's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("infra", "chalicelib", ".chalice"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(CHECKOUT / name, folder / name, ignore=ignored)
+        shutil.copy(CHECKOUT / "app.py", folder)
+        self.port = free_port()
+        self.state = folder / ".local" / f"port-{self.port}"
+
+    @contextmanager
+    def run(self, **environment: str) -> Iterator[Run]:
+        process = self._start("run", **environment)
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        watchdog.start()
+        try:
+            yield Run(process)
+        finally:
+            watchdog.cancel()
+            process.terminate()
+            process.communicate(timeout=PATIENCE)
+
+    def complaint(self, command: str, **environment: str) -> str:
+        """Run a command that has to fail, and return all that it says."""
+        process = self._start(command, **environment)
+        said = process.communicate(timeout=PATIENCE)[0]
+        assert process.returncode == 1, said
+        return said
+
+    def reset(self) -> str:
+        process = self._start("reset")
+        said = process.communicate(timeout=PATIENCE)[0]
+        assert process.returncode == 0, said
+        return said
+
+    def data(self) -> Path:
+        wanted = self.state / state.DATA
+        return wanted if wanted.exists() else installation.moved_data_folder(wanted, self.folder)
+
+    def _start(self, command: str, **environment: str) -> subprocess.Popen[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "infra.local", command],
+            cwd=self.folder,
+            env={**kept, "PORT": str(self.port), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    with reachable_folder() as folder:
+        project = Project(folder)
+        yield project
+        project.reset()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def status(port: int, path: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", path)
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="pastes the lines with curl")
+def test_what_it_tells_to_paste_books_a_place_and_a_second_run_still_knows(
+    project: Project,
+) -> None:
+    answers = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with project.run() as run:
+            lines = [run.wait_for("TOKEN="), run.wait_for("curl -i")]
+            pasted = subprocess.run(  # noqa: S602
+                "\n".join(lines), shell=True, check=True, capture_output=True, text=True
+            )
+            answers.append(pasted.stdout)
+            assert run.end(number) == 0, run.said
+            assert orphans.read(project.data()) is None
+    assert answers[0].startswith("HTTP/1.1 201 ")
+    assert answers[1].startswith("HTTP/1.1 409 ")
+    assert "already-booked" in answers[1]
+
+
+def test_it_serves_until_a_second_impatient_signal_and_leaves_nothing_running(
+    project: Project,
+) -> None:
+    with project.run() as run:
+        run.wait_for("Ctrl-C")
+        assert status(project.port, "/health") == 200
+        written = orphans.read(project.data())
+        assert written is not None
+        run.process.send_signal(signal.SIGINT)
+        assert run.end(signal.SIGINT) == 0, run.said
+    assert not orphans.serves(written.pid, project.data())
+
+
+def test_a_signal_while_it_starts_ends_it_in_order(project: Project) -> None:
+    with project.run() as run:
+        run.wait_for("Starting PostgreSQL")
+        assert run.end() == 0, run.said
+    assert "Traceback" not in run.said
+    assert orphans.read(project.data()) is None
+
+
+@on_linux
+def test_a_killed_run_is_followed_by_one_that_works(project: Project) -> None:
+    with project.run() as run:
+        run.wait_for("Ctrl-C")
+        run.end(signal.SIGKILL)
+    with project.run() as run:
+        run.wait_for("Ctrl-C")
+        assert status(project.port, "/health") == 200
+        assert run.end() == 0, run.said
+
+
+def test_a_port_in_use_is_told_before_anything_starts(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = project.complaint("run", PORT=str(port))
+    assert said.startswith(f"Port {port} is in use. Choose another: PORT=")
+    assert not project.state.with_name(f"port-{port}").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PORT", "http", "PORT must be a number"),
+        ("HOST", "256.1.1.1", "HOST=256.1.1.1 is not"),
+        ("JWT_SECRET", "short", "JWT_SECRET must have at least"),
+    ],
+)
+def test_a_bad_setting_is_told(project: Project, name: str, value: str, told: str) -> None:
+    said = project.complaint("run", **{name: value})
+    assert told in said
+    assert "Traceback" not in said
+
+
+def test_a_port_that_another_run_holds_is_neither_run_nor_reset(project: Project) -> None:
+    with state.holding(project.state, "free"):
+        run = project.complaint("run")
+        reset = project.complaint("reset")
+    assert run.startswith(f"Another run holds the data of port {project.port}.")
+    assert reset.startswith("A run holds ")
+    assert project.state.exists()
+
+
+def test_the_secret_is_made_once_for_its_owner_alone(folder: Path) -> None:
+    secret = state.secret(folder)
+    assert len(secret) >= 64
+    assert state.secret(folder) == secret
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_a_reset_leaves_nothing(folder: Path) -> None:
+    project = Project(folder)
+    with project.run() as run:
+        run.wait_for("Bringing the schema up to date")
+        run.end()
+    data = project.data()
+    assert data.exists()
+    assert str(project.state) in project.reset()
+    assert not data.exists()
+    assert not project.state.exists()
