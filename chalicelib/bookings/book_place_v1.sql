@@ -102,8 +102,8 @@ BEGIN
             'quantity', 1,
             'amount', v_event.price,
             'currency', v_event.currency,
-            'createdAt', (to_json(p_now AT TIME ZONE 'UTC') #>> '{}') || 'Z',
-            'updatedAt', (to_json(p_now AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+            'createdAt', to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+            'updatedAt', to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
         ))::text;
 
         IF p_key IS NOT NULL THEN

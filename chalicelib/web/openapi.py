@@ -188,7 +188,8 @@ class _Writer:
             if kind is not None:
                 schema = self._schemas[kind]
                 content = {"schema": schema, "example": self._example(schema)}
-                response["content"] = {"application/json": content}
+                media_type = "text/html" if kind is str else "application/json"
+                response["content"] = {media_type: content}
             yield str(status), response
         if operation.conditional and operation.method == "GET":
             headers = _headers("X-Request-Id", "ETag")

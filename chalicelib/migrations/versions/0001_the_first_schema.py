@@ -120,6 +120,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
     )
     op.create_index(
+        "ix_events_cancelled",
+        "events",
+        ["starts_at", "event_id"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'cancelled'"),
+    )
+    op.create_index(
         "ix_events_created",
         "events",
         ["event_id"],
