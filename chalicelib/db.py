@@ -9,12 +9,12 @@ from typing import Any
 import pg8000
 from sqlalchemy import Connection, MetaData, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from chalicelib.errors import StaleVersion, Unavailable
-from chalicelib.settings import Settings
+from chalicelib.settings import BadSetting, Settings
 
 Session = Connection
 """A connection inside a transaction: services take it first, execute on it, and never commit."""
@@ -30,12 +30,13 @@ metadata = MetaData(
 )
 
 UNIQUE_VIOLATION = "23505"
+UNDEFINED_TABLE = "42P01"
 LOCK_NOT_AVAILABLE = "55P03"
 
-_PASSING = ("08", "40", "53", "55P03", "57")
-"""SQLSTATEs, by prefix, after which the same request may succeed: connection lost, serialization
-failure or deadlock, out of resources, lock wait over, cancelled or shut down
-(PostgreSQL manual, appendix A)."""
+_PASSING = ("08", "28", "3D", "40", "53", "55P03", "57")
+"""SQLSTATEs, by prefix, after which the same request may succeed: connection lost, login refused (as while
+a password is rotated), no such database yet, serialization failure or deadlock, out of resources, lock
+wait over, cancelled or shut down (PostgreSQL manual, appendix A)."""
 
 _REST_BEFORE_TRIAL = 30.0
 """Seconds of rest after which a connection is tried before it is used again: a frozen Lambda
@@ -46,15 +47,18 @@ class Database:
     """A pool of connections to one PostgreSQL database."""
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = create_engine(
-            settings.database_url,
-            pool_size=settings.database_pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_use_lifo=True,
-            hide_parameters=True,  # they would stand in error messages, and so in the log
-            connect_args={"ssl_context": _tls(settings), "timeout": 15},
-        )
+        try:
+            self.engine = create_engine(
+                settings.database_url,
+                pool_size=settings.database_pool_size,
+                max_overflow=0,
+                pool_timeout=10,
+                pool_use_lifo=True,
+                hide_parameters=True,  # they would stand in error messages, and so in the log
+                connect_args={"ssl_context": tls(settings), "timeout": 15},
+            )
+        except ArgumentError as error:
+            raise BadSetting("DATABASE_URL is not a postgresql+pg8000:// URL") from error
         event.listen(self.engine, "checkin", _note_rest)
         event.listen(self.engine, "checkout", _try_after_rest)
         event.listen(self.engine, "handle_error", _note_lost_connection)
@@ -86,7 +90,7 @@ class Database:
         """
         try:
             pooled = self.engine.raw_connection()
-        except (DBAPIError, PoolTimeout) as error:
+        except (pg8000.Error, PoolTimeout, OSError) as error:  # what connecting raises comes as it is
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
             raise
@@ -158,12 +162,19 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(original, pg8000.InterfaceError | OSError)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | bool:
-    """One verified context for all connections; none on loopback, where there is nobody to fool."""
+def tls(settings: Settings) -> ssl.SSLContext | bool:
+    """One verified context for all connections; none on loopback, where there is nobody to fool.
+
+    Raises:
+        BadSetting: The certificates cannot be read.
+    """
     host = make_url(settings.database_url).host
     if not settings.database_tls or host in {"127.0.0.1", "::1", "localhost"}:
         return False
-    return ssl.create_default_context(cafile=settings.database_ca_file)
+    try:
+        return ssl.create_default_context(cafile=settings.database_ca_file)
+    except OSError as error:
+        raise BadSetting(f"DATABASE_CA_FILE cannot be read: {error}") from error
 
 
 def _note_rest(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:

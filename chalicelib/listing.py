@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     FromClause,
     Integer,
@@ -106,10 +107,19 @@ class Listing:
         total = select(func.count()).select_from(
             wanted.with_only_columns(literal_column("1")).limit(COUNTED + 1).subquery("counted")
         )
+        values = [_value_of(column) for column in columns]
+        # A sort key of a table that only decorates the rows: PostgreSQL can begin with that table's index
+        # if told that no row lacks the key, and go on in it if the cursor bounds the key by itself.
+        joined = isinstance(values[0], Column) and values[0].table is not columns[-1].table
+        if joined:
+            wanted = wanted.where(values[0].is_not(None))
         if after:
-            here = tuple_(*(_value_of(column) for column in columns))
-            there = tuple_(*(bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)))
+            here = tuple_(*values)
+            bounds = [bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)]
+            there = tuple_(*bounds)
             wanted = wanted.where(here < there if order == "desc" else here > there)
+            if joined:
+                wanted = wanted.where(values[0] <= bounds[0] if order == "desc" else values[0] >= bounds[0])
         limit = bindparam("limit", type_=Integer)
         page = (
             wanted.order_by(*ordered)
@@ -182,7 +192,12 @@ def search_terms(words: str) -> str:
     return " & ".join(f"'{word}':*" for word in quoted)
 
 
-def rfc3339(column: ColumnElement[datetime]) -> ColumnElement[str]:
-    """A timestamp as API text: UTC with Z, fractions of a second only where there are any."""
+def noted(column: ColumnElement[datetime]) -> ColumnElement[str]:
+    """A time that this system noted, as API text: UTC with Z, to the millisecond, always as long."""
+    return func.to_char(func.timezone("UTC", column), literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""))
+
+
+def given(column: ColumnElement[datetime]) -> ColumnElement[str]:
+    """A time that somebody gave, as API text: UTC with Z, fractions of a second only where given."""
     utc = func.to_json(func.timezone("UTC", column)).op("#>>")(literal_column("'{}'"))
     return utc.op("||")(literal_column("'Z'"))

@@ -44,7 +44,8 @@ outbox = Table(
     Column("body", JSON, nullable=False),
 )
 """`subject` is what the fact is about and within which order is kept: an event's id, or a user's.
-Facts of one subject are written under its lock, so that their `position` is their order."""
+A fact that follows from another is written after the other has committed or under the same lock, so
+that their order is that of `position`."""
 
 leases = Table(
     "leases",

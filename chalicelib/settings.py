@@ -1,5 +1,6 @@
 """Settings: what a deployment decides, read from the environment when first needed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -36,7 +37,7 @@ class Settings:
     verified_hosts_only: bool = False
     """Whether a host must have verified the e-mail address before publishing an event."""
     public_url: str = ""
-    """Where clients reach the API, without a trailing slash; it prefixes the URIs of problem types."""
+    """Where clients reach the API, without a trailing slash: the beginning of every link in an answer."""
 
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
@@ -57,7 +58,7 @@ class Settings:
             database_ca_file=environment.get("DATABASE_CA_FILE") or None,
             token_issuer=environment.get("TOKEN_ISSUER") or cls.token_issuer,
             token_audience=environment.get("TOKEN_AUDIENCE") or cls.token_audience,
-            default_currency=environment.get("DEFAULT_CURRENCY") or cls.default_currency,
+            default_currency=_currency(environment, "DEFAULT_CURRENCY", cls.default_currency),
             facts_topic_arn=environment.get("FACTS_TOPIC_ARN") or None,
             mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
@@ -89,6 +90,13 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise BadSetting(f"{name} must be a positive whole number")
     return int(value)
+
+
+def _currency(environment: Mapping[str, str], name: str, default: str) -> str:
+    value = environment.get(name) or default
+    if not re.fullmatch("[a-z]{3}", value):
+        raise BadSetting(f"{name} must be an ISO 4217 code in lower case, such as eur")
+    return value
 
 
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -41,6 +41,31 @@ BEGIN
             RETURN;
         END IF;
 
+        SELECT e.host_id, e.status, e.ends_at, e.currency, t.ticket_type_id, t.price,
+               coalesce(e.sale_starts_at, p_now) AS sale_starts_at,
+               coalesce(e.sale_ends_at, e.ends_at) AS sale_ends_at,
+               p.taken, p.capacity, p.revision
+        INTO v_event
+        FROM events e
+        JOIN places p USING (event_id)
+        JOIN ticket_types t USING (event_id)
+        WHERE e.event_id = p_event_id AND e.deleted_at IS NULL AND e.status <> 'draft';
+        outcome := CASE
+            WHEN NOT FOUND THEN 'no-such-event'
+            WHEN v_event.status = 'cancelled' THEN 'event-cancelled'
+            WHEN p_now >= v_event.ends_at THEN 'event-ended'
+            WHEN p_now < v_event.sale_starts_at THEN 'sale-not-started'
+            WHEN p_now >= v_event.sale_ends_at THEN 'sale-ended'
+            WHEN v_event.taken >= v_event.capacity THEN
+                CASE WHEN EXISTS (
+                    SELECT FROM bookings
+                    WHERE event_id = p_event_id AND user_id = p_user_id
+                        AND status IN ('pending', 'confirmed')
+                ) THEN 'already-booked' ELSE 'sold-out' END
+        END;
+
+        -- After the event, so that whoever has just seen the last place go to the first request with this
+        -- key sees its answer too.
         IF p_key IS NOT NULL THEN
             SELECT k.fingerprint, k.answer INTO v_stored
             FROM idempotency_keys k
@@ -55,32 +80,6 @@ BEGIN
                 EXIT;  -- to the flush: what is replayed may not be on disk yet
             END IF;
         END IF;
-
-        SELECT e.host_id, e.status, e.ends_at, e.currency, t.ticket_type_id, t.price,
-               coalesce(e.sale_starts_at, p_now) AS sale_starts_at,
-               coalesce(e.sale_ends_at, e.ends_at) AS sale_ends_at,
-               p.taken, p.capacity, p.revision
-        INTO v_event
-        FROM events e
-        JOIN places p USING (event_id)
-        JOIN ticket_types t USING (event_id)
-        WHERE e.event_id = p_event_id AND e.deleted_at IS NULL AND e.status <> 'draft';
-        IF NOT FOUND THEN
-            outcome := 'no-such-event';
-            RETURN;
-        END IF;
-        outcome := CASE
-            WHEN v_event.status = 'cancelled' THEN 'event-cancelled'
-            WHEN p_now >= v_event.ends_at THEN 'event-ended'
-            WHEN p_now < v_event.sale_starts_at THEN 'sale-not-started'
-            WHEN p_now >= v_event.sale_ends_at THEN 'sale-ended'
-            WHEN v_event.taken >= v_event.capacity THEN
-                CASE WHEN EXISTS (
-                    SELECT FROM bookings
-                    WHERE event_id = p_event_id AND user_id = p_user_id
-                        AND status IN ('pending', 'confirmed')
-                ) THEN 'already-booked' ELSE 'sold-out' END
-        END;
         IF outcome IS NOT NULL THEN
             RETURN;
         END IF;
@@ -103,8 +102,8 @@ BEGIN
             'quantity', 1,
             'amount', v_event.price,
             'currency', v_event.currency,
-            'createdAt', (to_json(p_now AT TIME ZONE 'UTC') #>> '{}') || 'Z',
-            'updatedAt', (to_json(p_now AT TIME ZONE 'UTC') #>> '{}') || 'Z'
+            'createdAt', to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+            'updatedAt', to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
         ))::text;
 
         IF p_key IS NOT NULL THEN

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from chalicelib.db import metadata
 from chalicelib.events.models import event_json, event_rows, events
-from chalicelib.listing import Listing, Sort, rfc3339
+from chalicelib.listing import Listing, Sort, noted
 from chalicelib.users.models import users
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
@@ -82,11 +82,11 @@ def booking_members(row: FromClause) -> tuple[Any, ...]:
         "currency",
         row.c.currency,
         "createdAt",
-        rfc3339(row.c.created_at),
+        noted(row.c.created_at),
         "updatedAt",
-        rfc3339(row.c.updated_at),
+        noted(row.c.updated_at),
         "expiresAt",
-        rfc3339(row.c.expires_at),
+        noted(row.c.expires_at),
     )
 
 

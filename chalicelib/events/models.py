@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, rfc3339
+from chalicelib.listing import Listing, Sort, given, noted
 
 Status = Literal["draft", "published", "cancelled"]
 
@@ -115,10 +115,12 @@ index is not touched by every booking (PostgreSQL's heap-only updates) and still
 
 _visible = events.c.deleted_at.is_(None)
 _published = and_(_visible, events.c.status == literal_column("'published'"))
+_cancelled = and_(_visible, events.c.status == literal_column("'cancelled'"))
 
 Index("ix_events_date", events.c.starts_at, events.c.event_id, postgresql_where=_published)
 Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)
 Index("ix_events_created", events.c.event_id, postgresql_where=_published)
+Index("ix_events_cancelled", events.c.starts_at, events.c.event_id, postgresql_where=_cancelled)
 Index("ix_events_host_id", events.c.host_id, events.c.starts_at, events.c.event_id)
 Index(
     "ix_events_sale_starts_at",
@@ -144,7 +146,10 @@ def _on_sale(event: Any, place: Any) -> ColumnElement[bool]:
 
 
 def event_json(row: FromClause) -> ColumnElement[Any]:
-    """An event as clients see it at the time of the parameter `now`; a deleted one, as cancelled."""
+    """An event as clients see it at the time of the parameter `now`.
+
+    Deleted ones are seen by who booked them: as cancelled, unless they had taken place.
+    """
     its_types = select(
         func.json_agg(
             func.json_build_object(
@@ -172,9 +177,9 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "location",
             row.c.location,
             "startDateTime",
-            rfc3339(row.c.starts_at),
+            given(row.c.starts_at),
             "endDateTime",
-            rfc3339(row.c.ends_at),
+            given(row.c.ends_at),
             "timezone",
             row.c.timezone,
             "capacity",
@@ -188,19 +193,19 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "currency",
             row.c.currency,
             "saleStartsAt",
-            rfc3339(row.c.sale_starts_at),
+            given(row.c.sale_starts_at),
             "saleEndsAt",
-            rfc3339(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
+            given(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
             "status",
-            case((row.c.deleted_at.is_not(None), "cancelled"), else_=row.c.status),
+            case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status),
             "ticketTypes",
             its_types.scalar_subquery(),
             "onSale",
             _on_sale(row.c, row.c),
             "createdAt",
-            rfc3339(row.c.created_at),
+            noted(row.c.created_at),
             "updatedAt",
-            rfc3339(row.c.updated_at),
+            noted(row.c.updated_at),
         )
     )
 
@@ -210,7 +215,7 @@ event_rows = select(
     places.c.capacity,
     places.c.taken,
     places.c.popularity,
-    func.lower(events.c.title).label("sort_title"),
+    func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)
 visible_events = event_rows.where(_visible)
 

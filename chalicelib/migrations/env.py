@@ -15,7 +15,10 @@ _ONE_AT_A_TIME = 7_310_482_656
 
 
 def run() -> None:
-    engine = create_engine(context.config.attributes["database_url"], poolclass=NullPool)
+    given = context.config.attributes
+    engine = create_engine(
+        given["database_url"], poolclass=NullPool, connect_args={"ssl_context": given["ssl_context"]}
+    )
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))

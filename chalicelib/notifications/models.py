@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, rfc3339
+from chalicelib.listing import Listing, Sort, noted
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
 """What a person can have e-mails of, or not. That an event is cancelled is always told."""
@@ -106,9 +106,9 @@ def notification_json(row: FromClause) -> ColumnElement[Any]:
             "title",
             row.c.title,
             "createdAt",
-            rfc3339(row.c.created_at),
+            noted(row.c.created_at),
             "readAt",
-            rfc3339(row.c.read_at),
+            noted(row.c.read_at),
         )
     )
 

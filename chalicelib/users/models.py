@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, rfc3339
+from chalicelib.listing import Listing, Sort, noted
 
 users = Table(
     "users",
@@ -97,15 +97,15 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
             "role",
             row.c.role,
             "createdAt",
-            rfc3339(row.c.created_at),
+            noted(row.c.created_at),
             "updatedAt",
-            case((own, rfc3339(row.c.updated_at))),
+            case((own, noted(row.c.updated_at))),
             *extra,
         )
     )
 
 
-present_users = select(users, func.lower(users.c.name).label("sort_name")).where(_present)
+present_users = select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(_present)
 
 USERS = Listing(
     rows=present_users,

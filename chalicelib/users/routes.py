@@ -45,7 +45,8 @@ def register(request: Request, body: Registration) -> Answer:
             now=request.now,
         )
         user, _ = service.own(session, caller.user_id)
-        return Answer(201, user, {"Location": f"{request.settings.public_url}/users/me"})
+        location = f"{request.settings.public_url}/users/me"
+        return Answer(201, user, {"Location": location}, personal_to=caller.user_id)
 
     with request.transaction() as session:
         answer = once(session, request, make_account, owner=body.email.lower())
@@ -65,7 +66,7 @@ def log_in(request: Request, body: Login) -> Answer:
     account = service.prove(account, body.password)
     new_hash = security.hash_password(body.password) if security.is_outdated(account.password_hash) else None
     with request.transaction() as session:
-        security.confirm(session, account.caller, "share")  # deleted meanwhile?
+        service.confirm_claim(session, account)
         if new_hash:
             service.replace_hash(session, account, new_hash)
         user, _ = service.own(session, account.caller.user_id)

@@ -100,6 +100,18 @@ def prove(account: Claimed | None, password: str) -> Claimed:
     return account
 
 
+def confirm_claim(session: Session, account: Claimed) -> None:
+    """Make sure that a claimed account still is as it was when the password was checked.
+
+    Raises:
+        WrongCredentials: It was deleted meanwhile, or its password changed.
+    """
+    try:
+        security.confirm(session, account.caller, "share")
+    except security.InvalidToken as error:
+        raise WrongCredentials from error
+
+
 def replace_hash(session: Session, account: Claimed, password_hash: str) -> None:
     """Store a hash of the same password made with today's parameters; tokens live on."""
     session.execute(
@@ -145,6 +157,8 @@ def change(
         StaleVersion: The profile has changed since.
     """
     version = check_profile_version(session, user_id, expected)
+    if not changes:
+        return
     new_address = _new_address(session, user_id, changes)
     if new_address is not None:
         changes = {**changes, "email_verified_at": None}

@@ -2,7 +2,9 @@
 
 from msgspec import Struct
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from chalicelib.db import UNDEFINED_TABLE, sqlstate
 from chalicelib.errors import Unavailable
 from chalicelib.web.http import Answer, Request
 from chalicelib.web.router import Router, json_answer
@@ -30,8 +32,13 @@ def health(_request: Request) -> Answer:
 @routes.get("/health/ready", who="anyone", answers={200: Health})
 def ready(request: Request) -> Answer:
     """Say that the database can be reached and has the schema that this code knows."""
-    with request.transaction() as session:
-        schema = session.execute(_SCHEMA).scalar_one()
+    try:
+        with request.transaction() as session:
+            schema = session.execute(_SCHEMA).scalar()
+    except DBAPIError as error:
+        if sqlstate(error) != UNDEFINED_TABLE:
+            raise
+        schema = None
     if schema != SCHEMA:
         raise Unavailable("The database has another schema version.", retry_after=10)
     return json_answer(200, {"status": "ok"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from chalicelib import security
+from chalicelib import security, wiring
 from chalicelib.db import Session
 from chalicelib.errors import Unauthenticated
 from chalicelib.security import Caller, Lock
@@ -29,7 +29,11 @@ class Request:
     now: datetime
     """When the request came, in UTC, to the millisecond."""
     caller: Caller | None
-    wiring: Wiring
+
+    @property
+    def wiring(self) -> Wiring:
+        """The parts of this process, made when a request first needs them; /health never does."""
+        return wiring.current()
 
     @property
     def settings(self) -> Settings:
@@ -68,3 +72,5 @@ class Answer:
     content_type: str = "application/json"
     public: bool = False
     """May be shared by caches when the request is anonymous."""
+    personal_to: UUID | None = None
+    """Whose name and address the body holds, where it is kept for a replay."""

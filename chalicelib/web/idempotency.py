@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     Table,
@@ -44,9 +45,19 @@ idempotency_keys = Table(
     Column("status", Integer, nullable=True),
     Column("headers", JSON, nullable=True),
     Column("answer", Text, nullable=True),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=True),
     Index(None, "created_at"),
 )
-"""Keys and requests are kept as hashes: what a client sends here is nobody's business later."""
+"""Keys and requests are kept as hashes: what a client sends here is nobody's business later.
+
+`user_id` is set where the answer holds personal data, which then goes when the account goes.
+"""
+
+Index(
+    "ix_idempotency_keys_user_id",
+    idempotency_keys.c.user_id,
+    postgresql_where=idempotency_keys.c.user_id.is_not(None),
+)
 
 
 class RequestInProgress(Conflict):
@@ -96,6 +107,8 @@ _STORE = update(idempotency_keys).where(idempotency_keys.c.key == bindparam("thi
 def once(session: Session, request: Request, work: Callable[[], Answer], owner: str | None = None) -> Answer:
     """Do the work, or replay the answer that it had when this key was first used.
 
+    An answer that is about one account says so by its `personal_to`.
+
     Raises:
         IdempotencyKeyReused: The key came with another body before.
         RequestInProgress: The first request with it has not ended.
@@ -113,6 +126,7 @@ def once(session: Session, request: Request, work: Callable[[], Answer], owner: 
             "status": int(answer.status),
             "headers": dict(answer.headers),
             "answer": answer.body,
+            "user_id": answer.personal_to,
         },
     )
     return answer

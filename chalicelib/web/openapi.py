@@ -179,8 +179,10 @@ class _Writer:
         if operation.idempotent:
             schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
             yield _header("Idempotency-Key", schema | {"pattern": "^[ -~]+$"})
-        if operation.conditional and operation.method != "POST":
-            yield _header("If-None-Match" if operation.method == "GET" else "If-Match", {"type": "string"})
+        if operation.conditional and operation.method == "GET":
+            yield _header("If-None-Match", {"type": "string"})
+        if errors.StaleVersion in operation.refuses:
+            yield _header("If-Match", {"type": "string"})
 
     def _all_responses(self, operation: Operation) -> dict[str, Schema]:
         """The responses by status; a status may have a page for people and a problem for programs."""

@@ -63,7 +63,7 @@ def _page(document: dict[str, Any]) -> Iterator[str]:
     for path, method, operation in _operations(document):
         yield (
             f'<tr><td><span class="method">{method}</span><td><a href="#{operation["operationId"]}">'
-            f"<code>{escape(path)}</code></a><td>{escape(operation['summary'])}"
+            f"<code>{escape(path)}</code></a><td>{_text(operation['summary'])}"
         )
     yield "</table>"
     for path, method, operation in _operations(document):

@@ -134,11 +134,8 @@ def _serve(operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[s
     started = time.perf_counter()
     request_id = request_id_of(raw)
     caller: Caller | None = None
-    public_url = ""
     try:
-        parts = wiring.current()
-        public_url = parts.settings.public_url
-        caller = _caller(operation.who, raw.headers.get("authorization"), parts)
+        caller = _caller(operation.who, raw.headers.get("authorization"))
         request = Request(
             method=operation.method,
             route=operation.path,
@@ -149,17 +146,18 @@ def _serve(operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[s
             request_id=request_id,
             now=_now(),
             caller=caller,
-            wiring=parts,
         )
         answer = operation.view(request, **_arguments(operation, request, path_parameters))
     except Refusal as refusal:
-        answer = _refuse(refusal, public_url, had_token="authorization" in raw.headers)
+        if isinstance(refusal, errors.Unavailable):
+            access_log.fault("Not available", request_id=request_id)
+        answer = _refuse(refusal, _public_url(), had_token="authorization" in raw.headers)
     except BadSetting:
         access_log.fault("The deployment is not set up", request_id=request_id)
-        answer = _refuse(errors.Unavailable(retry_after=60), public_url)
+        answer = _refuse(errors.Unavailable(retry_after=60), "")
     except Exception:  # noqa: BLE001 (the last line of defence: the client still gets a problem)
         access_log.fault("Unhandled exception", request_id=request_id)
-        answer = _fault(public_url)
+        answer = _fault(_public_url())
     response = _finish(answer, request_id, anonymous=caller is None)
     access_log.request(
         method=operation.method,
@@ -170,6 +168,14 @@ def _serve(operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[s
         request_id=request_id,
     )
     return response
+
+
+def _public_url() -> str:
+    """Where problem types are explained; on a deployment that is not set up, beside the request."""
+    try:
+        return wiring.current().settings.public_url
+    except BadSetting:
+        return ""
 
 
 def _raw_body(raw: ChaliceRequest) -> bytes:
@@ -193,13 +199,13 @@ def _now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-def _caller(who: Who, header: str | None, parts: wiring.Wiring) -> Caller | None:
+def _caller(who: Who, header: str | None) -> Caller | None:
     if who == "anyone" or (who == "known" and header is None):
         return None
     scheme, _, token = (header or "").partition(" ")
     if not header or scheme.lower() != "bearer":
         raise Unauthenticated("Send the token as `Authorization: Bearer …`.")
-    caller = parts.tokens.read(token.strip())
+    caller = wiring.current().tokens.read(token.strip())
     if who in {"host", "attendee"} and caller.role != who:
         raise Forbidden(f"Only {who}s may do this.")
     return caller
@@ -275,7 +281,8 @@ def _finish(answer: Answer, request_id: str, *, anonymous: bool) -> Response:
 def render_chalice_answers(
     raw: ChaliceRequest, get_response: Callable[[ChaliceRequest], Response]
 ) -> Response:
-    """Middleware: give the answers that Chalice makes by itself (405, say) this API's shape."""
+    """Middleware: give the answers that Chalice makes by itself (405, say) this API's shape and log line."""
+    started = time.perf_counter()
     response = get_response(raw)
     if "X-Request-Id" in response.headers:
         return response
@@ -283,7 +290,16 @@ def render_chalice_answers(
     kind = refusals.get(HTTPStatus(response.status_code))
     message = response.body.get("Message") if isinstance(response.body, dict) else None
     answer = _fault("") if kind is None else _refuse(kind(message), "")
-    finished = _finish(answer, request_id_of(raw), anonymous=True)
+    request_id = request_id_of(raw)
+    finished = _finish(answer, request_id, anonymous=True)
+    access_log.request(
+        method=raw.method,
+        route=raw.path,
+        status=answer.status,
+        milliseconds=(time.perf_counter() - started) * 1000,
+        user_id=None,
+        request_id=request_id,
+    )
     kept = {name: value for name, value in response.headers.items() if name.lower() == "allow"}
     finished.headers.update({**kept, **CORS.get_access_control_headers()})
     return finished

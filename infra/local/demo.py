@@ -36,41 +36,51 @@ class Demo:
 
 
 def load(database_url: str) -> Demo:
-    """Load the demo data into a migrated database, once; a second call finds it there."""
+    """Load what is missing of the demo data into a migrated database.
+
+    What somebody changed, deleted or used up while trying things out is made anew beside the rest.
+    """
     database = Database(Settings(database_url=database_url, jwt_secret=b""))
+    now = datetime.now(UTC).replace(microsecond=0)
     try:
         with database.transaction() as session:
-            host = users.claimed(session, email=HOST)
-            event_id = _bookable(session, host.caller) if host else None
-        return Demo(HOST, ATTENDEE, PASSWORD, event_id or _make(database))
+            host = _account(session, "The Blue Notes", HOST, "host", now)
+            attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
+            event_id = _bookable(session, host, now)
+        return Demo(HOST, ATTENDEE, PASSWORD, event_id or _make_events(database, host, attendee, now))
     finally:
         database.close()
 
 
-def _bookable(session: Session, host: Caller) -> UUID | None:
+def _account(session: Session, name: str, email: str, role: Role, now: datetime) -> Caller:
+    if account := users.claimed(session, email=email):
+        return account.caller
+    password_hash = security.hash_password(PASSWORD)
+    return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
+
+
+def _bookable(session: Session, host: Caller, now: datetime) -> UUID | None:
     return session.scalar(
         select(events_table.c.event_id)
-        .where(events_table.c.host_id == host.user_id, events_table.c.title == BOOKABLE)
+        .where(
+            events_table.c.host_id == host.user_id,
+            events_table.c.title == BOOKABLE,
+            events_table.c.status == "published",
+            events_table.c.deleted_at.is_(None),
+            events_table.c.starts_at > now,
+        )
         .limit(1)
     )
 
 
-def _make(database: Database) -> UUID:
-    now = datetime.now(UTC).replace(microsecond=0)
+def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> UUID:
     with database.transaction() as session:
-        host = _account(session, "The Blue Notes", HOST, "host", now)
-        attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
         made = {details.title: events.create(session, host.user_id, details, now) for details in _events(now)}
         endings.call_off_event(
             session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
         )
     bookings.book(database, attendee, made["Living room concert"], key=None, now=now)
     return made[BOOKABLE]
-
-
-def _account(session: Session, name: str, email: str, role: Role, now: datetime) -> Caller:
-    password_hash = security.hash_password(PASSWORD)
-    return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
 
 
 def _events(now: datetime) -> Iterator[Details]:

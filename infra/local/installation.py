@@ -82,10 +82,15 @@ def find(say: Say) -> Installation:
     return Installation(_copy(installed, say) / "bin", account)
 
 
+def tells_of_full_disk(output: str) -> bool:
+    """Say whether the system (No space left) or PostgreSQL (its hint) says that the disk is full."""
+    return "No space left" in output or "Check free disk space" in output
+
+
 def explain(problem: str, output: str, folder: Path) -> str:
     """Put what PostgreSQL or the system said into words that tell a person what to do."""
     said = "\n".join(f"  {line}" for line in output.strip().splitlines()[-8:])
-    if "No space left" in output:
+    if tells_of_full_disk(output):
         existing = next(place for place in (folder, *folder.parents) if place.exists())
         free = shutil.disk_usage(existing).free // 1_000_000
         advice = (

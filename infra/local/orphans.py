@@ -47,22 +47,21 @@ def clear(data: Path, say: Say) -> None:
 
 def serves(pid: int, data: Path) -> bool:
     """Say whether the process is a PostgreSQL server on that folder."""
-    words = _command_line(pid)
-    return bool(words) and Path(words[0]).name == "postgres" and str(data) in words
+    return f"/postgres -D {data} " in _command_line(pid)
 
 
-def _command_line(pid: int) -> list[str]:
+def _command_line(pid: int) -> str:
     if Path("/proc/self/cmdline").exists():
         with contextlib.suppress(OSError):
-            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
-        return []
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
+        return ""
     shown = subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607 - macOS has it in its path
         capture_output=True,
         text=True,
         check=False,
     )
-    return shown.stdout.split()
+    return shown.stdout
 
 
 def _exists(pid: int) -> bool:

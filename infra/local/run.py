@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import pg8000
 from chalice.app import Chalice
 from chalice.cli.factory import CLIFactory
 from chalice.config import Config
+from sqlalchemy.exc import DBAPIError
 
 from chalicelib.migrations import upgrade
+from chalicelib.settings import BadSetting, Settings
 from infra.local import aws, backstage, demo, postgres, state
 from infra.local.demo import Demo
-from infra.local.installation import CHECKOUT, CannotStart
+from infra.local.installation import CHECKOUT, CannotStart, explain, tells_of_full_disk
 from infra.local.postgres import Postgres
 from infra.local.server import Server, make_server, url_of
 
@@ -104,7 +107,7 @@ def _watch(database: Postgres, wish: Wish) -> None:
     while True:
         wish.check()
         if not database.running():
-            raise CannotStart(f"PostgreSQL has ended by itself. Look into {database.log}")
+            raise CannotStart(_why("PostgreSQL has ended by itself", database))
         aws.trim()
         time.sleep(0.1)
 
@@ -160,20 +163,33 @@ def _telling_of_the_port(host: str, port: int) -> Iterator[None]:
 def _database(data: Path) -> Iterator[Postgres]:
     _say("Starting PostgreSQL")
     with postgres.start(postgres.Options(data), _say) as server:
-        if not postgres.has_database(server, DATABASE):
-            postgres.create_database(server, DATABASE)
         try:
+            if not postgres.has_database(server, DATABASE):
+                postgres.create_database(server, DATABASE)
             yield server
+        except (pg8000.Error, DBAPIError) as error:
+            if tells_of_full_disk(server.log.read_text(errors="replace")):
+                raise CannotStart(_why("PostgreSQL cannot go on", server)) from error
+            raise
         finally:
             _say("Stopping PostgreSQL")
 
 
+def _why(problem: str, server: Postgres) -> str:
+    return explain(f"{problem}; from {server.log}", server.log.read_text(), server.data)
+
+
 def _set_environment(database_url: str, secret: str, public_url: str) -> None:
-    os.environ["DATABASE_URL"] = database_url  # always the embedded one
+    """Set what the app reads; all but the database is for whoever starts it to override."""
+    os.environ["DATABASE_URL"] = database_url
     usual = {"JWT_SECRET": secret, "DATABASE_POOL_SIZE": POOL_SIZE, "PUBLIC_URL": public_url}
     for name, value in usual.items():
         if not os.environ.get(name):
             os.environ[name] = value
+    try:
+        Settings.read(os.environ)
+    except BadSetting as error:
+        raise CannotStart(f"{error}. Correct it, or leave it unset for `make run`.") from error
 
 
 def _load() -> tuple[Chalice, Config]:

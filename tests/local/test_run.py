@@ -221,10 +221,13 @@ def test_a_port_in_use_is_told_before_anything_starts(project: Project) -> None:
         ("PORT", "http", "PORT must be a number"),
         ("MAIL_PORT", "0", "MAIL_PORT must be a number"),
         ("HOST", "256.1.1.1", "HOST=256.1.1.1 is not"),
+        ("JWT_SECRET", "short", "JWT_SECRET must have at least"),
     ],
 )
-def test_a_bad_address_is_told(project: Project, name: str, value: str, told: str) -> None:
-    assert project.complaint("run", **{name: value}).startswith(told)
+def test_a_bad_setting_is_told(project: Project, name: str, value: str, told: str) -> None:
+    said = project.complaint("run", **{name: value})
+    assert told in said
+    assert "Traceback" not in said
 
 
 def test_a_port_that_another_run_holds_is_neither_run_nor_reset(project: Project) -> None:

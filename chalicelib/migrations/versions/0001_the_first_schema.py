@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("headers", postgresql.JSON(astext_type=sa.Text()), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
@@ -75,6 +76,20 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_credentials_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_credentials")),
     )
+    op.create_foreign_key(
+        op.f("fk_idempotency_keys_user_id"),
+        "idempotency_keys",
+        "credentials",
+        ["user_id"],
+        ["user_id"],
+        ondelete="CASCADE",
+    )
+    op.create_index(
+        "ix_idempotency_keys_user_id",
+        "idempotency_keys",
+        ["user_id"],
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+    )
     op.create_table(
         "events",
         sa.Column("event_id", sa.Uuid(), nullable=False),
@@ -103,6 +118,13 @@ def upgrade() -> None:
         sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_events_duration")),
         sa.ForeignKeyConstraint(["host_id"], ["users.user_id"], name=op.f("fk_events_host_id")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
+    )
+    op.create_index(
+        "ix_events_cancelled",
+        "events",
+        ["starts_at", "event_id"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'cancelled'"),
     )
     op.create_index(
         "ix_events_created",
@@ -203,9 +225,9 @@ def downgrade() -> None:
         "places",
         "bookings",
         "events",
+        "idempotency_keys",
         "credentials",
         "users",
         "outbox",
-        "idempotency_keys",
     ):
         op.drop_table(table)

@@ -1,0 +1,212 @@
+"""Seeing bookings: one's own as an attendee, those of one's events as a host, nobody else's."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.client import Account, Client, in_days
+
+
+def found(client: Client, by: Account, query: str = "") -> list[Any]:
+    reply = client("GET", f"/bookings?{query}", by=by)
+    assert reply.status == 200, reply.text
+    assert reply.headers["x-total-count"] == str(len(reply.json))
+    return list(reply.json)
+
+
+def ids(bookings: list[Any]) -> list[str]:
+    return [booking["bookingId"] for booking in bookings]
+
+
+def book(client: Client, attendee: Account, event: Any) -> str:
+    return str(client.book(attendee, event["eventId"]).json["bookingId"])
+
+
+def test_an_attendee_sees_a_booking_with_its_event(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host(), location="Yard")
+    booking = client.book(attendee, event["eventId"]).json
+
+    [listed] = found(client, attendee)
+
+    now = client("GET", f"/events/{event['eventId']}").json
+    assert listed == {**booking, "event": now}
+    assert client("GET", f"/bookings/{booking['bookingId']}", by=attendee).json == listed
+
+
+def test_a_host_sees_also_who_comes(client: Client) -> None:
+    host, attendee = client.host(), client.attendee("Ada Lovelace")
+    event = client.event(host)
+    booking = client.book(attendee, event["eventId"]).json
+
+    [listed] = found(client, host)
+
+    now = client("GET", f"/events/{event['eventId']}").json
+    who = {"name": "Ada Lovelace", "email": attendee.email}
+    assert listed == {**booking, "event": now, "attendee": who}
+    assert client("GET", f"/bookings/{booking['bookingId']}", by=host).json == listed
+
+
+def test_nobody_sees_the_bookings_of_others(client: Client) -> None:
+    host, other_host = client.host(), client.host()
+    attendee, other = client.attendee(), client.attendee()
+    mine = book(client, attendee, client.event(host))
+    others = book(client, other, client.event(other_host))
+
+    assert ids(found(client, attendee)) == ids(found(client, host)) == [mine]
+    assert ids(found(client, other)) == ids(found(client, other_host)) == [others]
+    for stranger in (other, other_host):
+        reply = client("GET", f"/bookings/{mine}", by=stranger)
+        assert (reply.status, reply.problem) == (404, "no-such-booking")
+
+
+def test_bookings_are_for_those_signed_in(client: Client) -> None:
+    booking_id = book(client, client.attendee(), client.event(client.host()))
+
+    assert client("GET", "/bookings").status == 401
+    assert client("GET", f"/bookings/{booking_id}").status == 401
+
+
+def test_bookings_are_found_by_event(client: Client) -> None:
+    host, attendee, other = client.host(), client.attendee(), client.attendee()
+    event, another = client.event(host), client.event(host)
+    mine = book(client, attendee, event)
+    others = book(client, other, event)
+    book(client, attendee, another)
+    of_event = f"eventId={event['eventId']}"
+
+    assert ids(found(client, attendee, of_event)) == [mine]
+    assert sorted(ids(found(client, host, of_event))) == sorted([mine, others])
+    assert found(client, client.host(), of_event) == []
+
+
+def test_bookings_are_found_by_status(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    kept, ended = (book(client, attendee, client.event(host)) for _ in range(2))
+    client("DELETE", f"/bookings/{ended}", by=attendee)
+
+    for reader in (attendee, host):
+        assert ids(found(client, reader, "status=confirmed")) == [kept]
+        assert ids(found(client, reader, "status=cancelled")) == [ended]
+        for status in ("pending", "expired"):
+            assert found(client, reader, f"status={status}") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "faulty"),
+    [
+        ("status=paid", "status"),
+        ("eventId=17", "eventId"),
+        ("sort=amount", "sort"),
+        ("order=up", "order"),
+        ("userId=0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", "userId"),
+    ],
+)
+def test_a_filter_value_that_is_not_allowed_is_refused_by_name(
+    client: Client, query: str, faulty: str
+) -> None:
+    reply = client("GET", f"/bookings?{query}", by=client.attendee())
+
+    assert (reply.status, reply.faulty_fields) == (400, {faulty})
+
+
+def test_bookings_come_newest_first_or_by_the_date_of_the_event(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    days = {"in 20": 20, "in 30": 30, "in 10": 10}
+    made = {
+        name: book(
+            client, attendee, client.event(host, startDateTime=in_days(day), endDateTime=in_days(day + 1))
+        )
+        for name, day in days.items()
+    }
+    by_date = [made["in 10"], made["in 20"], made["in 30"]]
+    by_creation = list(made.values())
+
+    for reader in (attendee, host):
+        assert ids(found(client, reader)) == by_creation[::-1]
+        assert ids(found(client, reader, "sort=createdAt&order=asc")) == by_creation
+        assert ids(found(client, reader, "sort=date")) == by_date
+        assert ids(found(client, reader, "sort=date&order=desc")) == by_date[::-1]
+
+
+@pytest.mark.parametrize("order", ["", "&order=asc", "&order=desc"])
+@pytest.mark.parametrize("sort", ["createdAt", "date"])
+def test_a_walk_by_cursor_meets_each_booking_once_in_the_order_of_the_whole(
+    client: Client, sort: str, order: str
+) -> None:
+    host = client.host()
+    event, another = client.event(host, **at_noon()), client.event(host, **at_noon())
+    for attendee in client.attendees(3):
+        book(client, attendee, event)
+        book(client, attendee, another)
+    query = f"/bookings?sort={sort}{order}"
+
+    whole = client("GET", query, by=host).json
+
+    assert len(whole) == 6
+    for limit in (1, 4):
+        assert list(client.pages(f"{query}&limit={limit}", by=host)) == whole
+
+
+def at_noon() -> dict[str, str]:
+    return {"startDateTime": "2030-06-05T12:00:00Z", "endDateTime": "2030-06-05T13:00:00Z"}
+
+
+@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
+def test_a_booking_shows_an_event_that_was_called_off_as_cancelled(
+    client: Client, method: str, end: str
+) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host, title="Off")
+    booking_id = book(client, attendee, event)
+
+    client(method, f"/events/{event['eventId']}{end}", by=host)
+
+    for reader in (attendee, host):
+        booking = client("GET", f"/bookings/{booking_id}", by=reader).json
+        assert booking["status"] == "cancelled"
+        assert booking["event"]["title"] == "Off"
+        assert booking["event"]["status"] == "cancelled"
+        assert booking["event"]["onSale"] is False
+        assert found(client, reader) == [booking]
+
+
+def test_a_booking_shows_an_event_that_was_deleted_after_it_took_place_as_it_was(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    hour = timedelta(hours=1)
+    event_id = client.past_event(host, started_ago=2 * hour, lasts=hour)
+    booking_id = client.book_as_of(attendee, event_id, datetime.now(UTC) - 3 * hour)
+
+    client("DELETE", f"/events/{event_id}", by=host)
+
+    booking = client("GET", f"/bookings/{booking_id}", by=attendee).json
+    assert (booking["status"], booking["event"]["status"]) == ("confirmed", "published")
+
+
+def test_a_host_sees_that_somebody_came_whose_account_is_gone_but_not_who(client: Client) -> None:
+    host, attendee, other = client.host(), client.attendee(), client.attendee()
+    hour = timedelta(hours=1)
+    event_id = client.past_event(host, started_ago=hour, lasts=hour * 2)
+    for who in (attendee, other):
+        client.book_as_of(who, event_id, datetime.now(UTC) - 2 * hour)
+
+    assert client("DELETE", "/users/me", by=attendee).status == 204
+
+    shown = {booking["userId"]: booking["attendee"] for booking in found(client, host)}
+    assert shown == {attendee.user_id: {}, other.user_id: {"name": other.name, "email": other.email}}
+
+
+def test_a_booking_has_a_tag_that_changes_with_it(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    path = f"/bookings/{book(client, attendee, client.event(host))}"
+    tag = client("GET", path, by=attendee).headers["etag"]
+
+    unchanged = client("GET", path, by=attendee, headers={"If-None-Match": tag})
+    client("DELETE", path, by=host)
+    changed = client("GET", path, by=attendee, headers={"If-None-Match": tag})
+
+    assert (unchanged.status, unchanged.text) == (304, "")
+    assert (changed.status, changed.json["status"]) == (200, "cancelled")
+    assert changed.json["updatedAt"] >= changed.json["createdAt"]
+    assert changed.headers["etag"] != tag
+    assert changed.headers["cache-control"] == "private, no-store"

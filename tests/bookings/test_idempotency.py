@@ -1,0 +1,138 @@
+"""A booking sent again with its Idempotency-Key: the first answer again, whatever has happened since."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.client import Account, Client, Reply
+from tests.racing import until_waiting
+from tests.rows import facts, rows, taken
+
+KEY = {"Idempotency-Key": "a key"}
+
+
+def test_the_first_answer_comes_again(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+
+    first, again = (client.book(attendee, event["eventId"], **KEY) for _ in range(2))
+
+    assert (again.status, again.text) == (first.status, first.text) == (201, first.text)
+    for header in ("location", "etag"):
+        assert again.headers[header] == first.headers[header]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert taken(client, event["eventId"]) == 1
+    assert len(facts(client, event["eventId"], "booking-confirmed")) == 1
+
+
+def sell_out(client: Client, _: Account, event: Any) -> None:
+    client.book(client.attendee(), event["eventId"])
+
+
+def cancel_booking(client: Client, attendee: Account, _: Any) -> None:
+    [booking] = client("GET", "/bookings", by=attendee).json
+    client("DELETE", f"/bookings/{booking['bookingId']}", by=attendee)
+
+
+def delete_event(client: Client, _: Account, event: Any) -> None:
+    rows(client, "UPDATE events SET deleted_at = now() WHERE event_id = :id", id=event["eventId"])
+
+
+@pytest.mark.parametrize("happens", [sell_out, cancel_booking, delete_event])
+def test_the_first_answer_stands_whatever_has_happened_since(client: Client, happens: Any) -> None:
+    attendee, event = client.attendee(), client.event(client.host(), capacity=2)
+    first = client.book(attendee, event["eventId"], **KEY)
+    happens(client, attendee, event)
+
+    again = client.book(attendee, event["eventId"], **KEY)
+
+    assert (again.status, again.json) == (201, first.json)
+
+
+def test_a_key_that_came_with_another_event_before_is_refused(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    event, another = client.event(host), client.event(host)
+    client.book(attendee, event["eventId"], **KEY)
+
+    reply = client.book(attendee, another["eventId"], **KEY)
+
+    assert (reply.status, reply.problem) == (422, "idempotency-key-reused")
+    assert taken(client, another["eventId"]) == 0
+
+
+def test_two_attendees_may_think_of_the_same_key(client: Client) -> None:
+    event = client.event(client.host())
+
+    replies = [client.book(attendee, event["eventId"], **KEY) for attendee in client.attendees(2)]
+
+    assert [reply.status for reply in replies] == [201, 201]
+    assert replies[0].json["bookingId"] != replies[1].json["bookingId"]
+    assert taken(client, event["eventId"]) == 2
+
+
+def test_a_refusal_is_not_kept_so_a_retry_may_fare_better(client: Client) -> None:
+    attendee, other, event = client.attendee(), client.attendee(), client.event(client.host(), capacity=1)
+    booking = client.book(other, event["eventId"]).json
+    assert client.book(attendee, event["eventId"], **KEY).problem == "sold-out"
+    client("DELETE", f"/bookings/{booking['bookingId']}", by=other)
+
+    reply = client.book(attendee, event["eventId"], **KEY)
+
+    assert reply.status == 201
+    assert "idempotent-replayed" not in reply.headers
+
+
+@pytest.mark.parametrize(("age", "outcome"), [(timedelta(hours=23), 201), (timedelta(hours=25), 409)])
+def test_a_key_is_kept_for_a_day(client: Client, age: timedelta, outcome: int) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+    client.book(attendee, event["eventId"], **KEY)
+    rows(client, "UPDATE idempotency_keys SET created_at = created_at - CAST(:age AS interval)", age=age)
+
+    assert client.book(attendee, event["eventId"], **KEY).status == outcome
+
+
+def test_a_key_can_be_used_anew_after_a_day(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    client.book(attendee, client.event(host)["eventId"], **KEY)
+    rows(client, "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'")
+    another = client.event(host)
+
+    first, again = (client.book(attendee, another["eventId"], **KEY) for _ in range(2))
+
+    assert (first.status, first.json["eventId"]) == (201, another["eventId"])
+    assert again.json == first.json
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "smiley 😀", "tab\there"])
+def test_a_key_that_is_none_is_refused_by_name(client: Client, key: str) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+
+    reply = client.book(attendee, event["eventId"], **{"Idempotency-Key": key})
+
+    assert (reply.status, reply.faulty_fields) == (400, {"Idempotency-Key"})
+    assert taken(client, event["eventId"]) == 0
+
+
+def test_who_looks_while_the_first_request_takes_the_last_place_gets_its_answer(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host(), capacity=1)
+    first = client.book(attendee, event["eventId"], **KEY)
+    # Back to before the first request, of which all effects are kept to appear at one moment.
+    for table in ("bookings", "idempotency_keys"):
+        rows(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
+        rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of the two above)
+    rows(client, "UPDATE places SET taken = 0")
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
+        # Whoever looks at the event waits here, and has looked at what comes before the event.
+        session.execute(text("LOCK TABLE ticket_types"))
+        again = thread.submit(client.book, attendee, event["eventId"], **KEY)
+        until_waiting(client, 1, again)
+        for table in ("bookings", "idempotency_keys"):
+            session.execute(text(f"INSERT INTO {table} TABLE kept_{table}"))
+        session.execute(text("UPDATE places SET taken = 1"))
+
+    reply: Reply = again.result()
+    assert (reply.status, reply.text) == (201, first.text)

@@ -1,0 +1,223 @@
+"""Rushes over real HTTP: whatever comes at once, no place is sold twice and no answer is a fault."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain, cycle, islice
+
+import pytest
+
+from tests.client import Account, Client, Reply
+from tests.racing import Deed, Line, Web, until
+from tests.rows import facts, rows, taken, value
+
+
+def outcomes(replies: Sequence[Reply]) -> Counter[str]:
+    """How often each answer came: its status where all went well, the name of the problem otherwise."""
+    return Counter(str(reply.status) if reply.status < 400 else reply.problem for reply in replies)
+
+
+def book(event_id: str, attendee: Account, line: Line) -> Reply:
+    return line.book(attendee, event_id)
+
+
+def test_of_500_attendees_who_rush_for_100_places_100_get_one(client: Client, web: Web) -> None:
+    event = client.event(client.host(), capacity=100)
+
+    replies = web.at_once([partial(book, event["eventId"], who) for who in client.attendees(500)])
+
+    assert outcomes(replies) == {"201": 100, "sold-out": 400}
+    assert {reply.status for reply in replies} == {201, 409}
+    assert taken(client, event["eventId"]) == 100
+    assert len({reply.json["userId"] for reply in replies if reply.status == 201}) == 100
+    assert len(facts(client, event["eventId"], "booking-confirmed")) == 100
+
+
+def test_who_sends_200_bookings_at_once_gets_one_place(client: Client, web: Web) -> None:
+    event, attendee = client.event(client.host()), client.attendee()
+
+    replies = web.at_once([partial(book, event["eventId"], attendee)] * 200)
+
+    assert outcomes(replies) == {"201": 1, "already-booked": 199}
+    assert taken(client, event["eventId"]) == 1
+
+
+@pytest.mark.parametrize("capacity", [100, 1])
+def test_who_sends_one_booking_200_times_gets_one_answer_200_times(
+    client: Client, web: Web, capacity: int
+) -> None:
+    event, attendee = client.event(client.host(), capacity=capacity), client.attendee()
+
+    def send(line: Line) -> Reply:
+        return line.book(attendee, event["eventId"], **{"Idempotency-Key": "the same"})
+
+    replies = web.at_once([send] * 200)
+
+    assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
+    assert Counter("idempotent-replayed" in reply.headers for reply in replies) == {False: 1, True: 199}
+    assert taken(client, event["eventId"]) == 1
+    assert len(facts(client, event["eventId"], "booking-confirmed")) == 1
+
+
+def test_capacity_that_is_changed_during_a_rush_is_never_exceeded(client: Client, web: Web) -> None:
+    host = client.host()
+    event = client.event(host, capacity=1)
+    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")  # the guards alone are on trial
+
+    settled = threading.Event()
+
+    def change(line: Line) -> list[Reply]:
+        path = f"/events/{event['eventId']}"
+        up_and_down = chain.from_iterable((size, size // 2, size - 1) for size in range(2, 20, 3))
+        replies = [line("PATCH", path, {"capacity": size}, by=host) for size in up_and_down]
+        settled.set()
+        return replies
+
+    def insist(who: Account, line: Line) -> list[Reply]:
+        replies = [line.book(who, event["eventId"])]
+        while replies[-1].status != 201 and not settled.is_set():
+            replies.append(line.book(who, event["eventId"]))
+        return replies
+
+    deeds: list[Deed[list[Reply]]] = [partial(insist, who) for who in client.attendees(30)]
+    changes, *bookings = web.at_once([change, *deeds])
+
+    assert outcomes(changes).keys() <= {"200", "capacity-below-taken"}
+    for reply in changes:
+        assert reply.status == 409 or reply.json["numberOfAttendees"] <= reply.json["capacity"]
+    made = outcomes(list(chain.from_iterable(bookings)))
+    # A host who changes the event five times during one request makes it one to try again.
+    assert made.keys() <= {"201", "sold-out", "unavailable"}
+    assert taken(client, event["eventId"]) == made["201"]
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "refused"), [("DELETE", "", "no-such-event"), ("POST", "/cancel", "event-cancelled")]
+)
+def test_an_event_called_off_during_a_rush_keeps_no_booking(
+    client: Client, web: Web, method: str, end: str, refused: str
+) -> None:
+    host = client.host()
+    event = client.event(host, capacity=1000)
+    path = f"/events/{event['eventId']}"
+    made: list[Reply] = []
+
+    def book_for_some(people: list[Account], line: Line) -> list[Reply]:
+        replies = []
+        for who in people:
+            replies.append(line.book(who, event["eventId"]))
+            made.extend(replies[-1:] if replies[-1].status == 201 else [])
+        return replies
+
+    def call_off(line: Line) -> list[Reply]:
+        until(lambda: len(made) >= 20)
+        return [line(method, path + end, by=host)]
+
+    people = client.attendees(160)
+    rush: list[Deed[list[Reply]]] = [partial(book_for_some, people[n::16]) for n in range(16)]
+    *bookings, [called_off] = web.at_once([*rush, call_off])
+
+    assert called_off.status in {200, 204}
+    assert outcomes(list(chain.from_iterable(bookings))).keys() <= {"201", refused}
+    assert taken(client, event["eventId"]) == 0
+    for fact in ("booking-confirmed", "booking-cancelled"):
+        assert len(facts(client, event["eventId"], fact)) == len(made)
+
+
+def test_a_single_place_that_goes_from_hand_to_hand_is_never_held_by_two(client: Client, web: Web) -> None:
+    event = client.event(client.host(), capacity=1)
+    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")
+
+    def take_and_give_back(attendee: Account, line: Line) -> list[Reply]:
+        replies: list[Reply] = []
+        while sum(reply.status == 201 for reply in replies) < 4:
+            replies.append(line.book(attendee, event["eventId"]))
+            if replies[-1].status == 201:
+                replies.append(line.cancel(attendee, replies[-1].json["bookingId"]))
+        return replies
+
+    told = web.at_once([partial(take_and_give_back, who) for who in client.attendees(8)])
+
+    came = outcomes(list(chain.from_iterable(told)))
+    # Who was beaten to the place five times in one request is told to try again.
+    assert came.keys() <= {"201", "204", "sold-out", "unavailable"}
+    assert came["201"] == came["204"] == 32
+    assert taken(client, event["eventId"]) == 0
+
+
+def test_two_who_cancel_one_booking_at_once_free_one_place(client: Client, web: Web) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host)
+    client.book(client.attendee(), event["eventId"])
+    booking_id = client.book(attendee, event["eventId"]).json["bookingId"]
+
+    def cancel(by: Account, line: Line) -> Reply:
+        return line.cancel(by, booking_id)
+
+    replies = web.at_once([partial(cancel, who) for who in [host, attendee] * 10])
+
+    assert outcomes(replies) == {"204": 20}
+    assert taken(client, event["eventId"]) == 1
+    assert len(facts(client, event["eventId"], "booking-cancelled")) == 1
+
+
+def test_everything_at_once_on_several_events_ends_without_a_deadlock_or_a_fault(
+    client: Client, web: Web
+) -> None:
+    hosts = [client.host() for _ in range(3)]
+    events = [client.event(host, capacity=15)["eventId"] for host in hosts for _ in range(2)]
+    people = client.attendees(24)
+
+    def attend(number: int, line: Line) -> list[Reply]:
+        who = people[number]
+        replies: list[Reply] = []
+        # Each in an order of its own, so that locks would be taken in every order if it were let.
+        for event_id in islice(cycle(events if number % 2 else events[::-1]), number, number + len(events)):
+            replies.append(line.book(who, event_id))
+            if replies[-1].status == 201 and number % 3:
+                replies.append(line.cancel(who, replies[-1].json["bookingId"]))
+                replies.append(line.book(who, event_id))
+        if number % 4 == 0:
+            replies.append(line("DELETE", "/users/me", by=who))
+        return replies
+
+    def run_events(number: int, line: Line) -> list[Reply]:
+        host, own = hosts[number], events[2 * number : 2 * number + 2]
+        replies = [
+            line(
+                "PATCH",
+                f"/events/{event_id}",
+                {"capacity": capacity, "title": f"Room for {capacity}"},
+                by=host,
+            )
+            for capacity in (20, 12, 18, 10)
+            for event_id in own
+        ]
+        if number == 0:
+            replies.append(line("POST", f"/events/{own[0]}/cancel", by=host))
+            replies.append(line("DELETE", f"/events/{own[1]}", by=host))
+        if number == 1:
+            replies.append(line("DELETE", "/users/me", by=host))
+        return replies
+
+    deeds: list[Deed[list[Reply]]] = [
+        *(partial(attend, number) for number in range(len(people))),
+        *(partial(run_events, number) for number in range(len(hosts))),
+    ]
+    told = web.at_once(deeds)
+
+    statuses = Counter(reply.status for reply in chain.from_iterable(told))
+    assert statuses.keys() <= {200, 201, 204, 404, 409}, statuses
+    for event_id in events[:4]:
+        assert taken(client, event_id) == 0
+    for event_id in events[4:]:
+        taken(client, event_id)
+    assert (
+        value(
+            client,
+            "SELECT count(*) FROM bookings JOIN users USING (user_id)"
+            " WHERE status = 'confirmed' AND deleted_at IS NOT NULL",
+        )
+        == 0
+    )

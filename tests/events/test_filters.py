@@ -1,0 +1,295 @@
+"""Which events a list has: published ones, narrowed by each filter and by all of them together."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.client import Account, Client, in_days
+
+DAY = timedelta(days=1)
+NOON = datetime(2030, 6, 5, 12, tzinfo=UTC)
+
+
+def listed(client: Client, by: Account | None = None, /, **query: Any) -> set[str]:
+    """The titles on the one page that there is, after checking that the total says the same."""
+    reply = client("GET", f"/events?{urlencode(query)}", by=by)
+    assert reply.status == 200, reply.text
+    assert reply.headers["x-total-count"] == str(len(reply.json))
+    return {event["title"] for event in reply.json}
+
+
+def refused(client: Client, by: Account | None = None, /, **query: Any) -> tuple[int, set[str]]:
+    reply = client("GET", f"/events?{urlencode(query)}", by=by)
+    return reply.status, reply.faulty_fields
+
+
+def test_a_list_has_what_an_event_itself_says(client: Client) -> None:
+    event = client.event(client.host(), description="For two", location="Yard", saleStartsAt=in_days(-1))
+    client.book(client.attendee(), event["eventId"])
+
+    assert client("GET", "/events").json == [client("GET", f"/events/{event['eventId']}").json]
+
+
+def test_an_empty_list_is_an_empty_array(client: Client) -> None:
+    reply = client("GET", "/events")
+
+    assert (reply.status, reply.json, reply.headers["x-total-count"]) == (200, [], "0")
+
+
+@pytest.fixture
+def host(client: Client) -> Account:
+    """A host with an event in each state."""
+    host = client.host()
+    client.event(host, title="Draft", status="draft")
+    client.event(host, title="Published")
+    for end, title in (("/cancel", "Cancelled"), ("", "Deleted")):
+        path = f"/events/{client.event(host, title=title)['eventId']}{end}"
+        client("POST" if end else "DELETE", path, by=host)
+    return host
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ({}, {"Published"}),
+        ({"status": "published"}, {"Published"}),
+        ({"status": "cancelled"}, {"Cancelled"}),
+    ],
+)
+def test_everybody_lists_published_events_or_cancelled_ones(
+    client: Client, host: Account, query: dict[str, str], titles: set[str]
+) -> None:
+    for reader in (None, host, client.host(), client.attendee()):
+        assert listed(client, reader, **query) == titles
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ({}, {"Draft", "Published", "Cancelled"}),
+        ({"status": "draft"}, {"Draft"}),
+        ({"status": "published"}, {"Published"}),
+        ({"status": "cancelled"}, {"Cancelled"}),
+    ],
+)
+def test_a_host_lists_all_of_their_own_and_never_another_hosts(
+    client: Client, host: Account, query: dict[str, str], titles: set[str]
+) -> None:
+    other = client.host()
+    client.event(other, title="Another's")
+
+    assert listed(client, host, mine="true", **query) == titles
+    assert listed(client, host, mine="true", hostId=host.user_id, **query) == titles
+    assert listed(client, other, mine="true") == {"Another's"}
+
+
+def test_drafts_are_listed_as_ones_own_only(client: Client, host: Account) -> None:
+    for reader in (None, host, client.host(), client.attendee()):
+        assert refused(client, reader, status="draft") == (400, {"status"})
+    assert refused(client, host, mine="true", hostId=client.host().user_id) == (400, {"hostId"})
+
+
+def test_only_hosts_have_events_of_their_own(client: Client, host: Account) -> None:
+    anonymous = client("GET", "/events?mine=true")
+
+    assert anonymous.status == 401
+    assert anonymous.headers["www-authenticate"].startswith("Bearer")
+    assert client("GET", "/events?mine=true", by=client.attendee()).status == 403
+    assert listed(client, host, mine="false") == {"Published"}
+
+
+def test_events_of_one_host_are_found(client: Client, host: Account) -> None:
+    other, idle = client.host(), client.host()
+    client.event(other, title="Another's")
+
+    assert listed(client, hostId=host.user_id) == {"Published"}
+    assert listed(client, hostId=other.user_id) == {"Another's"}
+    assert listed(client, hostId=idle.user_id) == set()
+
+
+def test_every_filter_value_that_is_not_allowed_is_refused_by_name(client: Client) -> None:
+    for name, wrong in {
+        "hostId": "me too",
+        "from": "yesterday",
+        "to": "2030-06-05T12:00:00",
+        "q": " ",
+        "status": "deleted",
+        "onSale": "maybe",
+        "mine": "perhaps",
+        "sort": "price",
+        "order": "up",
+        "colour": "red",
+    }.items():
+        assert refused(client, **{name: wrong}) == (400, {name})
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"from": NOON - DAY}, True),
+        ({"from": NOON}, True),
+        ({"from": NOON + DAY - timedelta(milliseconds=1)}, True),
+        ({"from": NOON + DAY}, False),  # it ends then
+        ({"to": NOON}, False),  # it starts then
+        ({"to": NOON + timedelta(milliseconds=1)}, True),
+        ({"to": NOON + 2 * DAY}, True),
+        ({"from": NOON - 2 * DAY, "to": NOON - DAY}, False),
+        ({"from": NOON - DAY, "to": NOON + DAY / 2}, True),
+        ({"from": NOON + DAY / 4, "to": NOON + DAY / 2}, True),
+        ({"from": NOON + DAY / 2, "to": NOON + 2 * DAY}, True),
+        ({"from": NOON + 2 * DAY, "to": NOON + 3 * DAY}, False),
+    ],
+)
+def test_from_and_to_find_what_overlaps_that_time(
+    client: Client, query: dict[str, datetime], *, found: bool
+) -> None:
+    times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + DAY).isoformat()}
+    client.event(client.host(), title="From noon to noon", **times)
+
+    asked = {name: time.isoformat() for name, time in query.items()}
+
+    assert listed(client, **asked) == ({"From noon to noon"} if found else set())
+
+
+def test_the_longest_event_is_found_at_its_very_end(client: Client) -> None:
+    times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + 14 * DAY).isoformat()}
+    client.event(client.host(), title="Festival", **times)
+    last_moment = NOON + 14 * DAY - timedelta(milliseconds=1)
+
+    assert listed(client, **{"from": last_moment.isoformat()}) == {"Festival"}
+
+
+def test_a_time_may_be_asked_for_in_any_zone(client: Client) -> None:
+    times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + DAY).isoformat()}
+    client.event(client.host(), title="From noon to noon", **times)
+
+    assert listed(client, to="2030-06-05T14:00:00+02:00") == set()
+    assert listed(client, to="2030-06-05T14:00:01+02:00") == {"From noon to noon"}
+
+
+@pytest.mark.parametrize(
+    ("on_sale", "titles"),
+    [("true", {"On sale"}), ("false", {"Too early", "Too late", "Sold out", "Ended"})],
+)
+def test_on_sale_is_what_can_be_booked_now(client: Client, on_sale: str, titles: set[str]) -> None:
+    host = client.host()
+    client.event(host, title="On sale", saleStartsAt=in_days(-1))
+    client.event(host, title="Too early", saleStartsAt=in_days(1))
+    client.event(host, title="Too late", saleEndsAt=in_days(-1))
+    sold_out = client.event(host, title="Sold out", capacity=1)
+    client.book(client.attendee(), sold_out["eventId"])
+    hour = timedelta(hours=1)
+    client.past_event(host, started_ago=2 * hour, lasts=hour, title="Ended")
+
+    found = client("GET", f"/events?onSale={on_sale}").json
+
+    assert {event["title"] for event in found} == titles
+    assert {str(event["onSale"]).lower() for event in found} == {on_sale}
+
+
+def test_of_a_hosts_own_neither_drafts_nor_cancelled_ones_are_on_sale(client: Client, host: Account) -> None:
+    assert listed(client, host, mine="true", onSale="true") == {"Published"}
+    assert listed(client, host, mine="true", onSale="false") == {"Draft", "Cancelled"}
+
+
+@pytest.fixture
+def library(client: Client) -> None:
+    host = client.host()
+    for title, description in (
+        ("Jazz in the yard", "Bring a blanket."),
+        ("Tango for two", "With live jazz, wine and a hip-hop break"),
+        ("O'Reilly's ball", None),
+        ("Ökofest Straße", "Größer als 2029"),
+        ("音楽 夕べ", "Концерт"),
+        ("A & B | !C", "50% off: C:\\games <b>"),
+    ):
+        client.event(host, title=title, description=description)
+
+
+JAZZ, TANGO, BALL, FEST, EVENING, SIGNS = (
+    "Jazz in the yard",
+    "Tango for two",
+    "O'Reilly's ball",
+    "Ökofest Straße",
+    "音楽 夕べ",
+    "A & B | !C",
+)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("words", "titles"),
+    [
+        ("jazz", {JAZZ, TANGO}),
+        ("JaZz", {JAZZ, TANGO}),
+        ("ja", {JAZZ, TANGO}),
+        ("azz", set()),
+        ("jazz yard", {JAZZ}),
+        ("yard  jazz ", {JAZZ}),
+        ("tango wine", {TANGO}),
+        ("tango blanket", set()),
+        ("hip-hop", {TANGO}),
+        ("hop", {TANGO}),
+        ("o'reilly", {BALL}),
+        ("O'Reilly's", {BALL}),
+        ("reilly", {BALL}),
+        ("'", set()),
+        ('"live jazz"', {TANGO}),
+        ("jazz & tango", {TANGO}),
+        ("tango | blanket", set()),
+        ("!tango", {TANGO}),
+        ("jazz:*", {JAZZ, TANGO}),
+        ("jazz <-> yard", {JAZZ}),
+        ("(jazz", {JAZZ, TANGO}),
+        ("c:\\games", {SIGNS}),
+        ("50%", {SIGNS}),
+        ("öko", {FEST}),
+        ("ÖKOFEST", {FEST}),
+        ("straße 2029", {FEST}),
+        ("音楽", {EVENING}),
+        ("концерт", {EVENING}),
+        ("🎷", set()),
+        ("🎷🎷 & |", set()),
+        ("\\", set()),
+    ],
+)
+def test_words_are_found_by_how_they_begin_whatever_stands_between_them(
+    client: Client, words: str, titles: set[str]
+) -> None:
+    assert listed(client, q=words) == titles
+
+
+def test_whatever_is_searched_for_the_answer_is_a_list_or_a_reason(client: Client) -> None:
+    client.event(client.host())
+
+    @settings(
+        max_examples=60,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    @given(st.text(st.characters() | st.sampled_from("'\\&|!():*<->\"% "), min_size=1, max_size=30))
+    def search(words: str) -> None:
+        query = urlencode({"q": words}, errors="surrogatepass")
+        reply = client("GET", f"/events?{query}")
+        assert reply.status == 200 or (reply.status == 400 and reply.faulty_fields == {"q"})
+
+    search()
+
+
+def test_filters_narrow_together(client: Client) -> None:
+    host, other = client.host(), client.host()
+    client.event(host, title="Jazz on sale")
+    client.event(host, title="Jazz later", saleStartsAt=in_days(1))
+    client.event(host, title="Jazz next year", startDateTime=in_days(365), endDateTime=in_days(366))
+    client.event(host, title="Tango on sale")
+    client.event(other, title="Jazz elsewhere")
+    query = {"hostId": host.user_id, "q": "jazz", "onSale": "true", "from": in_days(1), "to": in_days(40)}
+
+    assert listed(client, **query) == {"Jazz on sale"}
+    assert listed(client, host, **query, mine="true", status="published") == {"Jazz on sale"}

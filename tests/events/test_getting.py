@@ -1,0 +1,120 @@
+"""Reading one event: who sees it, and what it says of its sale."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.client import Client, in_days
+
+
+def test_everybody_can_read_a_published_event(client: Client) -> None:
+    event = client.event(client.host())
+    path = f"/events/{event['eventId']}"
+
+    for reader in (None, client.host(), client.attendee()):
+        assert client("GET", path, by=reader).json == event
+
+
+def test_a_draft_is_there_for_its_host_alone(client: Client) -> None:
+    host = client.host()
+    draft = client.event(host, status="draft")
+    path = f"/events/{draft['eventId']}"
+
+    assert client("GET", path, by=host).json == draft
+    for stranger in (None, client.host(), client.attendee()):
+        assert client("GET", path, by=stranger).problem == "no-such-event"
+
+
+def test_a_deleted_event_is_gone_for_everybody(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host)
+    client.book(attendee, event["eventId"])
+
+    assert client("DELETE", f"/events/{event['eventId']}", by=host).status == 204
+
+    for reader in (None, host, attendee):
+        reply = client("GET", f"/events/{event['eventId']}", by=reader)
+        assert (reply.status, reply.problem) == (404, "no-such-event")
+
+
+def test_a_cancelled_event_stays_readable(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    client("POST", f"/events/{event['eventId']}/cancel", by=host)
+
+    for reader in (None, host, client.attendee()):
+        read = client("GET", f"/events/{event['eventId']}", by=reader).json
+        assert read["status"] == "cancelled"
+        assert read["title"] == event["title"]
+
+
+@pytest.mark.parametrize(
+    ("event_id", "status"),
+    [("0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", 404), ("17", 400), ("me", 400)],
+)
+def test_an_event_that_never_was_is_not_found(client: Client, event_id: str, status: int) -> None:
+    assert client("GET", f"/events/{event_id}").status == status
+
+
+@pytest.mark.parametrize(
+    ("members", "on_sale"),
+    [
+        ({}, True),
+        ({"saleStartsAt": in_days(-1)}, True),
+        ({"saleStartsAt": in_days(1)}, False),
+        ({"saleEndsAt": in_days(1)}, True),
+        ({"saleEndsAt": in_days(-1)}, False),
+        ({"status": "draft"}, False),
+    ],
+)
+def test_an_event_is_on_sale_within_its_sale_window(
+    client: Client, members: dict[str, Any], *, on_sale: bool
+) -> None:
+    host = client.host()
+    event = client.event(host, **members)
+
+    assert client("GET", f"/events/{event['eventId']}", by=host).json["onSale"] is on_sale
+
+
+def test_an_event_is_off_sale_while_it_is_sold_out(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host(), capacity=1)
+    path = f"/events/{event['eventId']}"
+
+    booking = client.book(attendee, event["eventId"]).json
+    assert client("GET", path).json["onSale"] is False
+
+    client("DELETE", f"/bookings/{booking['bookingId']}", by=attendee)
+    assert client("GET", path).json["onSale"] is True
+
+
+@pytest.mark.parametrize(("lasts", "on_sale"), [(timedelta(hours=3), True), (timedelta(hours=1), False)])
+def test_an_event_that_has_begun_is_on_sale_until_it_ends(
+    client: Client, lasts: timedelta, *, on_sale: bool
+) -> None:
+    event_id = client.past_event(client.host(), started_ago=timedelta(hours=2), lasts=lasts)
+
+    assert client("GET", f"/events/{event_id}").json["onSale"] is on_sale
+
+
+def test_a_reader_is_told_that_nothing_has_changed_until_a_place_is_taken(client: Client) -> None:
+    event = client.event(client.host())
+    path = f"/events/{event['eventId']}"
+    tag = client("GET", path).headers["etag"]
+
+    unchanged = client("GET", path, headers={"If-None-Match": tag})
+    client.book(client.attendee(), event["eventId"])
+    changed = client("GET", path, headers={"If-None-Match": tag})
+
+    assert (unchanged.status, unchanged.text, unchanged.headers["etag"]) == (304, "", tag)
+    assert changed.json["numberOfAttendees"] == 1
+    assert changed.headers["etag"] != tag
+
+
+def test_caches_may_keep_what_the_public_reads_and_nothing_else(client: Client) -> None:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}"
+
+    assert client("GET", path).headers["cache-control"] == "public, max-age=2, stale-while-revalidate=10"
+    assert client("GET", path).headers["vary"] == "Authorization, Origin"
+    assert client("GET", path, by=host).headers["cache-control"] == "private, no-store"

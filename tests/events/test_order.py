@@ -1,0 +1,113 @@
+"""In which order a list of events comes, and that paging through it meets each event once."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.client import Account, Client, in_days
+from tests.rows import rows
+
+
+def titles(client: Client, query: str) -> list[str]:
+    reply = client("GET", f"/events?{query}")
+    assert reply.status == 200, reply.text
+    return [event["title"] for event in reply.json]
+
+
+def with_taken(client: Client, host: Account, taken: Sequence[int]) -> None:
+    """Make events that are titled by how many places are taken."""
+    for number in taken:
+        event_id = client.event(host, title=str(number), capacity=100)["eventId"]
+        rows(client, "UPDATE places SET taken = :taken WHERE event_id = :id", taken=number, id=event_id)
+
+
+def test_events_come_by_date_unless_asked_otherwise(client: Client) -> None:
+    host = client.host()
+    for title, day in (("second", 20), ("first", 10), ("third", 30)):
+        client.event(host, title=title, startDateTime=in_days(day), endDateTime=in_days(day + 1))
+
+    assert titles(client, "") == ["first", "second", "third"]
+    assert titles(client, "sort=date") == ["first", "second", "third"]
+    assert titles(client, "order=desc") == ["third", "second", "first"]
+
+
+def test_titles_are_sorted_without_case(client: Client) -> None:
+    host = client.host()
+    for title in ("bravo", "Alpha", "Delta", "charlie", "Écho", "écho 2"):
+        client.event(host, title=title)
+
+    ordered = ["Alpha", "bravo", "charlie", "Delta", "Écho", "écho 2"]
+    assert titles(client, "sort=title") == ordered
+    assert titles(client, "sort=title&order=desc") == ordered[::-1]
+
+
+def test_the_newest_comes_first_by_creation(client: Client) -> None:
+    host = client.host()
+    for title in ("first", "second", "third"):
+        client.event(host, title=title)
+
+    assert titles(client, "sort=createdAt") == ["third", "second", "first"]
+    assert titles(client, "sort=createdAt&order=asc") == ["first", "second", "third"]
+
+
+def test_popularity_is_exact_to_the_last_place(client: Client) -> None:
+    # 40, 41 and 42 are of one step of the coarse measure that the index has; made so that no id helps.
+    with_taken(client, client.host(), [41, 3, 42, 0, 40, 100, 1, 99])
+
+    ordered = ["100", "99", "42", "41", "40", "3", "1", "0"]
+    assert titles(client, "sort=popularity") == ordered
+    assert titles(client, "sort=popularity&order=asc") == ordered[::-1]
+
+
+def test_a_booking_makes_an_event_more_popular(client: Client) -> None:
+    host = client.host()
+    one, _ = client.event(host, title="one"), client.event(host, title="another")
+    assert titles(client, "sort=popularity") == ["another", "one"]
+
+    client.book(client.attendee(), one["eventId"])
+
+    assert titles(client, "sort=popularity") == ["one", "another"]
+
+
+@pytest.mark.parametrize("order", ["", "&order=asc", "&order=desc"])
+@pytest.mark.parametrize("sort", ["date", "title", "createdAt", "popularity"])
+def test_a_walk_by_cursor_meets_each_event_once_in_the_order_of_the_whole(
+    client: Client, sort: str, order: str
+) -> None:
+    host = client.host()
+    with_taken(client, host, [41, 3, 42, 0, 40])
+    times = {"startDateTime": in_days(7), "endDateTime": in_days(8)}
+    for _ in range(3):  # ties in every order but that of creation
+        client.event(host, title="3", **times)
+    query = f"/events?sort={sort}{order}"
+
+    whole = client("GET", query).json
+
+    assert len(whole) == 8
+    for limit in (1, 3, 8):
+        assert list(client.pages(f"{query}&limit={limit}")) == whole
+
+
+@pytest.mark.parametrize("sort", ["date", "title", "createdAt", "popularity"])
+def test_a_walk_keeps_its_filters(client: Client, sort: str) -> None:
+    host, other = client.host(), client.host()
+    for number in range(4):
+        client.event(host, title=f"Jazz {number}")
+        client.event(host, title=f"Tango {number}")
+        client.event(other, title=f"Jazz {number}")
+
+    found = list(client.pages(f"/events?q=jazz&hostId={host.user_id}&sort={sort}&limit=1"))
+
+    assert sorted(event["title"] for event in found) == ["Jazz 0", "Jazz 1", "Jazz 2", "Jazz 3"]
+
+
+def test_what_is_made_or_deleted_during_a_walk_moves_nothing_else(client: Client) -> None:
+    host = client.host()
+    made = [client.event(host, title=f"{number}") for number in (1, 2, 3, 4)]
+    first = client("GET", "/events?sort=title&limit=2")
+    client.event(host, title="0")
+    client("DELETE", f"/events/{made[0]['eventId']}", by=host)
+
+    rest = [event["title"] for event in client.pages(first.links()["next"])]
+
+    assert rest == ["3", "4"]

