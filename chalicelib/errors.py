@@ -78,7 +78,7 @@ class ContentTooLarge(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The request body must be JSON and say so in Content-Type."""
+    """The request body must be of the type that is taken here, and say so in Content-Type."""
 
 
 class IdempotencyKeyReused(Refusal):

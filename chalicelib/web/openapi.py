@@ -201,7 +201,8 @@ class _Writer:
                 "headers": _headers(*_answer_headers(operation, status)),
             }
             if kind == HTML:
-                response["content"] = {HTML: {"schema": {"type": "string"}}}
+                example = "<!doctype html>…"
+                response["content"] = {HTML: {"schema": {"type": "string"}, "example": example}}
             elif kind is not None:
                 schema = self._schemas[kind]
                 content = {"schema": schema, "example": self._example(schema)}

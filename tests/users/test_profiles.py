@@ -25,7 +25,7 @@ def test_only_ones_own_profile_shows_e_mail_and_last_change(client: Client) -> N
     listed = {user["name"]: user for user in client("GET", "/users", by=ada).json}
 
     assert own["email"] == ada.email
-    assert set(own) == {"userId", "name", "email", "role", "createdAt", "updatedAt"}
+    assert set(own) == {"userId", "name", "email", "emailVerified", "role", "createdAt", "updatedAt"}
     assert set(as_seen) == set(listed["Grace"]) == {"userId", "name", "role", "createdAt"}
     assert listed["Ada"] == own
     assert as_seen.items() <= own.items()

@@ -13,6 +13,7 @@ from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Account, Client
 from tests.conftest import SECRET, TEMPLATE
+from tests.web.things import notification
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class World:
     event: dict[str, Any]
     draft: dict[str, Any]
     booking: dict[str, Any]
+    notification_id: str
+    """Of the attendee."""
 
 
 def make_world(client: Client) -> World:
@@ -37,6 +40,7 @@ def make_world(client: Client) -> World:
         event=event,
         draft=client.event(host, status="draft"),
         booking=client.book(attendee, event["eventId"]).json,
+        notification_id=notification(client, attendee),
     )
 
 

@@ -18,11 +18,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import app
+from chalicelib.users.email_tokens import Purpose
 from chalicelib.web.router import Operation
 from infra.local.server import serving
 from tests.client import PASSWORD, Account, in_days
 from tests.web.conftest import World
 from tests.web.operations import OPERATIONS, each
+from tests.web.things import notification, proof, unsubscribe_token
 
 # Left out are the checks that every valid request is accepted and every invalid one refused, which no schema
 # can say: an event in the past has a valid body, and a name with a space before it is trimmed. Who may do
@@ -48,6 +50,12 @@ BEYOND_SCHEMAS: dict[str, Any] = {
 """Members whose rules a schema cannot tell, with values that keep them."""
 
 
+PROOFS: dict[str, Purpose] = {
+    "/auth/verify-email": "verify-email",
+    "/auth/reset-password": "reset-password",
+}
+
+
 @pytest.fixture(scope="module")
 def api(world: World) -> Iterator[BaseSchema]:
     assert world.client("GET", "/health/ready").status == 200
@@ -55,26 +63,42 @@ def api(world: World) -> Iterator[BaseSchema]:
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
-def aim(case: Case[Any], world: World) -> None:
+def aim(case: Case[Any], world: World, sender: Account) -> None:
     """Have a valid request mean something that is there, where the odds are that it means nothing."""
-    client = world.client
+    things = {"userId": aimed_user, "eventId": new_event, "bookingId": new_booking}
     for name in case.path_parameters:
-        match name:
-            case "userId":
-                case.path_parameters[name] = "me"
-            case "eventId":
-                case.path_parameters[name] = client.event(world.host)["eventId"]
-            case "bookingId":
-                event = client.event(world.host)
-                booking = client.book(world.attendee, event["eventId"]).json
-                case.path_parameters[name] = booking["bookingId"]
+        if name == "notificationId":
+            case.path_parameters[name] = notification(world.client, sender)
+        else:
+            case.path_parameters[name] = things[name](case, world)
+    if case.path == "/unsubscribe":
+        case.query = {"token": unsubscribe_token(world.client, sender)}
     if isinstance(case.body, dict):
-        fitting = {name: value for name, value in BEYOND_SCHEMAS.items() if name in case.body}
-        if "eventId" in case.body:
-            fitting["eventId"] = client.event(world.host)["eventId"]
-        if case.path == "/auth/login":
-            fitting |= {"email": client.host().email, "password": PASSWORD}
-        case.body = case.body | fitting
+        case.body = case.body | fitting(case, world)
+
+
+def aimed_user(case: Case[Any], world: World) -> str:
+    return world.host.user_id if case.path.endswith("/follow") else "me"
+
+
+def new_event(_: Case[Any], world: World) -> str:
+    return str(world.client.event(world.host)["eventId"])
+
+
+def new_booking(case: Case[Any], world: World) -> str:
+    return str(world.client.book(world.attendee, new_event(case, world)).json["bookingId"])
+
+
+def fitting(case: Case[Any], world: World) -> dict[str, Any]:
+    """Members of a body whose values have to fit what is there."""
+    members = {name: value for name, value in BEYOND_SCHEMAS.items() if name in case.body}
+    if "eventId" in case.body:
+        members["eventId"] = new_event(case, world)
+    if "token" in case.body:
+        members["token"] = proof(world.client, PROOFS[case.path])
+    if case.path == "/auth/login":
+        members |= {"email": world.client.host().email, "password": PASSWORD}
+    return members
 
 
 def sender(operation: Operation, world: World, role: str) -> Account:
@@ -110,11 +134,10 @@ def test_every_answer_is_as_the_document_says(
     )
     def check(request: tuple[Case[Any], bool]) -> None:
         case, aimed = request
+        who = sender(operation, world, role)
         if aimed:
-            aim(case, world)
-        headers = {}
-        if role != "nobody":
-            headers["Authorization"] = f"Bearer {sender(operation, world, role).token}"
+            aim(case, world, who)
+        headers = {"Authorization": f"Bearer {who.token}"} if role != "nobody" else {}
         response = case.call(headers=headers)
         statuses.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
