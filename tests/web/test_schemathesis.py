@@ -74,7 +74,7 @@ def aim(case: Case[Any], world: World, sender: Account) -> None:
     if case.path == "/unsubscribe":
         case.query = {"token": unsubscribe_token(world.client, sender)}
     if isinstance(case.body, dict):
-        case.body = case.body | fitting(case, world)
+        case.body = case.body | fitting(case, case.body, world)
 
 
 def aimed_user(case: Case[Any], world: World) -> str:
@@ -89,12 +89,12 @@ def new_booking(case: Case[Any], world: World) -> str:
     return str(world.client.book(world.attendee, new_event(case, world)).json["bookingId"])
 
 
-def fitting(case: Case[Any], world: World) -> dict[str, Any]:
+def fitting(case: Case[Any], body: dict[str, Any], world: World) -> dict[str, Any]:
     """Members of a body whose values have to fit what is there."""
-    members = {name: value for name, value in BEYOND_SCHEMAS.items() if name in case.body}
-    if "eventId" in case.body:
+    members = {name: value for name, value in BEYOND_SCHEMAS.items() if name in body}
+    if "eventId" in body:
         members["eventId"] = new_event(case, world)
-    if "token" in case.body:
+    if "token" in body:
         members["token"] = proof(world.client, PROOFS[case.path])
     if case.path == "/auth/login":
         members |= {"email": world.client.host().email, "password": PASSWORD}
