@@ -17,6 +17,7 @@ from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
 from chalicelib.security import Caller, Role
 from chalicelib.settings import Settings
+from chalicelib.users import following
 from chalicelib.users import service as users
 
 HOST = "host@example.com"
@@ -46,6 +47,7 @@ def load(database_url: str) -> Demo:
         with database.transaction() as session:
             host = _account(session, "The Blue Notes", HOST, "host", now)
             attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
+            following.follow(session, attendee.user_id, host.user_id, now)
             event_id = _bookable(session, host, now)
         return Demo(HOST, ATTENDEE, PASSWORD, event_id or _make_events(database, host, attendee, now))
     finally:
