@@ -1,7 +1,7 @@
 """Carries facts from the outbox to inboxes and e-mails, with stand-ins for SNS, SQS and SES."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib import outbox
@@ -21,6 +21,8 @@ class PostOffice:
     publisher: FakePublisher = field(default_factory=FakePublisher)
     queues: FakeQueues = field(default_factory=FakeQueues)
     mailer: FakeMailer = field(default_factory=FakeMailer)
+    ahead: timedelta = timedelta(0)
+    """How far the functions' clock is ahead of ours."""
 
     def relay(self, rounds: int = 3) -> int:
         """Run the relay for some rounds."""
@@ -39,7 +41,7 @@ class PostOffice:
     def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
         """Have the queue's function do one message."""
         if queue is EMAIL:
-            sending.send(self.post, message, datetime.now(UTC))
+            sending.send(self.post, message, datetime.now(UTC) + self.ahead)
         else:
             self.spread(queue, message)
 
@@ -56,15 +58,17 @@ class PostOffice:
         for fact in self.publisher.published:
             for queue in QUEUES:
                 if fact.type in queue.facts:
-                    self.queues.send(queue.name, [fact.as_message()])
+                    self.queues.put(queue.name, fact.as_message())
         self.publisher.published.clear()
 
     def run(self) -> None:
         """Do everything that is to be done, until all is quiet."""
+        self.fan_out()
         while self.relay(rounds=1):
             self.fan_out()
         by_name = {queue.name: queue for queue in QUEUES}
         while any(self.queues.waiting.values()):
             for name, waiting in list(self.queues.waiting.items()):
                 while waiting:
-                    self.deliver(by_name[name], waiting.popleft())
+                    self.deliver(by_name[name], waiting[0])
+                    waiting.popleft()
