@@ -15,13 +15,13 @@ from chalicelib.bookings.service import (
 )
 from chalicelib.db import Session
 from chalicelib.errors import Forbidden, StaleVersion
-from chalicelib.events import service as events_service
+from chalicelib.events import finding
+from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.schemas import Event
 from chalicelib.events.service import (
     EventCancelled,
     EventEnded,
     EventStarted,
-    NoSuchEvent,
     NotPublished,
     NotYourEvent,
 )
@@ -128,7 +128,7 @@ def cancel_event(request: Request, event_id: UUID) -> Answer:
     host_id = request.signed_in().user_id
     with request.transaction() as session:
         _call_off(request, session, event_id, "cancelled")
-        event, version = events_service.get(session, event_id, caller_id=host_id, now=request.now)
+        event, version = finding.get(session, event_id, caller_id=host_id, now=request.now)
     return written(200, event, version)
 
 

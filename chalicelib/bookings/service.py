@@ -39,8 +39,9 @@ from chalicelib.bookings.models import (
 )
 from chalicelib.db import Database, Session, check_version
 from chalicelib.errors import Conflict, IdempotencyKeyReused, NotFound, Refusal, Unavailable
+from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.models import events, places
-from chalicelib.events.service import EventCancelled, EventEnded, EventStarted, NoSuchEvent
+from chalicelib.events.service import EventCancelled, EventEnded, EventStarted
 from chalicelib.listing import Page, Slice
 from chalicelib.outbox import outbox
 from chalicelib.security import Caller, InvalidToken

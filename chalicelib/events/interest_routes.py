@@ -5,8 +5,8 @@ from uuid import UUID
 
 from chalicelib.errors import Forbidden
 from chalicelib.events import interests
+from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.schemas import Event
-from chalicelib.events.service import NoSuchEvent
 from chalicelib.web.http import Answer, Request
 from chalicelib.web.paging import PageQuery, list_answer
 from chalicelib.web.router import Router

@@ -7,8 +7,8 @@ from sqlalchemy import Uuid, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.db import Session
+from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.models import event_json, event_rows, events, interests
-from chalicelib.events.service import NoSuchEvent
 from chalicelib.listing import Listing, Page, Slice, Sort
 
 

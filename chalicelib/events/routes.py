@@ -5,7 +5,8 @@ from uuid import UUID
 
 from chalicelib.db import Session
 from chalicelib.errors import FieldError, Forbidden, InvalidInput, StaleVersion, Unauthenticated
-from chalicelib.events import profiles, service
+from chalicelib.events import finding, profiles, service
+from chalicelib.events.finding import NoSuchEvent, Search
 from chalicelib.events.profiles import NoSuchUser
 from chalicelib.events.rules import Details
 from chalicelib.events.schemas import Event, EventChange, EventDetails, EventQuery
@@ -16,9 +17,7 @@ from chalicelib.events.service import (
     EventCancelled,
     EventEnded,
     EventStarted,
-    NoSuchEvent,
     NotYourEvent,
-    Search,
 )
 from chalicelib.users import email_tokens
 from chalicelib.users.schemas import Profile
@@ -61,7 +60,7 @@ def create_event(request: Request, body: EventDetails) -> Answer:
         event_id = service.create(
             session, host_id, details, request.now, may_publish=_may_publish(session, request)
         )
-        event, version = service.get(session, event_id, caller_id=host_id, now=request.now)
+        event, version = finding.get(session, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
         return written(201, event, version, {"Location": location})
 
@@ -95,7 +94,7 @@ def list_events(request: Request, query: EventQuery) -> Answer:
         on_sale=query.on_sale,
     )
     with request.transaction() as session:
-        part = service.list_events(session, search, page, request.now)
+        part = finding.list_events(session, search, page, request.now)
     return list_answer(request, page, part, public=True)
 
 
@@ -109,7 +108,7 @@ def list_events(request: Request, query: EventQuery) -> Answer:
 def get_event(request: Request, event_id: UUID) -> Answer:
     """Get an event; a draft is there for its host alone."""
     with request.transaction() as session:
-        event, version = service.get(session, event_id, caller_id=request.caller_id, now=request.now)
+        event, version = finding.get(session, event_id, caller_id=request.caller_id, now=request.now)
     return read(request, event, version, public=True)
 
 
@@ -150,7 +149,7 @@ def _change(request: Request, event_id: UUID, changes: dict[str, Any]) -> Answer
             now=request.now,
             may_publish=_may_publish(session, request),
         )
-        event, version = service.get(session, event_id, caller_id=host_id, now=request.now)
+        event, version = finding.get(session, event_id, caller_id=host_id, now=request.now)
     return written(200, event, version)
 
 
