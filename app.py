@@ -125,7 +125,8 @@ def note_mail_feedback(event: SQSEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def forget_what_expired(_event: CloudWatchEvent) -> None:
-    """Delete the answers that no replay can ask for any more, and the tokens of e-mails past their time."""
+    """Delete answers that no replay can ask for, tokens past their time, and what old e-mails were sent."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.forget_all(database, now)
     email_tokens.forget_expired(database, now)
+    notifications.forget_deliveries(database, now)

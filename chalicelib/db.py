@@ -4,10 +4,21 @@ import ssl
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pg8000
-from sqlalchemy import Connection, MetaData, create_engine, event, make_url
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    create_engine,
+    delete,
+    event,
+    make_url,
+    select,
+    tuple_,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -103,6 +114,24 @@ class Database:
             raise
         finally:
             pooled.close()
+
+    def delete_before(self, moment: Column[datetime], until: datetime, at_once: int = 10_000) -> int:
+        """Delete the rows of a table whose `moment`, an indexed column of it, is not after `until`.
+
+        Returns how many they were. Each bounded part of them has a transaction of its own, so that a long
+        overdue clean-up holds up nobody.
+        """
+        table = moment.table
+        keys = list(table.primary_key)
+        outdated = select(*keys).where(moment <= until).limit(at_once).with_for_update(skip_locked=True)
+        statement = delete(table).where(tuple_(*keys).in_(outdated))
+        deleted = 0
+        while True:
+            with self.transaction() as session:
+                part = session.execute(statement).rowcount
+            deleted += part
+            if part < at_once:
+                return deleted
 
     def close(self) -> None:
         self.engine.dispose()

@@ -1,6 +1,6 @@
 """Telling people of a fact: their inboxes at once, their e-mails through a queue, page by page."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from chalicelib.db import Database, Session
 from chalicelib.errors import NotFound
 from chalicelib.listing import Page, Slice
 from chalicelib.notifications.audiences import FIRST, tell
-from chalicelib.notifications.models import INBOX, notifications
+from chalicelib.notifications.models import INBOX, deliveries, notifications
 from chalicelib.ports import Fact, Queues
 from chalicelib.topology import EMAIL
 
@@ -18,6 +18,10 @@ PAGE = 1000
 """People told by one statement."""
 CHUNK = 25
 """People whose e-mails are one message of the queue."""
+
+
+LONGEST_IN_A_QUEUE = timedelta(days=30)
+"""SQS keeps a message for 14 days at most, and a dead-letter queue again as long."""
 
 
 class NoSuchNotification(NotFound):
@@ -73,3 +77,8 @@ def mark_read(session: Session, user_id: UUID, notification_id: UUID, now: datet
     if session.execute(select(notifications.c.notification_id).where(*mine)).first() is None:
         raise NoSuchNotification
     session.execute(update(notifications).where(*mine, notifications.c.read_at.is_(None)).values(read_at=now))
+
+
+def forget_deliveries(database: Database, now: datetime) -> int:
+    """Delete what says who was sent an e-mail, once no queue holds a message any more that it could be of."""
+    return database.delete_before(deliveries.c.claimed_at, now - LONGEST_IN_A_QUEUE)

@@ -9,7 +9,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import (
     DateTime,
-    Integer,
     LargeBinary,
     Row,
     Select,
@@ -220,22 +219,6 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-_FORGET = delete(email_tokens).where(
-    email_tokens.c.token_hash.in_(
-        select(email_tokens.c.token_hash)
-        .where(email_tokens.c.expires_at <= bindparam("outdated", type_=DateTime(timezone=True)))
-        .limit(bindparam("at_most", type_=Integer))
-        .with_for_update(skip_locked=True)
-    )
-)
-
-
 def forget_expired(database: Database, now: datetime, at_once: int = 10_000) -> int:
-    """Delete tokens past their time and say how many; a transaction for each bounded part of them."""
-    forgotten = 0
-    while True:
-        with database.transaction() as session:
-            deleted = session.execute(_FORGET, {"outdated": now - REST, "at_most": at_once}).rowcount
-        forgotten += deleted
-        if deleted < at_once:
-            return forgotten
+    """Delete tokens past their time and say how many."""
+    return database.delete_before(email_tokens.c.expires_at, now - REST, at_once)

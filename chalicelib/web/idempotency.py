@@ -21,7 +21,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
-    delete,
     select,
     update,
 )
@@ -158,22 +157,6 @@ def _replay(session: Session, key: Key) -> Answer:
     return Answer(row.status, row.answer, {**row.headers, "Idempotent-Replayed": "true"})
 
 
-_FORGET = delete(idempotency_keys).where(
-    idempotency_keys.c.key.in_(
-        select(idempotency_keys.c.key)
-        .where(idempotency_keys.c.created_at <= bindparam("outdated", type_=DateTime(timezone=True)))
-        .limit(bindparam("at_most", type_=Integer))
-        .with_for_update(skip_locked=True)
-    )
-)
-
-
 def forget_all(database: Database, now: datetime, at_once: int = 10_000) -> int:
-    """Delete keys past their time and say how many; a transaction for each bounded part of them."""
-    forgotten = 0
-    while True:
-        with database.transaction() as session:
-            deleted = session.execute(_FORGET, {"outdated": now - KEPT, "at_most": at_once}).rowcount
-        forgotten += deleted
-        if deleted < at_once:
-            return forgotten
+    """Delete keys past their time and say how many."""
+    return database.delete_before(idempotency_keys.c.created_at, now - KEPT, at_once)

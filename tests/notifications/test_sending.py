@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from chalicelib.notifications import sending
+from chalicelib.notifications import sending, service
 from chalicelib.notifications.sending import LEASE
 from chalicelib.ports import OutOfReach
 from chalicelib.topology import EMAIL, FOLLOW_NOTIFICATIONS
@@ -131,3 +131,13 @@ def test_a_password_reset_sends_one_token_however_often_it_is_delivered(
         post_office.deliver(EMAIL, message)
 
     assert post_office.mailer.addresses() == [user.email]
+
+
+def test_what_was_sent_is_forgotten_when_no_message_of_it_can_come_any_more(
+    client: Client, post_office: PostOffice, chunk: dict[str, Any]
+) -> None:
+    post_office.deliver(EMAIL, chunk)
+    database, now = client.wiring.database, datetime.now(UTC)
+
+    assert service.forget_deliveries(database, now) == 0
+    assert service.forget_deliveries(database, now + service.LONGEST_IN_A_QUEUE) >= PEOPLE
