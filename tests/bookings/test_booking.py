@@ -1,6 +1,7 @@
 """Booking a place, giving it back, and seeing it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -82,3 +83,43 @@ def test_an_event_that_has_ended_is_refused(client: Client) -> None:
     event_id = client.past_event(client.host(), started_ago=timedelta(hours=2), lasts=timedelta(hours=1))
 
     assert client.book(client.attendee(), event_id).problem == "event-ended"
+
+
+@pytest.mark.parametrize(
+    ("body", "faulty"),
+    [
+        ({}, {"eventId"}),
+        ({"eventId": None}, {"eventId"}),
+        ({"eventId": "17"}, {"eventId"}),
+        ({"eventId": ["0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90"]}, {"eventId"}),
+        ({"eventId": "0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", "quantity": 2}, {"quantity"}),
+        ({"eventId": "0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", "userId": "somebody"}, {"userId"}),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_named(
+    client: Client, body: dict[str, Any], faulty: set[str]
+) -> None:
+    reply = client("POST", "/bookings", body, by=client.attendee())
+
+    assert (reply.status, reply.faulty_fields) == (400, faulty)
+
+
+def test_an_event_that_never_was_cannot_be_booked(client: Client) -> None:
+    reply = client.book(client.attendee(), "0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90")
+
+    assert (reply.status, reply.problem) == (404, "no-such-event")
+
+
+def test_only_attendees_book(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+
+    assert client.book(host, event["eventId"]).status == 403
+    assert client("POST", "/bookings", {"eventId": event["eventId"]}).status == 401
+    assert taken(client, event["eventId"]) == 0
+
+
+def test_an_event_that_has_begun_can_be_booked_until_it_ends(client: Client) -> None:
+    event_id = client.past_event(client.host(), started_ago=timedelta(hours=1), lasts=timedelta(hours=2))
+
+    assert client.book(client.attendee(), event_id).status == 201

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.client import Account, Client, Reply
-from tests.rows import facts, taken
+from tests.rows import facts, rows, taken
 
 HOUR = timedelta(hours=1)
 
@@ -91,6 +91,17 @@ def test_a_place_cannot_be_given_back_once_the_event_has_begun(client: Client, l
         reply = cancel(client, ender, booking_id)
         assert (reply.status, reply.problem) == (409, "event-started")
     assert taken(client, event_id) == 1
+
+
+def test_what_was_cancelled_in_time_is_cancelled_also_once_the_event_has_begun(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+    booking = client.book(attendee, event["eventId"])
+    cancel(client, attendee, booking.json["bookingId"])
+    rows(client, "UPDATE events SET starts_at = now() - interval '1 minute'")
+
+    for headers in ({}, {"If-Match": booking.headers["etag"]}):
+        assert cancel(client, attendee, booking.json["bookingId"], **headers).status == 204
+    assert len(facts(client, event["eventId"], "booking-cancelled")) == 1
 
 
 def test_a_place_that_was_given_back_can_be_booked_again(client: Client) -> None:

@@ -90,7 +90,7 @@ def test_patch_changes_what_it_names_and_nothing_else(client: Client, members: d
 
     assert reply.status == 200
     assert without_times(reply.json) == without_times(event) | members
-    assert reply.json["updatedAt"] > event["updatedAt"]
+    assert datetime.fromisoformat(reply.json["updatedAt"]) > datetime.fromisoformat(event["updatedAt"])
 
 
 def test_patch_of_the_currency_is_one_of_all_ticket_types(client: Client) -> None:
