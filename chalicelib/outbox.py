@@ -58,8 +58,12 @@ leases = Table(
 
 AT_ONCE = 100
 """Facts of one round of the relay."""
-LEASE = timedelta(seconds=30)
-"""How long a relay that died keeps the next one waiting; a live one renews it every round."""
+LEASE = timedelta(minutes=2)
+"""How long a relay that died keeps the next one waiting; a live one renews it every round.
+
+Longer than a round can take, so that no two publish at once: ten calls that succeed within the time limit of
+one, and one that does not.
+"""
 PAUSE = 1.0
 """Seconds between looks at an empty outbox."""
 
@@ -119,6 +123,8 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
     if not rows:
         return 0
     refused = publisher.publish([_fact(row) for row in rows])
+    if refused:
+        logging.getLogger("event-booking").error("Facts were refused: %s", sorted(map(str, refused)))
     told = _told(rows, refused)
     with database.transaction() as session:
         session.execute(_DELETE, {"positions": told})

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,8 @@ def changes(client: Client) -> None:
 
 
 def sale(client: Client) -> None:
-    client.event(client.host(), saleStartsAt=in_days(-0.01), location="Hof")
-    assert sales.start(client.wiring.database, datetime.now(UTC)) == 1
+    client.event(client.host(), saleStartsAt=in_days(1), location="Hof")
+    assert sales.start(client.wiring.database, datetime.now(UTC) + timedelta(days=2)) == 1
 
 
 def ends_of_bookings(client: Client) -> None:

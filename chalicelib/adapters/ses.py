@@ -21,6 +21,7 @@ class SesMailer:
                     Source=self._sender, Destinations=[address], RawMessage={"Data": message}
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] in {"MessageRejected", "InvalidParameterValue"}:
+                # Not MessageRejected: that may be a sender that is not verified, which can be mended.
+                if error.response["Error"]["Code"] == "InvalidParameterValue":
                     raise AddressRefused(str(error)) from error
                 raise

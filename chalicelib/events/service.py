@@ -75,6 +75,7 @@ def create(
             host_id=host_id,
             created_at=now,
             updated_at=now,
+            sale_told_at=_begun_unseen(details, now),
             **_own_columns(details),
         )
     )
@@ -117,11 +118,11 @@ def change(
     row = _lock(session, host_id, event_id, expected)
     if row.status == "cancelled":
         raise EventCancelled
-    if row.ends_at <= now:
+    if row.status == "published" and row.ends_at <= now:
         raise EventEnded
     before = _details(row)
     after = replace(before, **changes)
-    begun = before.starts_at <= now
+    begun = before.status == "published" and before.starts_at <= now
     if begun and after.starts_at != before.starts_at:
         raise EventStarted("Its start cannot be moved any more.")
     _check_status(before.status, after.status, may_publish=may_publish)
@@ -132,7 +133,7 @@ def change(
         update(events)
         .where(events.c.event_id == event_id)
         .values(
-            version=row.version + 1, updated_at=now, **_own_columns(after), **_sale_moved(before, after, now)
+            version=row.version + 1, updated_at=now, **_own_columns(after), **_sale_told(before, after, now)
         )
     )
     if after.price != before.price:
@@ -287,10 +288,20 @@ def _check_status(before: Status, after: Status, *, may_publish: bool) -> None:
         raise EmailNotVerified
 
 
-def _sale_moved(before: Details, after: Details, now: datetime) -> dict[str, Any]:
-    """A sale that was told to have started, and is put off, will be told again when it does."""
-    put_off = after.sale_starts_at is not None and after.sale_starts_at > now
-    return {"sale_told_at": None} if put_off and after.sale_starts_at != before.sale_starts_at else {}
+def _sale_told(before: Details, after: Details, now: datetime) -> dict[str, Any]:
+    """Note whether the start of the sale is still to be told, where the change decides that anew.
+
+    A sale that is put off is told again when it starts. One that is on as soon as it is seen is not told:
+    nobody could wait for it.
+    """
+    if (before.sale_starts_at, before.status) == (after.sale_starts_at, after.status):
+        return {}
+    return {"sale_told_at": _begun_unseen(after, now)}
+
+
+def _begun_unseen(details: Details, now: datetime) -> datetime | None:
+    on_at_once = details.sale_starts_at is not None and details.sale_starts_at <= now
+    return now if on_at_once and details.status == "published" else None
 
 
 def _own_columns(details: Details) -> dict[str, Any]:

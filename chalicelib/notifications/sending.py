@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, and_, any_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from chalicelib.bookings.models import bookings, live
 from chalicelib.db import Database, Session
 from chalicelib.notifications import letters, recipients, unsubscribe
 from chalicelib.notifications.letters import EventView, Recipient
@@ -32,6 +33,7 @@ PROOFS: dict[str, email_tokens.Purpose] = {
 }
 WITH_UNSUBSCRIBE = frozenset({"event-published", "sale-started"})
 """Not about one's own booking or account (RFC 8058 is for mail that one may not want)."""
+INVITING = WITH_UNSUBSCRIBE | {"event-changed", "booking-confirmed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +61,25 @@ def send(post: Post, message: dict[str, Any], now: datetime) -> None:
     people = [UUID(user_id) for user_id in message.get("people", [str(fact.subject)])]
     with post.database.transaction() as session:
         event = recipients.event_view(session, fact.subject) if "eventId" in fact.body else None
-        if fact.type in WITH_UNSUBSCRIBE | {"event-changed"} and (
-            event is None or event.status != "published"
-        ):
+        if not _still_so(session, fact, event):
             return
         found = recipients.find(session, people, topic=TOPIC_OF_FACT.get(fact.type), now=now)
         claim = _claim(session, fact, [recipient.user_id for recipient in found], now)
     _send_claimed(post, fact, event, [one for one in found if one.user_id in claim.mine], now)
     if claim.others:
         raise OutOfReach("Some are being sent by another delivery of this message")
+
+
+def _still_so(session: Session, fact: Fact, event: EventView | None) -> bool:
+    """Whether a fact that invites or confirms still holds; that something has ended always does."""
+    if fact.type not in INVITING:
+        return True
+    if event is None or event.status != "published":
+        return False
+    if fact.type != "booking-confirmed":
+        return True
+    booking = bookings.c.booking_id == UUID(fact.body["bookingId"])
+    return session.execute(select(bookings.c.booking_id).where(booking, live)).first() is not None
 
 
 def _send_claimed(
@@ -137,6 +149,7 @@ def _send_proof(post: Post, fact: Fact, purpose: email_tokens.Purpose, now: date
         _hand_over(post, fact, found[0], letter, now)
     except OutOfReach:
         with post.database.transaction() as session:
+            email_tokens.withdraw(session, issued.token)
             _release(session, fact, [user_id])
         raise
 

@@ -174,6 +174,11 @@ def end_all(session: Session, user_id: UUID, purpose: Purpose) -> None:
     session.execute(_END, {"of_user": user_id, "of_purpose": purpose})
 
 
+def withdraw(session: Session, token: str) -> None:
+    """Take back a token that could not be sent, so that another one can be, at once."""
+    session.execute(delete(email_tokens).where(email_tokens.c.token_hash == _digest(token)))
+
+
 def is_verified(session: Session, user_id: UUID) -> bool:
     """Whether a user has proven that the present address is theirs."""
     verified_at = session.execute(select(users.c.email_verified_at).where(users.c.user_id == user_id))

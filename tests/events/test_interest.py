@@ -63,16 +63,25 @@ def test_a_sale_that_is_moved_is_told_of_at_its_new_time(client: Client) -> None
     assert start(client, after=timedelta(days=1)) == 1
 
 
-def test_a_sale_that_has_begun_and_is_put_off_is_told_of_again(client: Client) -> None:
+def test_a_sale_that_was_told_of_and_is_put_off_is_told_of_again(client: Client) -> None:
     host = client.host()
-    event_id = client.event(host, saleStartsAt=in_days(-1))["eventId"]
-    assert start(client) == 1
+    event_id = client.event(host, saleStartsAt=in_days(1))["eventId"]
+    assert start(client, after=timedelta(days=2)) == 1
 
-    client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(2)}, by=host)
+    client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(3)}, by=host)
+
+    assert start(client, after=timedelta(days=2)) == 0
+    assert start(client, after=timedelta(days=4)) == 1
+    assert told(client, event_id) == 2
+
+
+def test_a_sale_that_is_on_as_soon_as_it_is_seen_is_not_told_of(client: Client) -> None:
+    host = client.host()
+    client.event(host, saleStartsAt=in_days(-1))
+    draft = client.event(host, saleStartsAt=in_days(-1), status="draft")["eventId"]
+    client("PATCH", f"/events/{draft}", {"status": "published"}, by=host)
 
     assert start(client) == 0
-    assert start(client, after=timedelta(days=3)) == 1
-    assert told(client, event_id) == 2
 
 
 def test_no_sale_begins_for_drafts_or_what_was_called_off(client: Client) -> None:

@@ -31,9 +31,9 @@ class PostOffice:
             self.wiring.database, self.publisher, go_on=lambda: next(left, None) is not None, pause=0
         )
 
-    def start_sales(self) -> int:
-        """Write the facts of the sales that have begun."""
-        return sales.start(self.wiring.database, datetime.now(UTC))
+    def start_sales(self, after: timedelta) -> int:
+        """Write the facts of the sales that will have begun after some time."""
+        return sales.start(self.wiring.database, datetime.now(UTC) + after)
 
     def published(self, kind: str) -> list[Fact]:
         return [fact for fact in self.publisher.published if fact.type == kind]

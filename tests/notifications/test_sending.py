@@ -133,6 +133,25 @@ def test_a_password_reset_sends_one_token_however_often_it_is_delivered(
     assert post_office.mailer.addresses() == [user.email]
 
 
+def test_a_password_reset_that_could_not_be_sent_is_sent_when_it_comes_again(
+    client: Client, post_office: PostOffice
+) -> None:
+    user = client.attendee()
+    post_office.run()
+    post_office.mailer.sent.clear()
+    client("POST", "/auth/forgot-password", {"email": user.email})
+    post_office.relay()
+    message = post_office.published("password-reset-requested")[0].as_message()
+
+    post_office.mailer.reachable = False
+    with pytest.raises(OutOfReach):
+        post_office.deliver(EMAIL, message)
+    post_office.mailer.reachable = True
+    post_office.deliver(EMAIL, message)
+
+    assert post_office.mailer.addresses() == [user.email]
+
+
 def test_what_was_sent_is_forgotten_when_no_message_of_it_can_come_any_more(
     client: Client, post_office: PostOffice, chunk: dict[str, Any]
 ) -> None:

@@ -116,6 +116,7 @@ def upgrade() -> None:
     )
     op.add_column("bookings", sa.Column("end_reason", sa.Text(), nullable=True))
     op.add_column("events", sa.Column("sale_told_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE events SET sale_told_at = now() WHERE sale_starts_at <= now()")
     op.create_index(
         "ix_events_sale_starts_at",
         "events",
