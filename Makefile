@@ -8,13 +8,13 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format redrive reset clean
+.PHONY: help run test check lint types imports format bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1)
 	@exec $(PY) -m infra.local run
@@ -37,6 +37,9 @@ imports: .venv/.installed ## check who imports whom
 format: .venv/.installed ## format the code
 	@$(PY) -m ruff check --select I --fix --quiet
 	@$(PY) -m ruff format
+
+bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
+	@$(PY) -m bench.telling $(ARGS)
 
 redrive: .venv/.installed ## try dead letters again (those of `make run`, or of AWS_ENDPOINT_URL)
 	@$(PY) -m infra.local redrive

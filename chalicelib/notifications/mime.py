@@ -7,11 +7,18 @@ long links, and what is to take the reader off a list has to stand there as it i
 
 import re
 from collections.abc import Mapping
+from email.charset import QP, Charset
 from email.header import Header
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import compat32
 
-_POLICY = SMTP.clone(cte_type="7bit")
+# Not EmailMessage, whose parsing of headers that are made here would take most of the time of a letter.
+_POLICY = compat32.clone(linesep="\r\n", cte_type="7bit")
+_QUOTED_PRINTABLE = Charset("utf-8")
+_QUOTED_PRINTABLE.body_encoding = QP
+_LONGEST_LINE = 990
+"""Characters; RFC 5322, section 2.1.1, allows 998."""
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _BREAKS_BUT_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -57,11 +64,17 @@ def _charset(text: str) -> str:
 
 def pack(headers: Mapping[str, str], *, text: str, html: str, calendar: str | None) -> bytes:
     """Make a message of headers, whose values are encoded already, and a body in plain text and HTML."""
-    body = EmailMessage(_POLICY)
-    body.set_content(text)
-    body.add_alternative(html, subtype="html")
+    body = MIMEMultipart("alternative", None, [_part(text, "plain"), _part(html, "html")])
     if calendar is not None:
-        method = {"method": "PUBLISH"}
-        body.add_attachment(calendar, subtype="calendar", filename="event.ics", params=method)
+        attachment = _part(calendar, "calendar")
+        attachment.set_param("method", "PUBLISH")
+        attachment.add_header("Content-Disposition", "attachment", filename="event.ics")
+        body = MIMEMultipart("mixed", None, [body, attachment])
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return head.encode("ascii") + body.as_bytes()
+    return head.encode("ascii") + body.as_bytes(policy=_POLICY)
+
+
+def _part(text: str, subtype: str) -> MIMEText:
+    """Text as it is where mail can carry it so, else in quoted-printable, which people can read too."""
+    plain = text.isascii() and max(map(len, text.splitlines()), default=0) <= _LONGEST_LINE
+    return MIMEText(text, subtype, "us-ascii" if plain else _QUOTED_PRINTABLE)  # type: ignore[arg-type]

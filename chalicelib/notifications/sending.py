@@ -109,11 +109,7 @@ def _hand_over(post: Post, fact: Fact, recipient: Recipient, letter: bytes, now:
     with contextlib.suppress(AddressRefused):
         post.mailer.send(recipient.email, letter)
     with post.database.transaction() as session:
-        session.execute(
-            update(deliveries)
-            .where(deliveries.c.fact_id == fact.fact_id, deliveries.c.user_id == recipient.user_id)
-            .values(sent_at=now)
-        )
+        session.execute(_SENT, {"this_fact": fact.fact_id, "this_user": recipient.user_id, "now": now})
 
 
 def _send_proof(post: Post, fact: Fact, purpose: email_tokens.Purpose, now: datetime) -> None:
@@ -175,6 +171,11 @@ _fact_id = bindparam("this_fact", type_=Uuid)
 _people = bindparam("people", type_=ARRAY(Uuid))
 _now = bindparam("now", type_=DateTime(timezone=True))
 
+_SENT = (
+    update(deliveries)
+    .where(deliveries.c.fact_id == _fact_id, deliveries.c.user_id == bindparam("this_user", type_=Uuid))
+    .values(sent_at=_now)
+)
 _claiming = insert(deliveries).from_select(
     ["fact_id", "user_id", "claimed_at"],
     select(_fact_id, credentials.c.user_id, _now)

@@ -28,10 +28,20 @@ MINUTE = 60
 
 
 class Triggers:
-    """A thread for each trigger of an app; `stop` ends them in order."""
+    """A thread for each trigger of an app; `stop` ends them in order.
+
+    `at_once` has several for a function that is named, as Lambda handles several batches of a queue at
+    a time.
+    """
 
     def __init__(
-        self, app: Chalice, sqs: "SQSClient", *, long_poll: int = LONG_POLL, pause: float = PAUSE
+        self,
+        app: Chalice,
+        sqs: "SQSClient",
+        *,
+        long_poll: int = LONG_POLL,
+        pause: float = PAUSE,
+        at_once: dict[str, int] | None = None,
     ) -> None:
         self._sqs = sqs
         self._halt_schedules = threading.Event()
@@ -59,7 +69,8 @@ class Triggers:
             if isinstance(source, SQSEventConfig)
         ]
         self._timing = [_thread(one) for one in self._schedules]
-        self._polling = [_thread(one) for one in self._pollers]
+        many = at_once or {}
+        self._polling = [_thread(one) for one in self._pollers for _ in range(many.get(one.function.name, 1))]
 
     def start(self) -> None:
         for thread in (*self._polling, *self._timing):
