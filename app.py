@@ -69,6 +69,16 @@ def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
     return lambda: bool(context.get_remaining_time_in_millis() > LAST_MOMENT)
 
 
+def _on(queue: topology.Queue) -> Callable[[Callable[..., Any]], Any]:
+    """Declare the function that a queue of the topology triggers."""
+    trigger: Callable[[Callable[..., Any]], Any] = app.on_sqs_message(
+        queue=queue.name,
+        batch_size=queue.batch_size,
+        maximum_batching_window_in_seconds=queue.batch_window,
+    )
+    return trigger
+
+
 def _spread(event: SQSEvent, queue: topology.Queue) -> dict[str, Any]:
     parts = wiring.current()
     now = datetime.now(UTC)
@@ -78,31 +88,25 @@ def _spread(event: SQSEvent, queue: topology.Queue) -> dict[str, Any]:
     )
 
 
-@app.on_sqs_message(
-    queue=topology.FOLLOW_NOTIFICATIONS.name, batch_size=topology.FOLLOW_NOTIFICATIONS.batch_size
-)
+@_on(topology.FOLLOW_NOTIFICATIONS)
 def notify_followers(event: SQSEvent) -> dict[str, Any]:
     """Tell the followers of a host of a new event."""
     return _spread(event, topology.FOLLOW_NOTIFICATIONS)
 
 
-@app.on_sqs_message(
-    queue=topology.ON_SALE_NOTIFICATIONS.name, batch_size=topology.ON_SALE_NOTIFICATIONS.batch_size
-)
+@_on(topology.ON_SALE_NOTIFICATIONS)
 def notify_interested(event: SQSEvent) -> dict[str, Any]:
     """Tell those who showed interest that the sale has started."""
     return _spread(event, topology.ON_SALE_NOTIFICATIONS)
 
 
-@app.on_sqs_message(
-    queue=topology.BOOKING_NOTIFICATIONS.name, batch_size=topology.BOOKING_NOTIFICATIONS.batch_size
-)
+@_on(topology.BOOKING_NOTIFICATIONS)
 def notify_attendees(event: SQSEvent) -> dict[str, Any]:
     """Tell who booked of their booking, and of changes of the event."""
     return _spread(event, topology.BOOKING_NOTIFICATIONS)
 
 
-@app.on_sqs_message(queue=topology.EMAIL.name, batch_size=topology.EMAIL.batch_size)
+@_on(topology.EMAIL)
 def send_email(event: SQSEvent) -> dict[str, Any]:
     """Send e-mails."""
     from chalicelib.notifications import sending  # noqa: PLC0415 (templates and calendars are for this function alone)
@@ -112,7 +116,7 @@ def send_email(event: SQSEvent) -> dict[str, Any]:
     return each(event, lambda message: sending.send(post, message, datetime.now(UTC)))
 
 
-@app.on_sqs_message(queue=topology.MAIL_FEEDBACK.name, batch_size=topology.MAIL_FEEDBACK.batch_size)
+@_on(topology.MAIL_FEEDBACK)
 def note_mail_feedback(event: SQSEvent) -> dict[str, Any]:
     """Stop writing to addresses that bounced or complained."""
 
