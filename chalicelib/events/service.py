@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Row, Uuid, bindparam, case, insert, select, update
 
-from chalicelib import ids, outbox
+from chalicelib import ids
 from chalicelib.db import Session, check_version
 from chalicelib.errors import Conflict, FieldError, Forbidden, InvalidInput
+from chalicelib.events import facts
 from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.models import Status, events, places, ticket_types
 from chalicelib.events.rules import Details, faults
@@ -89,7 +90,7 @@ def create(
         )
     )
     if details.status == "published":
-        _record(session, "event-published", event_id, host_id, details, now)
+        facts.record(session, "event-published", event_id, host_id, details, now)
     return event_id
 
 
@@ -141,9 +142,9 @@ def change(
             update(ticket_types).where(ticket_types.c.event_id == event_id).values(price=after.price)
         )
     if before.status == "draft" and after.status == "published":
-        _record(session, "event-published", event_id, host_id, after, now)
-    elif before.status == "published" and (changed := _telling(before, after)):
-        _record(session, "event-changed", event_id, host_id, after, now, changed=changed)
+        facts.record(session, "event-published", event_id, host_id, after, now)
+    elif before.status == "published" and (changed := facts.telling(before, after)):
+        facts.record(session, "event-changed", event_id, host_id, after, now, changed=changed)
     fitted = session.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
@@ -156,7 +157,7 @@ def change(
 def record_sale_started(session: Session, event_id: UUID, now: datetime) -> None:
     """Write the fact that an event's sale has begun."""
     row = session.execute(_PRESENT, {"event_id": event_id}).one()
-    _record(session, "sale-started", event_id, row.host_id, _details(row), now)
+    facts.record(session, "sale-started", event_id, row.host_id, _details(row), now)
 
 
 def call_off(
@@ -201,7 +202,7 @@ def call_off(
     )
     live = bool(row.status == "published" and row.ends_at > now)
     if live:
-        _record(session, "event-cancelled", event_id, host_id, _details(row), now, how=how)
+        facts.record(session, "event-cancelled", event_id, host_id, _details(row), now, how=how)
     return live
 
 
@@ -235,7 +236,7 @@ def call_off_all(session: Session, host_id: UUID, now: datetime) -> list[UUID]:
     cancelled = [event_id for event_id, row in rows.items() if row.status == "published"]
     for event_id in cancelled:
         details = _details(rows[event_id])
-        _record(session, "event-cancelled", event_id, host_id, details, now, how="cancelled")
+        facts.record(session, "event-cancelled", event_id, host_id, details, now, how="cancelled")
     return cancelled
 
 
@@ -313,39 +314,3 @@ def _own_columns(details: Details) -> dict[str, Any]:
 
 def _details(row: Row[Any]) -> Details:
     return Details(**{name: getattr(row, name) for name in Details.__dataclass_fields__})
-
-
-_TOLD = {
-    "title": "title",
-    "location": "location",
-    "starts_at": "startDateTime",
-    "ends_at": "endDateTime",
-    "timezone": "timezone",
-}
-
-
-def _telling(before: Details, after: Details) -> dict[str, Any]:
-    """What changed that those who booked want to hear of, old and new."""
-    return {
-        name: {"from": _plain(old), "to": _plain(new)}
-        for attribute, name in _TOLD.items()
-        if (old := getattr(before, attribute)) != (new := getattr(after, attribute))
-    }
-
-
-def _record(
-    session: Session,
-    kind: str,
-    event_id: UUID,
-    host_id: UUID,
-    details: Details,
-    now: datetime,
-    **more: Any,
-) -> None:
-    told = {name: _plain(getattr(details, attribute)) for attribute, name in _TOLD.items()}
-    body = {"eventId": str(event_id), "hostId": str(host_id), **told, **more}
-    outbox.record(session, kind, event_id, body, now)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
