@@ -59,6 +59,13 @@ BOOKING_NOTIFICATIONS = Queue(
     topic=FACTS_TOPIC,
     facts=("booking-confirmed", "booking-cancelled", "event-changed", "event-cancelled"),
 )
+REFUNDS = Queue(
+    name="refunds",
+    function="refund_payments",
+    topic=FACTS_TOPIC,
+    facts=("payment-refund-due",),
+    batch_size=5,
+)
 EMAIL = Queue(
     name="email",
     function="send_email",
@@ -73,6 +80,7 @@ QUEUES = (
     FOLLOW_NOTIFICATIONS,
     ON_SALE_NOTIFICATIONS,
     BOOKING_NOTIFICATIONS,
+    REFUNDS,
     EMAIL,
     MAIL_FEEDBACK,
 )

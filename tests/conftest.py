@@ -13,6 +13,7 @@ from infra.local.postgres import Postgres
 from tests.client import Client
 
 SECRET = b"a secret for tests, of more than 32 bytes"
+WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 
 
@@ -37,7 +38,13 @@ def database_url(server: Postgres) -> Iterator[str]:
 @pytest.fixture
 def wiring(database_url: str) -> Iterator[Wiring]:
     """The app's parts, set to the test's database."""
-    settings = Settings(database_url=database_url, jwt_secret=SECRET, database_pool_size=16)
+    settings = Settings(
+        database_url=database_url,
+        jwt_secret=SECRET,
+        database_pool_size=16,
+        stripe_api_key="sk_test_of_the_tests",
+        stripe_webhook_secrets=(WEBHOOK_SECRET,),
+    )
     with using(Wiring(settings)) as wiring:
         yield wiring
 

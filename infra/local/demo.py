@@ -81,7 +81,9 @@ def _make_events(database: Database, host: Caller, attendee: Caller, now: dateti
         endings.call_off_event(
             session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
         )
-    bookings.book(database, attendee, made["Living room concert"], key=None, now=now)
+    bookings.book(
+        database, attendee, made["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
+    )
     return made[BOOKABLE]
 
 
@@ -101,6 +103,7 @@ def _events(now: datetime) -> Iterator[Details]:
             "currency": "eur",
             "sale_starts_at": None,
             "sale_ends_at": None,
+            "refund_until": None,
             "status": "published",
         }
         return Details(title=title, **{**usual, **more})
