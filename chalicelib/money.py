@@ -1,8 +1,10 @@
 """Money: whole minor units of a currency, and how people read them."""
 
 _WITHOUT_MINOR_UNITS = frozenset(
-    ("bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "vnd", "vuv")
-    + ("xaf", "xof", "xpf")
+    {
+        *("bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw"),
+        *("pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"),
+    }
 )
 _IN_THOUSANDTHS = frozenset({"bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"})
 
