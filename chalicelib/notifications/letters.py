@@ -37,8 +37,9 @@ _SUBJECTS = {
     "payment-disputed": "Payment disputed: {title}",
     "payment-dispute-closed": "Dispute {outcome}: {title}",
 }
-_TOO_LATE = "Your payment came too late: {title}"
 """A title comes last, so that no character of it turns the reading direction of anything else."""
+_TOO_LATE = "Your payment came too late: {title}"
+"""Of a refund for that reason."""
 
 _MONEY_IS_BACK = {"refunded", "dispute-lost"}
 """Ends of bookings that came of the money going back."""

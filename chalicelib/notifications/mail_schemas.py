@@ -11,7 +11,7 @@ from chalicelib.web.validation import Body, says, text
 class EmailPreferences(Body):
     """Which e-mails to get.
 
-    What an account needs, what is about money, such as receipts, and that an event is cancelled, comes anyway.
+    What an account needs, what is about money (receipts too), and that an event is cancelled, comes anyway.
     """
 
     new_event: bool
