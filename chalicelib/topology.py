@@ -57,7 +57,19 @@ BOOKING_NOTIFICATIONS = Queue(
     name="booking-notifications",
     function="notify_attendees",
     topic=FACTS_TOPIC,
-    facts=("booking-confirmed", "booking-cancelled", "event-changed", "event-cancelled"),
+    facts=(
+        *("booking-confirmed", "booking-cancelled", "booking-expired"),
+        *("event-changed", "event-cancelled"),
+        *("payment-failed", "payment-refund-due", "payment-disputed", "payment-dispute-closed"),
+    ),
+)
+REFUNDS = Queue(
+    name="refunds",
+    function="refund_payments",
+    topic=FACTS_TOPIC,
+    facts=("payment-refund-due",),
+    batch_size=5,
+    timeout=60,
 )
 REFUNDS = Queue(
     name="refunds",

@@ -10,6 +10,7 @@ from chalicelib.notifications import sending, service
 from chalicelib.ports import Fact
 from chalicelib.topology import EMAIL, QUEUES, Queue
 from chalicelib.wiring import Wiring
+from tests.client import Account, Client
 from tests.fakes import FakeMailer, FakePublisher, FakeQueues
 
 
@@ -72,3 +73,19 @@ class PostOffice:
                 while waiting:
                     self.deliver(by_name[name], waiting[0])
                     waiting.popleft()
+
+
+def quiet(post_office: PostOffice) -> None:
+    """Let everything so far be told, and forget it."""
+    post_office.run()
+    post_office.mailer.sent.clear()
+
+
+def mails(post_office: PostOffice, *users: Account) -> list[int]:
+    """How many e-mails each was sent."""
+    return [post_office.mailer.addresses().count(user.email) for user in users]
+
+
+def inbox(client: Client, user: Account) -> list[str]:
+    """The types of what a person was told, the newest first."""
+    return [item["type"] for item in client("GET", "/notifications", by=user).json]
