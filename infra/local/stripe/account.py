@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.local.stripe import shapes
 from infra.local.stripe.errors import Json, Refused, missing
+from infra.local.stripe.switches import Switches
 
 FILE = "stripe.sqlite"
 KEYS_LAST = 24 * 3600
@@ -24,11 +25,12 @@ CREATE TABLE IF NOT EXISTS objects (
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, place);
 CREATE INDEX IF NOT EXISTS objects_by_parent ON objects (parent, kind, place);
 CREATE TABLE IF NOT EXISTS keys (
-    key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL, at INTEGER NOT NULL
+    key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
+    at INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS deliveries (
     place INTEGER PRIMARY KEY, event TEXT NOT NULL, url TEXT NOT NULL, state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL, outcome TEXT NOT NULL DEFAULT ''
+    attempts INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (due) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS deliveries_of_event ON deliveries (event);
@@ -58,21 +60,20 @@ NO_REQUEST: Json = {"id": None, "idempotency_key": None}
 class Account:
     """The account; each change is made within `changing`, by one thread at a time."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, switches: Switches) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         where = ":memory:" if folder is None else folder / FILE
         self._database = sqlite3.connect(where, check_same_thread=False, isolation_level=None)
         # What was written survives this process; that it survives the machine is not needed here.
         self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
+        self._switches = switches
         self._depth = 0
         self._request = NO_REQUEST
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.recipients: Callable[[str], Sequence[str]] = lambda _: ()
         """Says which webhook endpoints want an event of this type."""
-        self.delay: Callable[[], float] = lambda: 0.0
-        """Says how many seconds a webhook waits before it is sent."""
         self.base = ""
         """The address of the pages for people."""
 
@@ -111,6 +112,17 @@ class Account:
 
     def save(self, known: Json) -> None:
         self.run("UPDATE objects SET body = ? WHERE id = ?", json.dumps(known), known["id"])
+
+    def kept(self, key: str) -> tuple[str, int, bytes] | None:
+        """Return the request, the status and the body of the answer that an idempotency key stands for."""
+        self.run("DELETE FROM keys WHERE at < ?", time.time() - KEYS_LAST)
+        found: tuple[str, int, bytes] | None = self.run(
+            "SELECT request, status, body FROM keys WHERE key = ?", key
+        ).fetchone()
+        return found
+
+    def keep(self, key: str, request: str, status: int, body: bytes) -> None:
+        self.run("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", key, request, status, body, int(time.time()))
 
     def find(self, identity: str) -> Json | None:
         for (body,) in self.run("SELECT body FROM objects WHERE id = ?", identity):
@@ -157,7 +169,7 @@ class Account:
         urls = self.recipients(kind)
         told = shapes.event(kind, of, previous, self._request, len(urls))
         self.add(told, tag=kind)
-        due = time.time() + self.delay()
+        due = time.time() + self._switches.delay
         for url in urls:
             self.run(
                 "INSERT INTO deliveries (event, url, state, due) VALUES (?, ?, 'waiting', ?)",
@@ -170,6 +182,11 @@ class Account:
         known.update(changes)
         self.save(known)
         self.tell(kind, known, previous)
+
+    def end_later(self, identity: str) -> None:
+        """Have a bank debit or a refund that is under way come to its end by itself."""
+        due = time.time() + self._switches.settles_after
+        self.run("INSERT OR REPLACE INTO endings VALUES (?, ?)", identity, due)
 
     def run(self, sql: str, *values: object) -> sqlite3.Cursor:
         with self.lock:

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 class Refused(Exception):
     """A call that is answered with an error."""
 
-    def __init__(  # noqa: PLR0913 - each is a member of the answer
+    def __init__(
         self,
         status: int,
         message: str,
@@ -39,12 +39,8 @@ def card_error(message: str, members: Json) -> Refused:
 
 def missing(kind: str, identity: str, param: str) -> Refused:
     """Refuse a call about something that is not there; `kind` as in an object's `object`."""
-    return Refused(
-        404, f"No such {kind}: '{identity}'", code="resource_missing", param=param, began=True
-    )
+    return Refused(404, f"No such {kind}: '{identity}'", code="resource_missing", param=param, began=True)
 
 
 def unexpected_state(message: str, intent: Json) -> Refused:
-    return Refused(
-        400, message, code="payment_intent_unexpected_state", began=True, payment_intent=intent
-    )
+    return Refused(400, message, code="payment_intent_unexpected_state", began=True, payment_intent=intent)

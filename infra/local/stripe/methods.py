@@ -147,9 +147,7 @@ def numbered(number: str) -> Method:
     if digits in _BY_NUMBER:
         return _BY_NUMBER[digits]
     if not _is_card_number(digits):
-        raise card_error(
-            "Your card number is incorrect.", {"code": "incorrect_number", "param": "number"}
-        )
+        raise card_error("Your card number is incorrect.", {"code": "incorrect_number", "param": "number"})
     raise card_error(
         "Your card was declined. Your request was in test mode, but used a non test card. "
         "For a list of valid test cards, visit: https://docs.stripe.com/testing.",

@@ -68,9 +68,7 @@ class Parameters:
         if value is None:
             return None
         if not _INTEGER.fullmatch(value):
-            raise Refused(
-                400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name
-            )
+            raise Refused(400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name)
         return int(value)
 
     def flag(self, name: str) -> bool | None:

@@ -1,7 +1,5 @@
 """What happens to PaymentIntents and their charges."""
 
-import time
-
 from infra.local.stripe import disputes, shapes
 from infra.local.stripe.account import Account
 from infra.local.stripe.errors import Json, Refused, card_error, doc_url, unexpected_state
@@ -9,8 +7,6 @@ from infra.local.stripe.methods import BANK_SAYS_NO, NOT_AUTHENTICATED, Decline,
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action")
-SETTLES_AFTER = 3.0
-"""Seconds until a bank debit, or a refund under way, comes to its end by itself."""
 
 
 def create(account: Account, intent: Json) -> Json:
@@ -24,8 +20,8 @@ def update(account: Account, intent: Json, changes: Json) -> Json:
     if changes.keys() & {"amount", "currency"} and intent["status"] not in CONFIRMABLE:
         raise unexpected_state(
             "This PaymentIntent's amount could not be updated because it has a status of "
-            f"{intent['status']}. You may only update the amount of a PaymentIntent with one of the following "
-            f"statuses: {', '.join(CONFIRMABLE)}.",
+            f"{intent['status']}. You may only update the amount of a PaymentIntent with one of "
+            f"the following statuses: {', '.join(CONFIRMABLE)}.",
             intent,
         )
     intent.update(changes)
@@ -163,12 +159,7 @@ def _debit(account: Account, intent: Json, method: Method) -> None:
     account.tell("payment_intent.processing", intent)
     account.tell("charge.pending", charge)
     if method.settles != "by hand":
-        end_later(account, intent["id"])
-
-
-def end_later(account: Account, identity: str) -> None:
-    """Have what is under way come to its end by itself."""
-    account.run("INSERT OR REPLACE INTO endings VALUES (?, ?)", identity, time.time() + SETTLES_AFTER)
+        account.end_later(intent["id"])
 
 
 def _decline(account: Account, intent: Json, charge: Json, why: Decline) -> None:

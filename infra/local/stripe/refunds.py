@@ -5,7 +5,6 @@ from infra.local.stripe.account import Account
 from infra.local.stripe.errors import Json, Refused, unexpected_state
 from infra.local.stripe.methods import named
 from infra.local.stripe.money import shown
-from infra.local.stripe.payments import end_later
 
 
 def charge_of(account: Account, intent: Json) -> Json:
@@ -47,7 +46,7 @@ def create(
     account.tell("refund.created", made)
     _count(account, charge, wanted, "charge.refunded")
     if ends != "succeeded":
-        end_later(account, made["id"])
+        account.end_later(made["id"])
     return made
 
 
@@ -61,7 +60,9 @@ def settle(account: Account, refund: Json, *, done: bool) -> Json:
             "failure_balance_transaction": shapes.new_id("txn"),
             "failure_reason": "expired_or_canceled_card",
         }
-    account.change(refund, {name: new for name, new in changes.items() if refund[name] != new}, "refund.updated")
+    account.change(
+        refund, {name: new for name, new in changes.items() if refund[name] != new}, "refund.updated"
+    )
     account.tell("charge.refund.updated", refund)
     if not done:
         charge = account.get("charge", refund["charge"])

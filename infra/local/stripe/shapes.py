@@ -84,7 +84,11 @@ def charge(intent: Json, payment_method_id: str, method: Method, page: str) -> J
     paid = method.is_card
     kind, details = _instrument(method)
     if paid:
-        details |= {"amount_authorized": intent["amount"], "network": method.brand, "authorization_code": None}
+        details |= {
+            "amount_authorized": intent["amount"],
+            "network": method.brand,
+            "authorization_code": None,
+        }
     return {
         **_nothing(
             "application application_fee application_fee_amount authorization_code balance_transaction "
