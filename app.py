@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
@@ -127,13 +126,8 @@ def notify_attendees(event: SQSEvent) -> dict[str, Any]:
 @_on(topology.REFUNDS)
 def refund_payments(event: SQSEvent) -> dict[str, Any]:
     """Pay back what is due back."""
-
-    def refund(message: dict[str, Any]) -> None:
-        parts = wiring.current()
-        booking_id = UUID(message["body"]["bookingId"])
-        refunding.refund(parts.database, parts.payments, booking_id, datetime.now(UTC))
-
-    return each(event, refund)
+    parts, now = wiring.current(), datetime.now(UTC)
+    return each(event, lambda fact: refunding.take(parts.database, parts.payments, fact, now))
 
 
 @_on(topology.EMAIL)

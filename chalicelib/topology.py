@@ -69,14 +69,6 @@ REFUNDS = Queue(
     topic=FACTS_TOPIC,
     facts=("payment-refund-due",),
     batch_size=5,
-    timeout=60,
-)
-REFUNDS = Queue(
-    name="refunds",
-    function="refund_payments",
-    topic=FACTS_TOPIC,
-    facts=("payment-refund-due",),
-    batch_size=5,
 )
 EMAIL = Queue(
     name="email",

@@ -11,6 +11,7 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Client
+from tests.fakes import FakePayments
 
 SECRET = b"a secret for tests, of more than 32 bytes"
 WEBHOOK_SECRET = b"whsec_of_the_tests"
@@ -45,7 +46,7 @@ def wiring(database_url: str) -> Iterator[Wiring]:
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
     )
-    with using(Wiring(settings)) as wiring:
+    with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield wiring
 
 

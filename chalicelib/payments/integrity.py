@@ -28,7 +28,7 @@ def check(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> str
         "at_most": MOST,
     }
     row = session.execute(_COUNT, values).one_or_none()
-    if row is None:
+    if row is None or (row.status == "draft" and row.host_id != host_id):
         raise NoSuchEvent
     if row.host_id != host_id:
         raise NotYourEvent

@@ -53,6 +53,6 @@ SELECT json_build_object(
             (SELECT booking_id, what FROM found WHERE what IS NOT NULL ORDER BY booking_id LIMIT :at_most)
         ) d
     )
-)::text AS report, e.host_id
+)::text AS report, e.host_id, e.status
 FROM events e JOIN places l USING (event_id)
 WHERE e.event_id = :event_id AND e.deleted_at IS NULL

@@ -27,8 +27,6 @@ class Payable:
 
     intent_id: str
     client_secret: str
-    made: bool
-    """By this call."""
 
     def as_json(self) -> dict[str, str]:
         return {
@@ -56,7 +54,7 @@ def ensure(
     with database.transaction() as session:
         row = _look(session, attendee_id, booking_id, now)
     if row.intent_id is not None:
-        return Payable(row.intent_id, row.client_secret, made=False)
+        return Payable(row.intent_id, row.client_secret)
     due = Due(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.attempt)
     try:
         intent = gateway.open(due, row.event_id, row.email)
@@ -73,7 +71,7 @@ def ensure(
         row = _look(session, attendee_id, booking_id, now)
     if row.intent_id is None:
         return None
-    return Payable(row.intent_id, row.client_secret, made=row.intent_id == intent.intent_id)
+    return Payable(row.intent_id, row.client_secret)
 
 
 _LOOK = (

@@ -11,7 +11,7 @@ from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
 from chalicelib.db import Database, Session
 from chalicelib.payments.settling import Outcome, change, flag
-from chalicelib.ports import Due, PaymentGateway, PaymentRefused, Refund
+from chalicelib.ports import Due, Fact, PaymentGateway, PaymentRefused, Refund
 
 PAUSES = (
     timedelta(minutes=1),
@@ -26,6 +26,15 @@ UNDER_WAY = timedelta(hours=1)
 """Between looks at a refund that Stripe has taken on, and that a bank may take days for."""
 
 FAILED = "refund-failed"
+
+
+def take(database: Database, gateway: PaymentGateway, message: dict[str, Any], now: datetime) -> None:
+    """Do what the fact that a refund is due asks for.
+
+    Raises:
+        OutOfReach, Unavailable: To be delivered again.
+    """
+    refund(database, gateway, UUID(Fact.from_message(message).body["bookingId"]), now)
 
 
 def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime) -> None:

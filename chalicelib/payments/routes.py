@@ -103,7 +103,7 @@ def _location(request: Request, booking_id: str) -> dict[str, str]:
 @routes.post(
     "/bookings/{bookingId}/payment",
     who="attendee",
-    answers={201: Payable, 200: Payable},
+    answers={200: Payable},
     refuses=(NoSuchBooking, NotPayable),
 )
 def make_payment(request: Request, booking_id: UUID) -> Answer:
@@ -119,7 +119,7 @@ def make_payment(request: Request, booking_id: UUID) -> Answer:
         raise Unavailable("Stripe cannot be reached.", retry_after=5) from error
     if payable is None:
         raise Unavailable("Stripe does not take this payment at the moment.", retry_after=5)
-    return json_answer(201 if payable.made else 200, payable.as_json())
+    return json_answer(200, payable.as_json())
 
 
 @routes.post(

@@ -18,7 +18,6 @@ ADA = Recipient(
     user_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000002"), name="Ada Lovelace", email="ada@example.com"
 )
 BOOKING = "019b2f3e-7c1a-7b55-9d41-000000000003"
-REFUND = "019b2f3e-7c1a-7b55-9d41-000000000005"
 JAZZ = EventView(
     event_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000004"),
     title="Jazz in the yard",
@@ -81,8 +80,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
     "payment-refund-due": {
         **PAYMENT_BODY,
-        "refundId": REFUND,
-        "paymentId": "019b2f3e-7c1a-7b55-9d41-000000000006",
         "reason": "host",
     },
     "payment-disputed": DISPUTE_BODY,

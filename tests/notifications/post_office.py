@@ -7,8 +7,9 @@ from typing import Any
 from chalicelib import outbox
 from chalicelib.events import sales
 from chalicelib.notifications import sending, service
+from chalicelib.payments import refunding
 from chalicelib.ports import Fact
-from chalicelib.topology import EMAIL, QUEUES, Queue
+from chalicelib.topology import EMAIL, QUEUES, REFUNDS, Queue
 from chalicelib.wiring import Wiring
 from tests.client import Account, Client
 from tests.fakes import FakeMailer, FakePublisher, FakeQueues
@@ -41,8 +42,11 @@ class PostOffice:
 
     def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
         """Have the queue's function do one message."""
+        now = datetime.now(UTC) + self.ahead
         if queue is EMAIL:
-            sending.send(self.post, message, datetime.now(UTC) + self.ahead)
+            sending.send(self.post, message, now)
+        elif queue is REFUNDS:
+            refunding.take(self.wiring.database, self.wiring.payments, message, now)
         else:
             self.spread(queue, message)
 

@@ -38,7 +38,7 @@ class Sale:
         self.client = client
         self.post_office = post_office
         self.host, self.attendee, self.stranger = client.host(), client.attendee(), client.attendee()
-        self.event_id = str(client.event(self.host)["eventId"])
+        self.event_id = str(client.event(self.host, price=2500)["eventId"])
         self.booking_id = str(client.book(self.attendee, self.event_id).json["bookingId"])
         quiet(post_office)
         self.seen_before = len(inbox(client, self.attendee))
@@ -46,9 +46,7 @@ class Sale:
     def becomes(self, status: str, reason: str | None = None) -> None:
         rows(
             self.client,
-            "UPDATE bookings SET status = :status, end_reason = :reason, amount = 2500,"
-            " expires_at = CASE :status WHEN 'pending' THEN now() + interval '15 minutes' END"
-            " WHERE booking_id = :booking_id",
+            "UPDATE bookings SET status = :status, end_reason = :reason WHERE booking_id = :booking_id",
             status=status,
             reason=reason,
             booking_id=self.booking_id,
