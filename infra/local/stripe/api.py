@@ -180,7 +180,8 @@ def _replay(call: Call, request: str, status: int, body: bytes) -> Answer:
         raise Refused(
             400,
             "Keys for idempotent requests can only be used with the same parameters they were first used "
-            f"with. Try using a key other than '{call.idempotency_key}' if you meant to execute a different request.",
+            f"with. Try using a key other than '{call.idempotency_key}' if you meant to execute a different "
+            "request.",
             kind="idempotency_error",
         )
     return Answer(status, body, {"Idempotent-Replayed": "true"})
