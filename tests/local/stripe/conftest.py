@@ -57,7 +57,7 @@ def talking_to(
             key, base_addresses={"api": stand_in.url}, http_client=http, max_network_retries=0
         )
     finally:
-        http.close()
+        http.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

@@ -39,8 +39,7 @@ def test_a_wrong_key_is_refused(stand_in: StandIn, key: str) -> None:
     assert raised.value.http_status == 401
 
 
-def test_there_may_be_one_right_key(recorder: object) -> None:
-    assert recorder
+def test_there_may_be_one_right_key() -> None:
     with running(api_key="sk_test_right", background=False) as stand_in:
         with talking_to(stand_in, "sk_test_right") as client:
             assert client.v1.events.list().data == []
@@ -145,9 +144,7 @@ def test_each_answer_names_its_request_and_version(stand_in: StandIn) -> None:
     assert headers["Stripe-Version"] == "2026-10-28.endive"
 
 
-def test_the_same_key_gives_the_same_answer_once(
-    client: stripe.StripeClient, stand_in: StandIn, tmp_path: Path
-) -> None:
+def test_the_same_key_gives_the_same_answer_once(client: stripe.StripeClient, stand_in: StandIn) -> None:
     first = client.v1.payment_intents.create({"amount": 1250, "currency": "eur"}, {"idempotency_key": "once"})
     again = client.v1.payment_intents.create({"currency": "eur", "amount": 1250}, {"idempotency_key": "once"})
     assert again == first
@@ -157,7 +154,6 @@ def test_the_same_key_gives_the_same_answer_once(
     (created,) = stand_in.events()
     assert created["request"]["idempotency_key"] == "once"
     assert created["request"]["id"].startswith("req_")
-    assert tmp_path
 
 
 def test_the_same_key_for_something_else_is_an_error(client: stripe.StripeClient, stand_in: StandIn) -> None:
@@ -180,10 +176,13 @@ def test_a_decline_is_kept_for_its_key(client: stripe.StripeClient, intent: stri
         assert raised.value.headers.get("Idempotent-Replayed") == replayed
 
 
-def test_a_call_that_never_began_is_not_kept_for_its_key(client: stripe.StripeClient) -> None:
+def test_a_call_that_never_began_is_not_kept_for_its_key(
+    client: stripe.StripeClient, stand_in: StandIn
+) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         client.v1.payment_intents.create({"amount": 1, "currency": "eur"}, {"idempotency_key": "k"})
-    assert client.v1.payment_intents.create({"amount": 1250, "currency": "eur"}, {"idempotency_key": "k"})
+    client.v1.payment_intents.create({"amount": 1250, "currency": "eur"}, {"idempotency_key": "k"})
+    assert len(stand_in.intents()) == 1
 
 
 def test_a_failure_after_it_began_is_kept_for_its_key(client: stripe.StripeClient, stand_in: StandIn) -> None:
@@ -259,7 +258,8 @@ def test_a_call_can_fail_before_it_is_done(
         client.v1.payment_intents.create({"amount": 1250, "currency": "eur"})
     assert raised.value.http_status == status
     assert stand_in.intents() == []
-    assert client.v1.payment_intents.create({"amount": 1250, "currency": "eur"})
+    client.v1.payment_intents.create({"amount": 1250, "currency": "eur"})
+    assert len(stand_in.intents()) == 1
 
 
 def test_a_call_can_hang_until_the_client_has_had_enough(stand_in: StandIn) -> None:

@@ -43,30 +43,27 @@ BY_NAME = {kind.OBJECT_NAME: kind for kind in (*WHOLE, stripe.PaymentMethod)}
 
 def differences(value: Any, hint: Any, where: str) -> Iterator[str]:
     """Say how a value differs from what the package's annotation lets expect."""
-    if get_origin(hint) is typing.ClassVar or hint is Any:
-        return
-    if get_origin(hint) in {typing.Union, types.UnionType}:
-        branches = get_args(hint)
-        if str in branches and any(get_origin(branch) is Literal for branch in branches):
-            branches = tuple(branch for branch in branches if branch is not str)  # an enumeration
-        found = [list(differences(value, branch, where)) for branch in branches]
-        if all(found):
-            yield from min(found, key=len)
-    elif get_origin(hint) is Literal:
+    kind = get_origin(hint) or hint
+    if kind in {typing.Union, types.UnionType}:
+        yield from of_the_nearest(value, get_args(hint), where)
+    elif kind is Literal:
         if value not in get_args(hint):
             yield f"{where}: {value!r} is none of {get_args(hint)}"
-    elif get_origin(hint) is list:
-        if not isinstance(value, list):
-            yield f"{where}: {value!r} is no list"
-        else:
-            for number, one in enumerate(value):
-                yield from differences(one, get_args(hint)[0], f"{where}[{number}]")
-    elif isinstance(get_origin(hint) or hint, type) and issubclass(
-        get_origin(hint) or hint, stripe.StripeObject
-    ):
-        yield from of_object(value, get_origin(hint) or hint, where)
-    elif type(value) is not hint:
+    elif issubclass(kind, stripe.StripeObject):
+        yield from of_object(value, kind, where)
+    elif type(value) is not kind:
         yield f"{where}: {value!r} is no {hint}"
+    elif kind is list:
+        for number, one in enumerate(value):
+            yield from differences(one, get_args(hint)[0], f"{where}[{number}]")
+
+
+def of_the_nearest(value: Any, branches: tuple[Any, ...], where: str) -> Iterator[str]:
+    if str in branches and any(get_origin(branch) is Literal for branch in branches):
+        branches = tuple(branch for branch in branches if branch is not str)  # an enumeration
+    found = [list(differences(value, branch, where)) for branch in branches]
+    if all(found):
+        yield from min(found, key=len)
 
 
 class Names(dict[str, Any]):
@@ -103,14 +100,21 @@ def of_object(value: Any, kind: type, where: str) -> Iterator[str]:
             yield f"{where}.{name} is missing"
 
 
+def refusal(stand_in: StandIn, intent: str, method: str) -> dict[str, Any]:
+    """Try to pay and return the error, one of no members but the required if there is none."""
+    try:
+        stand_in.confirm(intent, method)
+    except Refused as refused:
+        return refused.error
+    return {"type": "none"}
+
+
 def everything_happens(stand_in: StandIn) -> None:
     """Have each payment method do all that it can."""
     for method in METHODS:
         intent = stand_in.create(1250, metadata={"bookingId": "b"})["id"]
-        try:
-            status = stand_in.confirm(intent, method.name)["status"]
-        except Refused:
-            continue
+        refusal(stand_in, intent, method.name)
+        status = stand_in.intent(intent)["status"]
         if status == "requires_action":
             stand_in.authenticate(intent, passed=method.number.endswith("3184"))
         if status == "processing":
@@ -167,11 +171,9 @@ def test_errors_are_as_the_package_knows_them(stand_in: StandIn, method: Any) ->
     intent = stand_in.create(1250)["id"]
     codes = own_hints(stripe.PaymentIntent.LastPaymentError)["code"]
     for _ in range(2):  # what is paid cannot be paid again
-        try:
-            stand_in.confirm(intent, method.name)
-        except Refused as refused:
-            assert list(of_object(refused.error, stripe.ErrorObject, "error")) == []
-            assert list(differences(refused.error["code"], codes, "code")) == []
+        error = refusal(stand_in, intent, method.name)
+        assert list(of_object(error, stripe.ErrorObject, "error")) == []
+        assert list(differences(error.get("code", "card_declined"), codes, "code")) == []
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
