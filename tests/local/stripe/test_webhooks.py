@@ -99,12 +99,13 @@ def test_what_was_under_way_when_it_was_killed_comes_again(recorder: Recorder, t
         assert stand_in.deliver_all() == [200]
 
 
-def test_an_endpoint_that_is_gone_is_given_up(tmp_path: Path, recorder: Recorder) -> None:
+def test_an_endpoint_that_is_gone_may_come_back(tmp_path: Path, recorder: Recorder) -> None:
     with running(state=tmp_path, endpoints=[recorder.endpoint], background=False) as stand_in:
         stand_in.create(1250)
     with running(state=tmp_path, background=False) as stand_in:
         assert stand_in.deliver_all() == [0]
-        assert stand_in.deliveries()[0].state == "failed"
+        stand_in.add_endpoint(recorder.endpoint)
+        assert stand_in.deliver_all() == [200]
 
 
 def test_it_is_given_up_after_many_attempts(stand_in: StandIn, recorder: Recorder) -> None:
