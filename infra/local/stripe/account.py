@@ -69,7 +69,7 @@ class Account:
         # What was written survives this process; that it survives the machine is not needed here.
         self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
         self._switches = switches
-        self._depth = 0
+        self._within = False
         self._request = NO_REQUEST
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -86,11 +86,11 @@ class Account:
     def changing(self, request: Json | None = None) -> Iterator[None]:
         """Make all changes of a block or none; a refusal keeps them, as a declined payment must."""
         with self.lock:
-            if self._depth:
+            if self._within:
                 yield
                 return
             self._database.execute("BEGIN")
-            self._depth, self._request = 1, request or NO_REQUEST
+            self._within, self._request = True, request or NO_REQUEST
             try:
                 yield
             except Refused:
@@ -102,7 +102,7 @@ class Account:
             else:
                 self._database.execute("COMMIT")
             finally:
-                self._depth, self._request = 0, NO_REQUEST
+                self._within, self._request = False, NO_REQUEST
                 self.changed.notify_all()
 
     def add(self, new: Json, *, parent: str | None = None, tag: str | None = None) -> None:

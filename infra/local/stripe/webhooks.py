@@ -142,13 +142,12 @@ class Postman:
 
     def deliver_all(self, order: Order) -> list[int]:
         """Send all that wait, one after the other, and return the answers."""
-        with self._account.changing():
-            places = self._take("true")
+        places = self._waiting("true")
         if order == "reversed":
             places.reverse()
         elif order == "shuffled":
             random.shuffle(places)
-        return [self._send(place) for place in places]
+        return [self._send(place) for place in places if self._take("place = ?", place)]
 
     def drop(self, event: str) -> None:
         """Lose an event that waits."""
@@ -203,14 +202,19 @@ class Postman:
             endings.end(self._account, identity)
 
     def _take(self, which: str, *values: object) -> list[int]:
-        """Take waiting deliveries for this thread, the oldest first."""
-        found = self._account.run(
+        """Take waiting deliveries for this thread, which wakes no other."""
+        with self._account.lock:
+            found = self._waiting(which, *values)
+            for place in found:
+                self._account.run("UPDATE deliveries SET state = 'sending' WHERE place = ?", place)
+        return found
+
+    def _waiting(self, which: str, *values: object) -> list[int]:
+        rows = self._account.run(
             f"SELECT place FROM deliveries WHERE state = 'waiting' AND {which} ORDER BY place",  # noqa: S608
             *values,
         )
-        for (place,) in found:
-            self._account.run("UPDATE deliveries SET state = 'sending' WHERE place = ?", place)
-        return [place for (place,) in found]
+        return [place for (place,) in rows]
 
     def _pause(self) -> float:
         if self._switches.hold:
