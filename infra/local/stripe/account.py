@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from infra.local.stripe import shapes
 from infra.local.stripe.errors import Json, Refused, missing
@@ -68,7 +69,7 @@ class Account:
         # What was written survives this process; that it survives the machine is not needed here.
         self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
         self._switches = switches
-        self._depth = 0
+        self._within = False
         self._request = NO_REQUEST
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -85,11 +86,11 @@ class Account:
     def changing(self, request: Json | None = None) -> Iterator[None]:
         """Make all changes of a block or none; a refusal keeps them, as a declined payment must."""
         with self.lock:
-            if self._depth:
+            if self._within:
                 yield
                 return
             self._database.execute("BEGIN")
-            self._depth, self._request = 1, request or NO_REQUEST
+            self._within, self._request = True, request or NO_REQUEST
             try:
                 yield
             except Refused:
@@ -101,7 +102,7 @@ class Account:
             else:
                 self._database.execute("COMMIT")
             finally:
-                self._depth, self._request = 0, NO_REQUEST
+                self._within, self._request = False, NO_REQUEST
                 self.changed.notify_all()
 
     def add(self, new: Json, *, parent: str | None = None, tag: str | None = None) -> None:
@@ -116,10 +117,9 @@ class Account:
     def kept(self, key: str) -> tuple[str, int, bytes] | None:
         """Return the request, the status and the body of the answer that an idempotency key stands for."""
         self.run("DELETE FROM keys WHERE at < ?", time.time() - KEYS_LAST)
-        found: tuple[str, int, bytes] | None = self.run(
-            "SELECT request, status, body FROM keys WHERE key = ?", key
-        ).fetchone()
-        return found
+        for request, status, body in self.run("SELECT request, status, body FROM keys WHERE key = ?", key):
+            return request, status, body
+        return None
 
     def keep(self, key: str, request: str, status: int, body: bytes) -> None:
         self.run("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", key, request, status, body, int(time.time()))
@@ -161,7 +161,7 @@ class Account:
             f"SELECT body FROM objects WHERE {' AND '.join(where)} ORDER BY place DESC LIMIT ?",  # noqa: S608
             *values,
             page.limit + 1,
-        ).fetchall()
+        )
         return [self._read(body) for (body,) in rows[: page.limit]], len(rows) > page.limit
 
     def tell(self, kind: str, of: Json, previous: Json | None = None) -> None:
@@ -188,13 +188,13 @@ class Account:
         due = time.time() + self._switches.settles_after
         self.run("INSERT OR REPLACE INTO endings VALUES (?, ?)", identity, due)
 
-    def run(self, sql: str, *values: object) -> sqlite3.Cursor:
+    def run(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with self.lock:
-            return self._database.execute(sql, values)
+            return self._database.execute(sql, values).fetchall()
 
     def _read(self, body: str) -> Json:
         known: Json = json.loads(body)
         if known["object"] == "event":
             counted = "SELECT count(*) FROM deliveries WHERE event = ? AND state IN ('waiting', 'sending')"
-            known["pending_webhooks"] = self.run(counted, known["id"]).fetchone()[0]
+            known["pending_webhooks"] = self.run(counted, known["id"])[0][0]
         return known

@@ -67,29 +67,22 @@ class Api:
         """Answer a call; None when the connection is to be closed instead."""
         with self._account.lock:
             fault = self._switches.take_fault(call.name)
-        if fault and not fault.after:
-            return self._fail(fault)
         request_id = shapes.new_id("req", 14)
         try:
+            if fault and not fault.after:
+                raise _failure(fault)
             answer = self._once(call, request_id, fault)
         except Refused as refused:
             answer = _refusal(refused)
-        if fault and fault.kind == "reset":
-            return self._fail(fault)
+        if fault:
+            self._stopping.wait(fault.seconds)
+            if fault.kind == "reset":
+                return None
         version = call.headers.get("Stripe-Version", shapes.API_VERSION)
         echoed = {"Request-Id": request_id, "Stripe-Version": version}
         if call.idempotency_key:
             echoed["Idempotency-Key"] = call.idempotency_key
         return Answer(answer.status, answer.body, answer.headers | echoed)
-
-    def _fail(self, fault: Fault) -> Answer | None:
-        self._stopping.wait(fault.seconds)
-        if fault.kind == "reset":
-            return None
-        if fault.kind == "limit":
-            text = "Request rate limit exceeded. Learn more about rate limits here https://docs.stripe.com/rate-limits."
-            return _refusal(Refused(429, text, code="rate_limit"))
-        return _refusal(_failure())
 
     def _once(self, call: Call, request_id: str, fault: Fault | None) -> Answer:
         """Do a call, or say again what was said to its idempotency key. Raises Refused."""
@@ -135,8 +128,7 @@ class Api:
                 began = refused.began
                 answer = _refusal(refused)
             if fault and fault.kind == "error":
-                self._stopping.wait(fault.seconds)
-                answer = _refusal(_failure(), {"Stripe-Should-Retry": "false"})
+                answer = _refusal(_failure(fault), {"Stripe-Should-Retry": "false"})
             if key and began:
                 self._account.keep(key, call.fingerprint, answer.status, answer.body)
         return answer
@@ -187,7 +179,10 @@ def _replay(call: Call, request: str, status: int, body: bytes) -> Answer:
     return Answer(status, body, {"Idempotent-Replayed": "true"})
 
 
-def _failure() -> Refused:
+def _failure(fault: Fault) -> Refused:
+    if fault.kind == "limit":
+        text = "Request rate limit exceeded. Learn more about rate limits here "
+        return Refused(429, f"{text}https://docs.stripe.com/rate-limits.", code="rate_limit")
     return Refused(500, "An unknown error occurred", kind="api_error")
 
 

@@ -28,8 +28,3 @@ def due(account: Account) -> str | None:
         found: str = identity
         return found
     return None
-
-
-def forget(account: Account, identity: str) -> None:
-    """Let something never end by itself."""
-    account.run("DELETE FROM endings WHERE id = ?", identity)

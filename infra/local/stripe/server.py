@@ -11,7 +11,7 @@ from pathlib import Path
 from socketserver import BaseServer
 from urllib.parse import urlsplit
 
-from infra.local.server import Listener
+from infra.local.server import Listener, Request
 from infra.local.stripe.account import Account
 from infra.local.stripe.api import Answer, Api, Call
 from infra.local.stripe.pages import Pages
@@ -28,15 +28,21 @@ class Server(Listener):
 
     def __init__(self, port: int, api: Api, pages: Pages) -> None:
         self.connections: set[socket.socket] = set()
+        self._stopped = False
         super().__init__((HOST, port), functools.partial(Handler, api=api, pages=pages))
 
     def stop(self) -> None:
         """Take no more requests, on connections that are kept alive neither."""
         self.shutdown()
         self.server_close()
+        self._stopped = True
         for connection in tuple(self.connections):
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Request, client_address: object) -> None:
+        if not self._stopped:  # what was cut off has failed, which nobody waits for
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):

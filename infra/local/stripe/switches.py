@@ -28,6 +28,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"A fault is one of {', '.join(get_args(Kind))}.")
+        if self.kind == "limit" and self.after:
+            raise ValueError("Who is over the limit has nothing done.")
 
 
 @dataclass

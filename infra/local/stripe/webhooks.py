@@ -1,5 +1,6 @@
 """Sends events to webhook endpoints, signed, from several threads, again until they are taken."""
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -133,21 +134,20 @@ class Postman:
         with self._account.changing():
             taken = self._take("event = ?", event)
             for url in [] if taken else self._account.recipients(self._account.tag(event)):
-                made = self._account.run(
+                self._account.run(
                     "INSERT INTO deliveries (event, url, state, due) VALUES (?, ?, 'sending', 0)", event, url
                 )
-                taken.append(made.lastrowid or 0)
+                taken.append(self._account.run("SELECT last_insert_rowid()")[0][0])
         return [self._try(place) for place in taken]
 
     def deliver_all(self, order: Order) -> list[int]:
         """Send all that wait, one after the other, and return the answers."""
-        with self._account.changing():
-            places = self._take("true")
+        places = self._waiting("true")
         if order == "reversed":
             places.reverse()
         elif order == "shuffled":
             random.shuffle(places)
-        return [self._send(place) for place in places]
+        return [self._send(place) for place in places if self._take("place = ?", place)]
 
     def drop(self, event: str) -> None:
         """Lose an event that waits."""
@@ -162,7 +162,7 @@ class Postman:
             "SELECT d.place, d.event, o.tag, d.url, d.state FROM deliveries d "
             "JOIN objects o ON o.id = d.event ORDER BY d.place DESC LIMIT ?",
             limit,
-        ).fetchall()
+        )
         return [
             Delivery(event, kind, url, state, tuple(self._attempts(place)))
             for place, event, kind, url, state in rows
@@ -175,15 +175,11 @@ class Postman:
             " + (SELECT count(*) FROM endings)"
         )
         with self._account.changed:
-            if not self._account.changed.wait_for(
-                lambda: self._account.run(left).fetchone()[0] == 0, timeout
-            ):
+            if not self._account.changed.wait_for(lambda: self._account.run(left)[0][0] == 0, timeout):
                 raise TimeoutError("There are still webhooks to be delivered.")
 
     def _attempts(self, place: int) -> list[tuple[float, str]]:
-        return self._account.run(
-            "SELECT at, outcome FROM attempts WHERE delivery = ? ORDER BY place", place
-        ).fetchall()
+        return self._account.run("SELECT at, outcome FROM attempts WHERE delivery = ? ORDER BY place", place)
 
     def _work(self) -> None:
         while (place := self._next()) is not None:
@@ -202,20 +198,23 @@ class Postman:
         return None
 
     def _end(self, identity: str) -> None:
-        try:
+        with contextlib.suppress(Refused):  # somebody was quicker
             endings.end(self._account, identity)
-        except Refused:  # somebody was quicker
-            endings.forget(self._account, identity)
 
     def _take(self, which: str, *values: object) -> list[int]:
-        """Take waiting deliveries for this thread, the oldest first."""
-        found = self._account.run(
+        """Take waiting deliveries for this thread, which wakes no other."""
+        with self._account.lock:
+            found = self._waiting(which, *values)
+            for place in found:
+                self._account.run("UPDATE deliveries SET state = 'sending' WHERE place = ?", place)
+        return found
+
+    def _waiting(self, which: str, *values: object) -> list[int]:
+        rows = self._account.run(
             f"SELECT place FROM deliveries WHERE state = 'waiting' AND {which} ORDER BY place",  # noqa: S608
             *values,
-        ).fetchall()
-        for (place,) in found:
-            self._account.run("UPDATE deliveries SET state = 'sending' WHERE place = ?", place)
-        return [place for (place,) in found]
+        )
+        return [place for (place,) in rows]
 
     def _pause(self) -> float:
         if self._switches.hold:
@@ -223,7 +222,7 @@ class Postman:
         due = self._account.run(
             "SELECT min(due) FROM (SELECT min(due) AS due FROM deliveries WHERE state = 'waiting'"
             " UNION ALL SELECT min(due) FROM endings)"
-        ).fetchone()[0]
+        )[0][0]
         return LOOK_AT_LEAST_EVERY if due is None else min(LOOK_AT_LEAST_EVERY, max(0.001, due - time.time()))
 
     def _send(self, place: int) -> int:
@@ -242,13 +241,11 @@ class Postman:
         with self._account.lock:
             if self._stopped:
                 return 0
-            event, url = self._account.run(
-                "SELECT event, url FROM deliveries WHERE place = ?", place
-            ).fetchone()
+            event, url = self._account.run("SELECT event, url FROM deliveries WHERE place = ?", place)[0]
             told = self._account.get("event", event)
             endpoint = self._endpoints.get(url)
-        if endpoint is None:
-            self._record(place, "failed", "no such endpoint any more")
+        if endpoint is None:  # it may come back
+            self._record(place, None, "no such endpoint")
             return 0
         try:
             status = endpoint.hand_over(body_of(told))
@@ -267,9 +264,7 @@ class Postman:
             if self._stopped:  # the account may be closed; the next run tries again
                 return
             with self._account.changing():
-                (tried,) = self._account.run(
-                    "SELECT attempts FROM deliveries WHERE place = ?", place
-                ).fetchone()
+                (tried,) = self._account.run("SELECT attempts FROM deliveries WHERE place = ?", place)[0]
                 if state is None:
                     state = "waiting" if tried < len(RETRIES) else "failed"
                 due = time.time() + (RETRIES[tried] if tried < len(RETRIES) else 0)
