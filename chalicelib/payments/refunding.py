@@ -104,7 +104,7 @@ def _is_awaited(row: Row[Any], made: Refund, asked: int | None) -> bool:
     if row.status != "refund_pending" or row.refund_id is not None or made.amount != row.amount:
         return False
     if asked is not None:
-        return asked == row.refund_attempt
+        return bool(asked == row.refund_attempt)
     if made.booking_id is None:
         return made.status != "failed"
     return (made.booking_id, made.attempt) == (row.booking_id, row.refund_attempt)
