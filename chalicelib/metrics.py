@@ -2,13 +2,21 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 NAMESPACE = "EventBooking"
 
+Unit = Literal["Count", "Seconds", "Milliseconds"]
 
-def put(name: str, value: float, unit: Literal["Count", "Seconds"], **dimensions: str) -> None:
-    """Record one value (CloudWatch embedded metric format, version of 2018)."""
+
+def put(name: str, value: float, unit: Unit, **dimensions: str) -> None:
+    """Record one value."""
+    put_all({name: (value, unit)}, **dimensions)
+
+
+def put_all(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
+    """Record values of the same moment (CloudWatch embedded metric format, version of 2018)."""
     logging.getLogger("event-booking").info(
         "metric",
         extra={
@@ -19,11 +27,11 @@ def put(name: str, value: float, unit: Literal["Count", "Seconds"], **dimensions
                         {
                             "Namespace": NAMESPACE,
                             "Dimensions": [list(dimensions)],
-                            "Metrics": [{"Name": name, "Unit": unit}],
+                            "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in values.items()],
                         }
                     ],
                 },
-                name: value,
+                **{name: value for name, (value, _) in values.items()},
                 **dimensions,
             }
         },

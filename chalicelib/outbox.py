@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chalicelib import ids, metrics
+from chalicelib import ids, metrics, tracing
 from chalicelib.db import Database, Session, metadata
 from chalicelib.errors import Unavailable
 from chalicelib.ports import Fact, OutOfReach, Publisher
@@ -41,11 +41,17 @@ outbox = Table(
     Column("version", Integer, nullable=False, server_default="1"),
     Column("subject", Uuid, nullable=False),
     Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("request_id", Text, nullable=True),
     Column("body", JSON, nullable=False),
 )
 """`subject` is what the fact is about and within which order is kept: an event's id, or a user's.
+`request_id` is of the request that it goes back to.
 A fact that follows from another is written after the other has committed or under the same lock, so
 that their order is that of `position`."""
+
+FACT_COLUMNS = ["fact_id", "type", "subject", "occurred_at", "request_id", "body"]
+"""What a statement that writes facts of its own writes, in this order."""
+outbox_request_id = bindparam("outbox_request_id", callable_=tracing.current, type_=Text)
 
 leases = Table(
     "leases",
@@ -79,6 +85,7 @@ def record(session: Session, kind: str, subject: UUID, body: dict[str, Any], now
             "type": kind,
             "subject": subject,
             "occurred_at": now,
+            "request_id": tracing.current(),
             "body": body,
         },
     )
@@ -126,6 +133,7 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
     if refused:
         logging.getLogger("event-booking").error("Facts were refused: %s", sorted(map(str, refused)))
     told = _told(rows, refused)
+    _note(rows, told)
     with database.transaction() as session:
         session.execute(_DELETE, {"positions": told})
     metrics.put("FactsPublished", len(told), "Count")
@@ -155,8 +163,18 @@ def _fact(row: Row[Any]) -> Fact:
         version=row.version,
         subject=row.subject,
         time=row.occurred_at,
+        request_id=row.request_id,
         body=row.body,
     )
+
+
+def _note(rows: Sequence[Row[Any]], told: Sequence[int]) -> None:
+    """Log what was published, so that a request can be followed."""
+    log = logging.getLogger("event-booking")
+    for row in rows:
+        if row.position in told:
+            members = {"type": row.type, "factId": str(row.fact_id), "requestId": row.request_id}
+            log.info("fact", extra={"members": members})
 
 
 def _told(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[int]:

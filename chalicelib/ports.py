@@ -35,6 +35,8 @@ class Fact:
     subject: UUID
     """What it is about, and within which facts are told in their order: an event, or a user."""
     time: datetime
+    request_id: str | None = None
+    """The request that it goes back to."""
     body: dict[str, Any]
 
     def as_message(self) -> dict[str, Any]:
@@ -45,6 +47,7 @@ class Fact:
             "version": self.version,
             "subject": str(self.subject),
             "time": self.time.isoformat().replace("+00:00", "Z"),
+            "requestId": self.request_id,
             "body": self.body,
         }
 
@@ -56,6 +59,7 @@ class Fact:
             version=message["version"],
             subject=UUID(message["subject"]),
             time=datetime.fromisoformat(message["time"]),
+            request_id=message.get("requestId"),
             body=message["body"],
         )
 

@@ -23,6 +23,7 @@ CREATE PROCEDURE book_place_v2(
     p_now timestamptz,
     p_hold_until timestamptz,
     p_look_at timestamptz,  -- when to ask first whether a hold was paid
+    p_request_id text,      -- that the fact goes back to, or null
     INOUT outcome text,
     INOUT answer text
 )
@@ -147,8 +148,8 @@ BEGIN
         END IF;
 
         IF v_held_until IS NULL THEN
-            INSERT INTO outbox (fact_id, type, subject, occurred_at, body)
-            VALUES (p_fact_id, 'booking-confirmed', p_event_id, p_now, answer::json);
+            INSERT INTO outbox (fact_id, type, subject, occurred_at, request_id, body)
+            VALUES (p_fact_id, 'booking-confirmed', p_event_id, p_now, p_request_id, answer::json);
         ELSE
             INSERT INTO payments (
                 booking_id, amount, currency, status, open_until, next_look_at, created_at, updated_at

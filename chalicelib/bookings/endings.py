@@ -34,7 +34,7 @@ from chalicelib.db import Session, check_version
 from chalicelib.events import service as events_service
 from chalicelib.events.models import events, places
 from chalicelib.events.service import EventStarted, lock_places
-from chalicelib.outbox import outbox
+from chalicelib.outbox import FACT_COLUMNS, outbox, outbox_request_id
 from chalicelib.security import Caller
 from chalicelib.users import service as users_service
 
@@ -205,8 +205,9 @@ _reason = bindparam("reason", type_=Text)
 
 
 def _fact(kind: str, subject: ColumnElement[Any], body: ColumnElement[Any], *which: Any) -> Insert:
-    fact = select(func.uuidv7(), cast(literal_column(f"'{kind}'"), Text), subject, _now, body).where(*which)
-    return insert(outbox).from_select(["fact_id", "type", "subject", "occurred_at", "body"], fact)
+    name = cast(literal_column(f"'{kind}'"), Text)
+    fact = select(func.uuidv7(), name, subject, _now, outbox_request_id, body).where(*which)
+    return insert(outbox).from_select(FACT_COLUMNS, fact)
 
 
 def _end(*which: ColumnElement[bool], status: str = "cancelled") -> Update:

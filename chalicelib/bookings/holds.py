@@ -25,7 +25,7 @@ from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import booking_members, bookings
 from chalicelib.db import Session, violated
 from chalicelib.events.models import events, places
-from chalicelib.outbox import outbox
+from chalicelib.outbox import FACT_COLUMNS, outbox, outbox_request_id
 
 _now = bindparam("now", type_=DateTime(timezone=True))
 # Not `booking_id`: SQLAlchemy would take a parameter named like a column for a value to set.
@@ -123,12 +123,9 @@ def _confirming(status: ColumnElement[str]) -> Any:
     body = func.json_strip_nulls(
         func.json_build_object(*booking_members(confirmed), "paymentReference", reference)
     )
-    return insert(outbox).from_select(
-        ["fact_id", "type", "subject", "occurred_at", "body"],
-        select(
-            func.uuidv7(), cast(literal_column("'booking-confirmed'"), Text), confirmed.c.event_id, _now, body
-        ),
-    )
+    name = cast(literal_column("'booking-confirmed'"), Text)
+    fact = select(func.uuidv7(), name, confirmed.c.event_id, _now, outbox_request_id, body)
+    return insert(outbox).from_select(FACT_COLUMNS, fact)
 
 
 _CONFIRM = {status: _confirming(literal_column(f"'{status}'")) for status in ("pending", "expired")}

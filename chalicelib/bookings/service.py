@@ -1,5 +1,6 @@
 """Bookings: taking a place, and finding who has one."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from chalicelib import ids
+from chalicelib import ids, metrics, tracing
 from chalicelib.bookings.models import (
     ATTENDEES_BOOKINGS,
     HOSTS_BOOKINGS,
@@ -32,6 +33,7 @@ from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.service import EventCancelled, EventEnded
 from chalicelib.listing import Page, Slice
 from chalicelib.security import Caller, InvalidToken
+from chalicelib.tracing import RequestId
 
 
 class AlreadyBooked(Conflict):
@@ -104,40 +106,43 @@ def book(
         Unavailable: Nothing was changed, or it is not known whether; a retry with the key will tell.
     """
     hashed_key, fingerprint = key or (None, None)
-    outcome, booking = database.call(
-        "CALL book_place_v2("
-        + ", ".join(
-            map(
-                _literal,
-                (
-                    ids.new(now),
-                    event_id,
-                    caller.user_id,
-                    caller.token_version,
-                    hashed_key,
-                    fingerprint,
-                    ids.new(now),
-                    now,
-                    now + hold,
-                    now + FIRST_LOOK,
-                    None,
-                    None,
-                ),
-            )
-        )
-        + ")"
+    call = _call(
+        ids.new(now),
+        event_id,
+        caller.user_id,
+        caller.token_version,
+        hashed_key,
+        fingerprint,
+        ids.new(now),
+        now,
+        now + hold,
+        now + FIRST_LOOK,
+        tracing.current(),
+        None,
+        None,
     )
+    started = time.perf_counter()
+    outcome = Unavailable.slug()
+    try:
+        outcome, booking = database.call(call)
+    finally:
+        took = (time.perf_counter() - started) * 1000
+        metrics.put_all({"Bookings": (1, "Count"), "BookingLatency": (took, "Milliseconds")}, outcome=outcome)
     if outcome in REFUSALS:
         raise REFUSALS[outcome](retry_after=1 if outcome == "unavailable" else None)
     return Booked(booking, replayed=outcome == "replayed")
 
 
-def _literal(value: UUID | int | datetime | None) -> str:
+def _call(*values: UUID | RequestId | int | datetime | None) -> str:
+    return f"CALL book_place_v2({', '.join(map(_literal, values))})"
+
+
+def _literal(value: UUID | RequestId | int | datetime | None) -> str:
     """Render a SQL literal of a type that cannot carry a quote."""
     match value:
         case None:
             return "NULL"
-        case UUID():
+        case UUID() | RequestId():
             return f"'{value}'"
         case int():
             return str(value)

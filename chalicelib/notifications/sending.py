@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, and_, any_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from chalicelib import metrics
 from chalicelib.bookings.models import bookings
 from chalicelib.db import Database, Session
 from chalicelib.notifications import letters, recipients, unsubscribe
@@ -68,6 +69,7 @@ def send(post: Post, message: dict[str, Any], now: datetime) -> None:
         found = recipients.find(session, people, topic=topic_of(fact), now=now)
         claim = _claim(session, fact, [recipient.user_id for recipient in found], now)
     _send_claimed(post, fact, event, [one for one in found if one.user_id in claim.mine], now)
+    metrics.put("EmailsSent", len(claim.mine), "Count")
     if claim.others:
         raise OutOfReach("Some are being sent by another delivery of this message")
 

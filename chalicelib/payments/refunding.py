@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, Row, Text, bindparam, select
 
+from chalicelib import metrics
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
 from chalicelib.db import Database, Session
@@ -121,6 +122,7 @@ def _is_awaited(row: Row[Any], made: Refund, asked: int | None) -> bool:
 
 def close(session: Session, booking_id: UUID, refund_id: str | None, now: datetime) -> None:
     """Note that the money has gone back."""
+    metrics.put("Refunds", 1, "Count", outcome="refunded")
     change(
         session,
         booking_id,
@@ -149,6 +151,7 @@ def _not_made(session: Session, row: Row[Any], attempt: int, why: str, now: date
         refund_attempt=attempt + 1,
         next_look_at=None if given_up else now + PAUSES[attempt],
     )
+    metrics.put("Refunds", 1, "Count", outcome="failed")
     logging.getLogger("event-booking").warning(
         "A refund was not made",
         extra={"members": {"bookingId": str(row.booking_id), "attempt": attempt, "reason": why}},

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, Text, Uuid, bindparam, select, update
 
-from chalicelib import outbox
+from chalicelib import metrics, outbox
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
 from chalicelib.db import Session
@@ -154,6 +154,7 @@ def note_failure(session: Session, intent: Intent, now: datetime) -> tuple[Outco
 def flag(session: Session, booking_id: UUID, what: str) -> Outcome:
     """Leave something to a person, who finds it in the log and at GET /events/{eventId}/integrity."""
     session.execute(_SET.values(flag=what), {"this_booking": booking_id})
+    metrics.put("PaymentsFlagged", 1, "Count")
     logging.getLogger("event-booking").error(
         "A payment is flagged", extra={"members": {"bookingId": str(booking_id), "flag": what}}
     )

@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from chalicelib import metrics
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.service import FIRST_LOOK
@@ -62,6 +63,7 @@ def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datet
     while rows := _take(database, _LAPSED, now):
         _at_once(rows, lambda row: _end_one(database, gateway, row, now))
         looked_at += len(rows)
+        metrics.put("HoldsEnded", len(rows), "Count")
     return looked_at
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
+from chalicelib import metrics
 from chalicelib.adapters import stripe_objects
 from chalicelib.adapters.stripe_objects import Dispute, Refunded, is_text
 from chalicelib.db import Database, Session
@@ -77,6 +78,7 @@ def take(database: Database, event: StripeEvent, *, livemode: bool, now: datetim
     """
     with database.transaction() as session:
         if not _record(session, event, now):
+            metrics.put("WebhookEvents", 1, "Count", outcome="duplicate")
             return None
         if event.account is not None or event.livemode != livemode:
             outcome, booking_id = _FOREIGN
@@ -87,6 +89,7 @@ def take(database: Database, event: StripeEvent, *, livemode: bool, now: datetim
             .where(stripe_events.c.stripe_event_id == event.event_id)
             .values(outcome=outcome, booking_id=booking_id)
         )
+    metrics.put("WebhookEvents", 1, "Count", outcome=outcome)
     return outcome
 
 

@@ -9,6 +9,8 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+from chalicelib import tracing
+
 _log = logging.getLogger("event-booking")
 
 
@@ -18,11 +20,18 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            **_whence(),
             **getattr(record, "members", {}),
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
         return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def _whence() -> dict[str, object]:
+    """Which request a line goes back to, and which call of the function it is of."""
+    known = {"requestId": tracing.current(), "traceId": tracing.xray()}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def set_up() -> None:
@@ -56,6 +65,12 @@ def request(
             }
         },
     )
+
+
+def message(*, kind: str | None, milliseconds: float, done: bool) -> None:
+    """Log that a message of a queue was handled, or is to come again."""
+    members = {"type": kind, "ms": round(milliseconds, 1), "done": done}
+    _log.info("message", extra={"members": members})
 
 
 def fault(message: str, *, request_id: str | None = None) -> None:

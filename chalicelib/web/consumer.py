@@ -1,11 +1,13 @@
 """Queues: runs a function's work for each message of a batch, and reports those that failed."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 from chalice.app import SQSEvent
 
+from chalicelib import tracing
 from chalicelib.web import access_log
 
 
@@ -18,9 +20,27 @@ def each(event: SQSEvent, work: Callable[[dict[str, Any]], None]) -> dict[str, A
     failed: list[dict[str, str]] = []
     for record in event:
         message_id = record.to_dict()["messageId"]
-        try:
-            work(json.loads(record.body))
-        except Exception:  # noqa: BLE001 (a message of any kind must not stop its batch)
-            access_log.fault("A message was not done", request_id=message_id)
+        if not _handle(message_id, record.body, work):
             failed.append({"itemIdentifier": message_id})
     return {"batchItemFailures": failed}
+
+
+def _handle(message_id: str, body: str, work: Callable[[dict[str, Any]], None]) -> bool:
+    """Do the work of one message, on behalf of the request that it goes back to; say whether it is done."""
+    started = time.perf_counter()
+    done, kind = False, None
+    try:
+        message = json.loads(body)
+        fact = message.get("fact", message)
+        kind = fact.get("type")
+        with tracing.following(fact.get("requestId")):
+            work(message)
+            done = True
+            access_log.message(kind=kind, milliseconds=_since(started), done=True)
+    except Exception:  # noqa: BLE001 (a message of any kind must not stop its batch)
+        access_log.fault("A message was not done", request_id=message_id)
+    return done
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,5 +1,6 @@
 """Routes: declares what a view takes and gives, and runs it from raw request to finished answer."""
 
+import contextlib
 import inspect
 import json
 import re
@@ -16,10 +17,11 @@ from chalice.app import Blueprint, CORSConfig, Response
 from chalice.app import Request as ChaliceRequest
 from msgspec import Struct
 
-from chalicelib import errors, wiring
+from chalicelib import errors, tracing, wiring
 from chalicelib.errors import FieldError, Forbidden, InvalidInput, Refusal, Unauthenticated
 from chalicelib.security import Caller, InvalidToken
 from chalicelib.settings import BadSetting
+from chalicelib.tracing import RequestId
 from chalicelib.web import access_log, problems, validation
 from chalicelib.web.http import Answer, Request
 
@@ -118,7 +120,10 @@ class Router:
             self.operations.append(operation)
 
             def handle(**path_parameters: str) -> Response:
-                return _serve(operation, self.blueprint.current_request, path_parameters)
+                raw = self.blueprint.current_request
+                request_id = request_id_of(raw)
+                with tracing.following(request_id):
+                    return _serve(operation, raw, request_id, path_parameters)
 
             handle.__name__ = view.__name__
             # Content types are checked with the body, where a missing one can be told from a wrong one.
@@ -129,10 +134,11 @@ class Router:
         return declare
 
 
-def _serve(operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[str, str]) -> Response:
+def _serve(
+    operation: Operation, raw: ChaliceRequest, request_id: str, path_parameters: Mapping[str, str]
+) -> Response:
     """Run one request to its end; whatever happens, the client gets an answer and the log a line."""
     started = time.perf_counter()
-    request_id = request_id_of(raw)
     caller: Caller | None = None
     try:
         caller = _caller(operation.who, raw.headers.get("authorization"))
@@ -186,12 +192,12 @@ def _raw_body(raw: ChaliceRequest) -> bytes:
     return body if isinstance(body, bytes) else body.encode()
 
 
-def request_id_of(raw: ChaliceRequest) -> str:
+def request_id_of(raw: ChaliceRequest) -> RequestId:
     """The client's own X-Request-Id if it is a sane one, else the gateway's, else a new one."""
-    given = raw.headers.get("x-request-id", "")
-    if 0 < len(given) <= 128 and given.isascii() and given.replace("-", "").isalnum():  # noqa: PLR2004
-        return str(given)
-    return str(raw.context.get("requestId") or uuid4())
+    for given in (raw.headers.get("x-request-id"), raw.context.get("requestId")):
+        with contextlib.suppress(ValueError):
+            return RequestId(given or "")
+    return RequestId(str(uuid4()))
 
 
 def _now() -> datetime:

@@ -104,7 +104,7 @@ def test_the_procedure_fails_loudly_inside_a_transaction_block(client: Client) -
         session.execute(
             text(
                 "CALL book_place_v2(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL, NULL,"
-                " uuidv7(), CAST(:now AS timestamptz), NULL, NULL, NULL, NULL)"
+                " uuidv7(), CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
             ),
             call,
         )

@@ -1,4 +1,4 @@
-"""Paid bookings: holds, the ledger, the inbox of Stripe's events.
+"""Paid bookings: holds, the ledger, the inbox of Stripe's events; and facts know their request.
 
 `book_place_v1` stays for the code before, which knows of no prices. Should it meet one, the check `held`
 keeps it from giving the place away.
@@ -17,6 +17,7 @@ BOOK_PLACE = Path(__file__).parents[2] / "bookings" / "book_place_v2.sql"
 
 def upgrade() -> None:
     op.add_column("events", sa.Column("refund_until", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("outbox", sa.Column("request_id", sa.Text(), nullable=True))
     op.add_column("bookings", sa.Column("refund_until", sa.DateTime(timezone=True), nullable=True))
     op.create_check_constraint(op.f("ck_bookings_held"), "bookings", "amount = 0 OR expires_at IS NOT NULL")
     op.create_table(
@@ -81,3 +82,4 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_bookings_held"), "bookings")
     op.drop_column("bookings", "refund_until")
     op.drop_column("events", "refund_until")
+    op.drop_column("outbox", "request_id")

@@ -1,0 +1,53 @@
+"""Tracing: the id of the request that something goes back to, from the request to the e-mail."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Self
+
+_SANE = re.compile("(?=.*[A-Za-z0-9])[A-Za-z0-9-]{1,128}")
+
+
+class RequestId(str):
+    """An id of letters, digits and hyphens only: safe in a header, a log and a SQL literal."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Take an id over.
+
+        Raises:
+            ValueError: It has other characters, or is empty or too long.
+        """
+        if not _SANE.fullmatch(text):
+            raise ValueError("not a request id")
+        return super().__new__(cls, text)
+
+
+_current: ContextVar[RequestId | None] = ContextVar("request_id", default=None)
+
+
+def current() -> RequestId | None:
+    """The request that what is done here goes back to, if any does."""
+    return _current.get()
+
+
+@contextmanager
+def following(request_id: str | None) -> Iterator[None]:
+    """Do something on behalf of a request; of an id that is none it is on nobody's."""
+    try:
+        followed = RequestId(request_id) if request_id else None
+    except ValueError:
+        followed = None
+    token = _current.set(followed)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def xray() -> str | None:
+    """AWS X-Ray's id of what this process is doing, as Lambda tells it for each call."""
+    return os.environ.get("_X_AMZN_TRACE_ID")
