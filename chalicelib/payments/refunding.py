@@ -97,7 +97,8 @@ def note(
 
 def _made_elsewhere(session: Session, row: Row[Any], made: Refund) -> Outcome:
     """What somebody had refunded at Stripe, and has come back, is for them to see to."""
-    if made.status == "failed" and row.status == "refunded" and row.refund_id is None:
+    theirs = made.booking_id is None and row.refund_id is None
+    if theirs and made.status == "failed" and row.status == "refunded":
         return flag(session, row.booking_id, FAILED)
     return "no-change"
 
