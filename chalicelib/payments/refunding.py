@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Text, bindparam, select
+from sqlalchemy import Integer, Row, Text, bindparam, select
 
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
@@ -29,15 +29,21 @@ FAILED = "refund-failed"
 
 
 def take(database: Database, gateway: PaymentGateway, message: dict[str, Any], now: datetime) -> None:
-    """Do what the fact that a refund is due asks for.
+    """Do what the fact that a refund is due asks for: its first attempt. Others are the schedule's.
 
     Raises:
         OutOfReach, Unavailable: To be delivered again.
     """
-    refund(database, gateway, UUID(Fact.from_message(message).body["bookingId"]), now)
+    booking_id = UUID(Fact.from_message(message).body["bookingId"])
+    refund(database, gateway, booking_id, now, at_most_attempt=0)
 
 
-def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime) -> None:
+ANY = len(PAUSES) + 1
+
+
+def refund(
+    database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime, at_most_attempt: int = ANY
+) -> None:
     """Ask Stripe to pay back what is due for a booking, if it has not been asked.
 
     No transaction is open meanwhile. Killed at any point and run again, it makes the same request with the
@@ -47,7 +53,9 @@ def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: d
         OutOfReach, Unavailable: To be tried again.
     """
     with database.transaction() as session:
-        row = session.execute(_DUE, {"this_booking": booking_id}).one_or_none()
+        row = session.execute(
+            _DUE, {"this_booking": booking_id, "at_most_attempt": at_most_attempt}
+        ).one_or_none()
     if row is None:
         return
     due = Due(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.refund_attempt)
@@ -66,6 +74,7 @@ _DUE = select(payments).where(
     payments.c.status == "refund_pending",
     payments.c.refund_id.is_(None),
     payments.c.intent_id.is_not(None),
+    payments.c.refund_attempt <= bindparam("at_most_attempt", type_=Integer),
 )
 _BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
 
