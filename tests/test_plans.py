@@ -1,6 +1,7 @@
 """How PostgreSQL answers each list when tables are large: by an index, a page at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,17 +59,24 @@ ANALYZE users, events, places, ticket_types, bookings
 """
 
 
-@pytest.fixture(scope="module")
-def database(server: Postgres) -> Iterator[Database]:
-    """A database with some thousand rows in each table."""
-    postgres.create_database(server, DATABASE, template=TEMPLATE)
-    database = Database(Settings(database_url=server.url(DATABASE), jwt_secret=SECRET))
+@contextmanager
+def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
+    """A database of this name in which these statements have been run."""
+    postgres.create_database(server, name, template=TEMPLATE)
+    database = Database(Settings(database_url=server.url(name), jwt_secret=SECRET))
     with database.transaction() as session:
-        for statement in FILL.split(";"):
+        for statement in fill.split(";"):
             session.exec_driver_sql(statement)
     yield database
     database.close()
-    postgres.drop_database(server, DATABASE)
+    postgres.drop_database(server, name)
+
+
+@pytest.fixture(scope="module")
+def database(server: Postgres) -> Iterator[Database]:
+    """A database with some thousand rows in each table."""
+    with filled(server, DATABASE, FILL) as database:
+        yield database
 
 
 class Explain(Executable, ClauseElement):

@@ -74,7 +74,8 @@ def payment_json(row: FromClause, *, to_attendee: bool) -> ColumnElement[Any]:
     The client secret lets a browser pay, so it is shown to who is to pay, and as long as there is to be paid.
     """
     unpaid = payments.c.status == literal_column("'requires_payment'")
-    secret = case((unpaid, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
+    payable = unpaid & (row.c.status == literal_column("'pending'"))
+    secret = case((payable, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
     return (
         select(
             func.json_build_object(

@@ -51,6 +51,9 @@ _LEAST = {
 amounts"). Of other currencies it is what comes to as much in the currency of the account, which is not
 known here."""
 
+_MOST = {"isk": 999_999, "ugx": 999_999}
+"""Stripe counts these in hundredths, and an amount has eight digits there."""
+
 
 def fault(price: int, currency: str) -> str | None:
     """Why a price above 0 cannot be charged, in words that go on after "price"; None if it can be."""
@@ -59,6 +62,9 @@ def fault(price: int, currency: str) -> str | None:
     least = _LEAST.get(currency, 1)
     if price < least:
         return f"must be 0 or at least {least} minor units of {currency}, the least that can be charged"
+    most = _MOST.get(currency, price)
+    if price > most:
+        return f"must be at most {most} minor units of {currency}, the most that can be charged"
     if currency in _TO_THE_TEN and price % 10:
         return f"must end in 0: in {currency} the third decimal cannot be charged"
     return None

@@ -92,7 +92,7 @@ def note(
         return "foreign", None
     row = holds.lock(session, booking_id)
     if row.refund_id != made.refund_id and not _is_awaited(row, made, asked):
-        return "no-change", booking_id
+        return _made_elsewhere(session, row, made), booking_id
     if made.status == "failed":
         # Also where it had succeeded before: a bank may send the money back days later.
         return _not_made(session, row, row.refund_attempt, "failed", now), booking_id
@@ -103,6 +103,14 @@ def note(
         return "refunding", booking_id
     close(session, booking_id, made.refund_id, now)
     return "refunded", booking_id
+
+
+def _made_elsewhere(session: Session, row: Row[Any], made: Refund) -> Outcome:
+    """What somebody had refunded at Stripe, and has come back, is for them to see to."""
+    theirs = made.booking_id is None and row.refund_id is None
+    if theirs and made.status == "failed" and row.status == "refunded":
+        return flag(session, row.booking_id, FAILED)
+    return "no-change"
 
 
 def _is_awaited(row: Row[Any], made: Refund, asked: int | None) -> bool:
@@ -160,7 +168,7 @@ def _not_made(session: Session, row: Row[Any], attempt: int, why: str, now: date
 
 
 def try_again(session: Session, row: Row[Any], now: datetime) -> None:
-    """Have a refund that was left to a person be tried once more, from the beginning of its pauses."""
+    """Have a refund that was refused during a dispute, or left to a person, be tried now."""
     if row.status == "refund_pending" and row.refund_id is None:
         change(session, row.booking_id, now, next_look_at=now, flag=None)
 

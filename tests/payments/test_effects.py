@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from infra.local.stripe.stand_in import StandIn
+from infra.local.stripe.switches import Fault
 from tests.client import Client
 from tests.payments.buying import (
     booking,
@@ -133,6 +134,21 @@ def test_a_payment_of_another_amount_or_currency_confirms_nothing_and_is_flagged
     assert status(client, held) == ("pending", "requires_payment")
     assert differences(client, held) == ["amount-differs"]
     assert told(client, held) == []
+
+
+def test_a_payment_that_could_not_be_noted_when_it_was_made_is_known_by_what_it_was_made_with(
+    client: Client, stripe: StandIn
+) -> None:
+    stripe.switches.faults = [Fault("reset", after=True)]
+    held = hold(client)
+    [made] = stripe.intents()
+    assert ledger(client, held).intent_id is None
+
+    stripe.confirm(made["id"])
+    tell(stripe)
+
+    assert status(client, held) == ("confirmed", "paid")
+    assert ledger(client, held).intent_id == made["id"]
 
 
 def test_a_payment_that_is_not_the_one_of_the_hold_is_for_a_person(

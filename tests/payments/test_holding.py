@@ -166,6 +166,15 @@ def test_nobody_but_the_attendee_sees_the_secret_and_nobody_once_it_is_paid(
         assert rows(client, f"SELECT 1 FROM {table} t WHERE t::text LIKE :secret", secret=f"%{secret}%") == []  # noqa: S608
 
 
+def test_who_has_given_a_place_back_is_not_shown_how_to_pay_it(client: Client) -> None:
+    held = hold(client)
+
+    cancel(client, held)
+
+    assert booking(client, held)["payment"]["status"] == "requires_payment"
+    assert "clientSecret" not in booking(client, held)["payment"]
+
+
 def test_only_what_waits_to_be_paid_can_be(client: Client, stripe: StandIn) -> None:
     paid, cancelled, expired = bought(client, stripe), hold(client), hold(client)
     cancel(client, cancelled)

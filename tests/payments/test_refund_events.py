@@ -130,3 +130,17 @@ def test_a_refund_that_a_bank_takes_days_for_is_settled_by_its_event(client: Cli
 
     assert status(client, held) == ("cancelled", "refunded")
     assert ledger(client, held).refunded_at is not None
+
+
+def test_a_refund_from_the_dashboard_that_comes_back_is_for_a_person(client: Client, stripe: StandIn) -> None:
+    held = hold(client)
+    pay(stripe, held, "pm_card_refundFail")
+    made = stripe.refund(held.intent_id)
+    tell(stripe)
+    assert status(client, held) == ("cancelled", "refunded")
+    assert differences(client, held) == []
+
+    stripe.settle(made["id"], well=False)
+    tell(stripe)
+
+    assert differences(client, held) == ["refund-failed"]

@@ -1,0 +1,141 @@
+"""The webhook as a whole: nothing is lost while the database is down, and no secret gets into the log."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.settings import Settings
+from chalicelib.web import access_log
+from chalicelib.wiring import Wiring, using
+from infra.local.stripe.stand_in import StandIn
+from infra.local.stripe.switches import Fault
+from infra.local.stripe.webhooks import sign
+from tests.client import Client
+from tests.conftest import SECRET, WEBHOOK_SECRET
+from tests.payments.buying import (
+    cancel,
+    expire,
+    hold,
+    pay,
+    pay_back,
+    payment,
+    reconcile,
+    status,
+    tell,
+    webhook,
+)
+from tests.payments.telling import event, intent_of, recorded, send
+from tests.rows import rows
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that is logged, as the deployed app sets its log up."""
+    logger = logging.getLogger("event-booking")
+    handlers = logger.handlers
+    access_log.set_up()
+    [handler] = logger.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    stream = io.StringIO()
+    handler.setStream(stream)
+    yield stream
+    logger.handlers = handlers
+
+
+def test_while_the_database_is_down_nothing_is_taken_and_the_next_delivery_is(
+    client: Client, stripe: StandIn
+) -> None:
+    held = hold(client)
+    pay(stripe, held, told=False)
+    nowhere = replace(client.wiring.settings, database_url="postgresql+pg8000://nobody@127.0.0.1:9/none")
+    with using(Wiring(nowhere)):
+        answers = stripe.deliver_all()
+    assert set(answers) == {503}
+    assert status(client, held) == ("pending", "requires_payment")
+
+    tell(stripe)
+
+    assert status(client, held) == ("confirmed", "paid")
+
+
+def test_an_event_that_cannot_be_done_is_not_recorded_and_done_when_it_comes_again(client: Client) -> None:
+    held = hold(client)
+    told = event("payment_intent.succeeded", intent_of(client, held))
+    rows(client, "ALTER TABLE payments RENAME TO elsewhere")
+    assert send(client, told).status == 500
+    rows(client, "ALTER TABLE elsewhere RENAME TO payments")
+    assert recorded(client) == []
+
+    assert send(client, told).json == {"outcome": "confirmed"}
+
+
+def test_where_no_secret_is_set_up_nothing_is_believed(client: Client) -> None:
+    held = hold(client)
+    body = json.dumps(event("payment_intent.succeeded", intent_of(client, held))).encode()
+    with using(Wiring(replace(client.wiring.settings, stripe_webhook_secrets=()))):
+        for secret in ("", WEBHOOK_SECRET.decode()):
+            assert webhook(client, body, sign(body, (secret,), 0)).status == 503
+
+    assert status(client, held) == ("pending", "requires_payment")
+
+
+def test_the_webhook_asks_for_no_token_and_reads_none(client: Client) -> None:
+    body = json.dumps(event("customer.created", {"id": "cus_1"})).encode()
+    headers = {"Authorization": "Bearer of nothing", "Stripe-Signature": "t=1,v1=2"}
+
+    assert client("POST", "/webhooks/stripe", raw=body, headers=headers).problem == "invalid-signature"
+    assert send(client, body).status == 200
+
+
+def test_no_secret_gets_into_the_log(client: Client, stripe: StandIn, log: io.StringIO) -> None:
+    held, other = hold(client), hold(client)
+    secrets = [
+        client.wiring.settings.stripe_api_key or "",
+        WEBHOOK_SECRET.decode(),
+        SECRET.decode(),
+        held.attendee.email,
+        held.attendee.token,
+        *(intent["client_secret"] for intent in stripe.intents()),
+    ]
+    assert all(secrets)
+    for kind in ("error", "limit", "reset"):
+        stripe.switches.faults = [Fault(kind)]
+        rows(client, "UPDATE payments SET intent_id = NULL WHERE booking_id = :id", id=other.booking_id)
+        payment(client, other)
+    told = event("payment_intent.succeeded", intent_of(client, held, amount=1, client_secret=secrets[-1]))
+    send(client, told)
+    webhook(client, json.dumps(told).encode(), sign(b"", (WEBHOOK_SECRET.decode(),), 0))
+    send(client, event("refund.updated", {"payment_intent": [secrets[-1]]}))
+    rows(client, "ALTER TABLE stripe_events RENAME TO elsewhere")
+    send(client, event("payment_intent.succeeded", intent_of(client, held, client_secret=secrets[-1])))
+    rows(client, "ALTER TABLE elsewhere RENAME TO stripe_events")
+    stripe.switches.faults = [Fault("error", 2)]
+    expire(client)
+    reconcile(client)
+    stripe.switches.faults = []
+    cancelled = hold(client)
+    pay(stripe, cancelled)
+    cancel(client, cancelled)
+    stripe.switches.faults = [Fault("error")]
+    pay_back(client, cancelled)
+
+    written = log.getvalue()
+
+    assert len(written.splitlines()) > 20
+    assert [secret for secret in secrets if secret in written] == []
+    assert "_secret_" not in written
+    assert "whsec_" not in written
+
+
+def test_an_endpoint_of_real_money_does_not_take_events_of_tests_nor_the_other_way(client: Client) -> None:
+    live: Settings = replace(client.wiring.settings, stripe_api_key="sk_live_of_nobody")
+    held = hold(client)
+    told = event("payment_intent.succeeded", intent_of(client, held))
+
+    with using(Wiring(live)):
+        assert send(client, told).json == {"outcome": "foreign"}
+        assert send(client, {**told, "id": "evt_live", "livemode": True}).json == {"outcome": "confirmed"}
