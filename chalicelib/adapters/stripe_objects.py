@@ -13,6 +13,9 @@ from chalicelib.ports import Intent, Refund
 _IN_HUNDREDTHS = frozenset({"isk", "ugx"})
 """Without minor units in ISO 4217, but counted in hundredths by Stripe (docs.stripe.com/currencies)."""
 
+LONGEST = 255
+"""Characters of an id (docs.stripe.com/upgrades)."""
+
 _INTENT_STATUS: dict[str, Literal["open", "processing", "succeeded", "canceled"]] = {
     "requires_payment_method": "open",
     "requires_confirmation": "open",
@@ -74,7 +77,8 @@ def intent(of: Mapping[str, Any]) -> Intent:
     """Read a PaymentIntent."""
     currency = _text(of["currency"])
     booking_id, attempt = _ours(of)
-    failure = of.get("last_payment_error") or {}
+    error = of.get("last_payment_error") or {}
+    failure = error.get("decline_code") or error.get("code")
     secret = of.get("client_secret")
     return Intent(
         intent_id=_text(of["id"]),
@@ -85,7 +89,7 @@ def intent(of: Mapping[str, Any]) -> Intent:
         client_secret=_text(secret) if secret is not None else None,
         booking_id=booking_id,
         attempt=attempt,
-        failure=failure.get("decline_code") or failure.get("code"),
+        failure=_text(failure) if failure is not None else None,
     )
 
 
@@ -112,13 +116,18 @@ def dispute(of: Mapping[str, Any]) -> Dispute:
     """Read a Dispute."""
     status = _text(of["status"])
     state: DisputeState = _DISPUTE_ENDS.get(status, "open")
-    return Dispute(intent_id=_intent_id(of), state=state, reason=str(of.get("reason") or "general"))
+    return Dispute(intent_id=_intent_id(of), state=state, reason=_text(of.get("reason") or "general"))
+
+
+def is_text(value: object) -> bool:
+    """Whether this is one of Stripe's ids or words, all of which are short and plain."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST and value.isascii() and value.isprintable()
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
+    if not is_text(value):
         raise TypeError(value)
-    return value
+    return str(value)
 
 
 def _intent_id(of: Mapping[str, Any]) -> str | None:
@@ -132,5 +141,5 @@ def _ours(of: Mapping[str, Any]) -> tuple[UUID | None, int]:
     metadata = of.get("metadata") or {}
     try:
         return UUID(metadata["bookingId"]), int(metadata["attempt"])
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return None, 0

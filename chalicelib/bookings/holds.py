@@ -77,7 +77,7 @@ def take_again(session: Session, booking_id: UUID, now: datetime) -> bool:
         if violated(error) == "uq_bookings_live":  # they have another place at the event by now
             return False
         raise
-    taken = session.execute(_TAKE, {"this_event": looked_at.event_id, "revision": looked_at.revision})
+    taken = session.execute(_TAKE, {"this_event": looked_at.event_id, "seen_revision": looked_at.revision})
     if not taken.rowcount:
         part.rollback()
         return False
@@ -102,7 +102,7 @@ _TAKE = (
     .where(
         places.c.event_id == bindparam("this_event", type_=Uuid),
         places.c.taken < places.c.capacity,
-        places.c.revision == bindparam("revision", type_=Integer),
+        places.c.revision == bindparam("seen_revision", type_=Integer),
     )
     .values(taken=places.c.taken + 1)
 )

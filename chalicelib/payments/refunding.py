@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Text, bindparam, select
+from sqlalchemy import Integer, Row, Text, bindparam, select
 
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
@@ -29,15 +29,21 @@ FAILED = "refund-failed"
 
 
 def take(database: Database, gateway: PaymentGateway, message: dict[str, Any], now: datetime) -> None:
-    """Do what the fact that a refund is due asks for.
+    """Do what the fact that a refund is due asks for: its first attempt. Others are the schedule's.
 
     Raises:
         OutOfReach, Unavailable: To be delivered again.
     """
-    refund(database, gateway, UUID(Fact.from_message(message).body["bookingId"]), now)
+    booking_id = UUID(Fact.from_message(message).body["bookingId"])
+    refund(database, gateway, booking_id, now, at_most_attempt=0)
 
 
-def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime) -> None:
+ANY = len(PAUSES) + 1
+
+
+def refund(
+    database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime, at_most_attempt: int = ANY
+) -> None:
     """Ask Stripe to pay back what is due for a booking, if it has not been asked.
 
     No transaction is open meanwhile. Killed at any point and run again, it makes the same request with the
@@ -47,7 +53,9 @@ def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: d
         OutOfReach, Unavailable: To be tried again.
     """
     with database.transaction() as session:
-        row = session.execute(_DUE, {"this_booking": booking_id}).one_or_none()
+        row = session.execute(
+            _DUE, {"this_booking": booking_id, "at_most_attempt": at_most_attempt}
+        ).one_or_none()
     if row is None:
         return
     due = Due(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.refund_attempt)
@@ -58,7 +66,7 @@ def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: d
             _not_made(session, holds.lock(session, booking_id), row.refund_attempt, refused.code, now)
         return
     with database.transaction() as session:
-        note(session, made, now)
+        note(session, made, now, asked=row.refund_attempt)
 
 
 _DUE = select(payments).where(
@@ -66,17 +74,23 @@ _DUE = select(payments).where(
     payments.c.status == "refund_pending",
     payments.c.refund_id.is_(None),
     payments.c.intent_id.is_not(None),
+    payments.c.refund_attempt <= bindparam("at_most_attempt", type_=Integer),
 )
 _BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
 
 
-def note(session: Session, made: Refund, now: datetime) -> tuple[Outcome, UUID | None]:
-    """Note how far a refund of ours is. What somebody refunds elsewhere is for `note_total` to see."""
+def note(
+    session: Session, made: Refund, now: datetime, *, asked: int | None = None
+) -> tuple[Outcome, UUID | None]:
+    """Note how far a refund of ours is. What somebody refunds elsewhere is for `note_total` to see.
+
+    `asked` is the attempt that this answers; None where it is a report, which may be old.
+    """
     booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": made.intent_id})
     if booking_id is None:
         return "foreign", None
     row = holds.lock(session, booking_id)
-    if row.refund_id != made.refund_id and not _is_awaited(row, made):
+    if row.refund_id != made.refund_id and not _is_awaited(row, made, asked):
         return "no-change", booking_id
     if made.status == "failed":
         # Also where it had succeeded before: a bank may send the money back days later.
@@ -90,14 +104,19 @@ def note(session: Session, made: Refund, now: datetime) -> tuple[Outcome, UUID |
     return "refunded", booking_id
 
 
-def _is_awaited(row: Row[Any], made: Refund) -> bool:
+def _is_awaited(row: Row[Any], made: Refund, asked: int | None) -> bool:
     """Whether a refund is one that was asked for and whose id could not be noted.
 
-    One that stands settles the matter, whichever attempt it is of; one that failed counts for its own only.
+    An answer may name any that stands. A report of ours counts for its own attempt only: that of an earlier
+    one may say that it was made, and come after the word that it failed. One made elsewhere has no attempt.
     """
     if row.status != "refund_pending" or row.refund_id is not None or made.amount != row.amount:
         return False
-    return made.status != "failed" or (made.booking_id, made.attempt) == (row.booking_id, row.refund_attempt)
+    if asked is not None:
+        return bool(asked == row.refund_attempt)
+    if made.booking_id is None:
+        return made.status != "failed"
+    return (made.booking_id, made.attempt) == (row.booking_id, row.refund_attempt)
 
 
 def close(session: Session, booking_id: UUID, refund_id: str | None, now: datetime) -> None:
@@ -110,6 +129,7 @@ def close(session: Session, booking_id: UUID, refund_id: str | None, now: dateti
         refund_id=refund_id,
         refunded_at=now,
         next_look_at=None,
+        client_secret=None,
         flag=None,
     )
 
@@ -145,14 +165,15 @@ def try_again(session: Session, row: Row[Any], now: datetime) -> None:
 def note_total(session: Session, intent_id: str, refunded: int, now: datetime) -> tuple[Outcome, UUID | None]:
     """Note what has gone back of a payment that nothing is due back of here: somebody refunded it at Stripe.
 
-    All of it ends the booking, so that nobody has both the money and a place. A part is left to a person.
+    All of it ends the booking, so that nobody has both the money and a place, also where the word that it was
+    paid comes later. A part is left to a person.
     """
     booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
     if booking_id is None:
         return "foreign", None
     endings.lock_its_places(session, booking_id)
     row = holds.lock(session, booking_id)
-    if row.status != "paid" or refunded == 0:
+    if row.status in {"refund_pending", "refunded"} or refunded <= 0:
         return "no-change", booking_id
     if refunded < row.amount:
         return flag(session, booking_id, "partly-refunded"), booking_id

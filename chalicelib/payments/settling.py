@@ -102,9 +102,14 @@ def _paid(session: Session, intent: Intent, row: Row[Any], now: datetime) -> Out
 
 
 def _called_off(session: Session, row: Row[Any], now: datetime) -> Outcome:
-    """A payment that cannot be paid any more. While the hold lasts, another one can be made."""
+    """A payment that cannot be paid any more. While the hold lasts, another one can be made.
+
+    Of one that has run out the id stays: should money come all the same, it is known for what.
+    """
     if row.status != "requires_payment":
         return "no-change"
+    if row.booking_status == "pending" and row.expires_at <= now:
+        return "called-off"
     if row.booking_status == "pending":
         change(session, row.booking_id, now, intent_id=None, client_secret=None, attempt=row.attempt + 1)
     else:

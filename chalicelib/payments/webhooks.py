@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.adapters import stripe_objects
-from chalicelib.adapters.stripe_objects import Dispute, Refunded
+from chalicelib.adapters.stripe_objects import Dispute, Refunded, is_text
 from chalicelib.db import Database, Session
 from chalicelib.errors import InvalidInput
 from chalicelib.payments import disputes, refunding, settling
@@ -57,15 +57,13 @@ def read(body: bytes) -> StripeEvent:
             account=event.get("account"),
             object=about,
         )
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise NotAnEvent from error
-    if not _is_text(read.event_id) or not _is_text(read.type) or not isinstance(about, dict):
+    except (OverflowError, OSError) as error:  # of times that there are none of
+        raise NotAnEvent from error
+    if not is_text(read.event_id) or not is_text(read.type) or not isinstance(about, dict):
         raise NotAnEvent
     return read
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 255 and value.isascii() and value.isprintable()  # noqa: PLR2004
 
 
 def take(database: Database, event: StripeEvent, *, livemode: bool, now: datetime) -> Outcome | None:
@@ -100,7 +98,7 @@ def _record(session: Session, event: StripeEvent, now: datetime) -> bool:
         .values(
             stripe_event_id=event.event_id,
             type=event.type,
-            object_id=object_id if _is_text(object_id) else None,
+            object_id=object_id if is_text(object_id) else None,
             outcome="ignored",
             happened_at=event.created,
             received_at=now,

@@ -1,0 +1,48 @@
+"""What tests of payments stand on: the app beside a stand-in for Stripe that sends nothing by itself."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.adapters.stripe_payments import StripePayments
+from chalicelib.wiring import Wiring, using
+from infra.local.stripe.server import running
+from infra.local.stripe.stand_in import StandIn
+from infra.local.stripe.webhooks import Endpoint
+from tests.client import Client
+from tests.conftest import WEBHOOK_SECRET
+from tests.fakes import FakePublisher, FakeQueues
+from tests.notifications.post_office import PostOffice
+from tests.payments.buying import deliver_to
+
+
+@pytest.fixture
+def stripe() -> Iterator[StandIn]:
+    """Stripe; what it has to tell waits for `deliver` and `deliver_all`, once there is a `client`."""
+    with running(background=False) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def wiring(wiring: Wiring, stripe: StandIn) -> Iterator[Wiring]:
+    """The app's parts, with the real adapter."""
+    settings = replace(wiring.settings, stripe_api_base=stripe.url)
+    assert settings.stripe_api_key
+    gateway = StripePayments(settings.stripe_api_key, stripe.url)
+    with using(Wiring(settings, publisher=FakePublisher(), queues=FakeQueues(), payments=gateway)) as paying:
+        yield paying
+
+
+@pytest.fixture
+def client(client: Client, stripe: StandIn) -> Client:
+    """A client of the app; Stripe's webhooks come to it in the thread that delivers them."""
+    endpoint = Endpoint("app", (WEBHOOK_SECRET.decode(),), send=deliver_to(client))
+    stripe.add_endpoint(endpoint)
+    return client
+
+
+@pytest.fixture
+def post_office(wiring: Wiring) -> PostOffice:
+    """Facts to people, step by step."""
+    return PostOffice(wiring)
