@@ -86,7 +86,10 @@ def cancel_booking(request: Request, booking_id: UUID) -> Answer:
     conditional=True,
 )
 def cancel_event(request: Request, event_id: UUID) -> Answer:
-    """Cancel an event and all bookings of it; it stays readable as cancelled."""
+    """Cancel an event and all bookings of it; it stays readable as cancelled.
+
+    What was paid for them goes back.
+    """
     host_id = request.signed_in().user_id
     with request.transaction() as session:
         _call_off(request, session, event_id, "cancelled")
@@ -102,7 +105,10 @@ def cancel_event(request: Request, event_id: UUID) -> Answer:
     conditional=True,
 )
 def delete_event(request: Request, event_id: UUID) -> Answer:
-    """Delete an event and cancel all bookings of it; it is gone for everyone."""
+    """Delete an event and cancel all bookings of it; it is gone for everyone.
+
+    What was paid for them goes back, unless the event has ended.
+    """
     with request.transaction() as session:
         _call_off(request, session, event_id, "deleted")
     return Answer(204)
@@ -131,7 +137,8 @@ def _call_off(
 def delete_user(request: Request, user_id: UUID) -> Answer:
     """Delete one's own account.
 
-    Hosted events are cancelled, bookings of events to come are released, name and e-mail are erased.
+    Hosted events are cancelled, bookings of events to come are released, name and e-mail are erased. Money
+    goes back as it does where events and bookings are cancelled one by one.
     """
     caller = request.signed_in()
     if user_id != caller.user_id:

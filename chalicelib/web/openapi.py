@@ -27,6 +27,13 @@ answers; money is whole minor units beside its currency. Errors are problem docu
 `cursor` in the `next` link. A POST that creates takes an `Idempotency-Key`, and with it can be sent again
 for 24 hours without doing its work twice. Single resources carry an `ETag` for `If-None-Match` and
 `If-Match`. Every answer carries `X-Request-Id`; name it when you report a problem.
+
+A place that costs something is held as a `pending` booking until `expiresAt`. Give its `payment.clientSecret`
+to Stripe.js, set up with the publishable key of whoever runs this service, and have the attendee pay. What
+your page hears from Stripe confirms nothing here; what Stripe tells this API does, a moment later. So ask for
+`GET /bookings/{bookingId}` until `status` is no longer `pending`, or leave it to the e-mail, which is the
+receipt, too. Where `payment` is null or missing, `POST /bookings/{bookingId}/payment` makes it. A payment
+that fails can be tried again with the same secret while the place is held.
 """
 
 
