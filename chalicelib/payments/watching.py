@@ -46,13 +46,18 @@ def watch_holds(database: Database, gateway: Callable[[], PaymentGateway], go_on
     """Give back the places of holds soon after they have run out, for as long as `go_on` says."""
     while go_on():
         try:
-            expire(database, gateway, datetime.now(UTC))
+            expire(database, gateway, datetime.now(UTC), go_on)
         except Unavailable:
             logging.getLogger("event-booking").exception("Holds wait to be ended")
         time.sleep(PAUSE)
 
 
-def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:
+def expire(
+    database: Database,
+    gateway: Callable[[], PaymentGateway],
+    now: datetime,
+    go_on: Callable[[], bool] = lambda: True,
+) -> int:
     """End the holds that have run out, and return how many payments were looked at.
 
     Each is called off at Stripe first, and its place freed only then, so that no place is given to somebody
@@ -60,7 +65,7 @@ def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datet
     work on is asked about again later, and so is each when Stripe cannot be reached.
     """
     looked_at = 0
-    while rows := _take(database, _LAPSED, now):
+    while go_on() and (rows := _take(database, _LAPSED, now)):
         _at_once(rows, lambda row: _end_one(database, gateway, row, now))
         looked_at += len(rows)
         metrics.put("HoldsEnded", len(rows), "Count")
