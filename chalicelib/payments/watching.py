@@ -28,7 +28,7 @@ from chalicelib.bookings.service import FIRST_LOOK
 from chalicelib.db import Database
 from chalicelib.errors import Unavailable
 from chalicelib.payments import refunding, settling
-from chalicelib.ports import PaymentGateway
+from chalicelib.ports import PaymentGateway, PaymentRefused
 
 AT_ONCE = 100
 """Rows that are taken from the ledger in one go."""
@@ -74,12 +74,8 @@ def expire(
 
 def _end_one(database: Database, gateway: Callable[[], PaymentGateway], row: Row[Any], now: datetime) -> None:
     """End one hold, or the open payment of a booking that was cancelled."""
-    if row.intent_id is not None:
-        intent = gateway().call_off(row.intent_id)
-        if intent.status in {"open", "processing"}:
-            return
-        with database.transaction() as session:
-            settling.settle(session, intent, now)
+    if row.intent_id is not None and not _call_off(database, gateway(), row, now):
+        return
     # In a transaction of its own, since it locks the places first.
     with database.transaction() as session:
         endings.lock_its_places(session, row.booking_id)
@@ -89,6 +85,26 @@ def _end_one(database: Database, gateway: Callable[[], PaymentGateway], row: Row
         if present.intent_id in {None, row.intent_id}:
             endings.expire(session, row.booking_id, now)
             settling.close(session, row.booking_id, now)
+
+
+def _call_off(database: Database, gateway: PaymentGateway, row: Row[Any], now: datetime) -> bool:
+    """Have a payment not be paid any more, and say whether that is certain.
+
+    One that Stripe does not know cannot be paid; it is of another account, perhaps, and left to a person too.
+    """
+    try:
+        intent = gateway.call_off(row.intent_id)
+    except PaymentRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+        with database.transaction() as session:
+            settling.flag(session, row.booking_id, "unknown-at-stripe")
+        return True
+    if intent.status in {"open", "processing"}:
+        return False
+    with database.transaction() as session:
+        settling.settle(session, intent, now)
+    return True
 
 
 def reconcile(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:

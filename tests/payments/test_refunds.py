@@ -27,6 +27,7 @@ from tests.payments.buying import (
     status,
     tell,
 )
+from tests.rows import rows
 
 REFUND = "POST /v1/refunds"
 
