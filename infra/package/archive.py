@@ -27,10 +27,10 @@ def compile_all(folder: Path, interpreter: str) -> None:
 
 def pack(folder: Path, archive: Path) -> None:
     """Zip a folder, in the order of names and without times, owners and rights."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _NO_TIME)
                 entry.external_attr = 0o100644 << 16
                 entry.create_system = 3  # Unix, wherever it is packed
-                packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+                packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)

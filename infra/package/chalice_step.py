@@ -45,13 +45,13 @@ def run(stage: str, work: Path) -> tuple[dict[str, Any], Path]:
 def _copy_app(project: Path) -> None:
     project.mkdir()
     shutil.copy(CHECKOUT / "app.py", project)
-    shutil.copytree(CHECKOUT / "chalicelib", project / "chalicelib", ignore=_clutter)
+    shutil.copytree(CHECKOUT / "chalicelib", project / "chalicelib", ignore=clutter)
     (project / ".chalice").mkdir()
     shutil.copy(CHECKOUT / ".chalice/config.json", project / ".chalice")
     (project / "requirements.txt").touch()
 
 
-def _clutter(_folder: str, names: list[str]) -> set[str]:
+def clutter(_folder: str, names: list[str]) -> set[str]:
     """Name what `chalicelib` may have in it by chance, such as a `.env`."""
     return {n for n in names if n.startswith(".") or n == "__pycache__" or n.endswith((".pyc", "~"))}
 
