@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from chalicelib import metrics, topology
 from infra.functions import Function
 from infra.template.messaging import dead_letters_of, queue_of
-from infra.template.words import Json, att, ref, resource, titled, when
+from infra.template.words import Json, att, of_stage, ref, resource, titled, when
 
 TOPIC = "Alarms"
 
@@ -33,7 +33,7 @@ def alarms(table: Iterable[Function]) -> Json:
 def _alarm(
     text: str,
     metric: Json,
-    above: float,
+    above: float | Json,
     *,
     minutes: int = 5,
     missing: str = "notBreaching",
@@ -149,8 +149,11 @@ def _of_the_database() -> Json:
     )
     return {
         "DatabaseProcessorAlarm": _alarm("The processor is at 80 %", of("CPUUtilization"), 80, minutes=10),
-        # A db.t4g.micro takes about 80; of larger ones this says only that more is used than ever was needed.
-        "DatabaseConnectionsAlarm": _alarm("Many connections to the database", of("DatabaseConnections"), 60),
+        "DatabaseConnectionsAlarm": _alarm(
+            "Nearly all connections that the database takes are open",
+            of("DatabaseConnections"),
+            of_stage("ManyConnections"),
+        ),
         "DatabaseStorageAlarm": {**storage, "Condition": "HasInstance"},
         "ProxyPinnedAlarm": _alarm("Sessions keep a connection of the proxy to themselves", pinned, 5),
     }

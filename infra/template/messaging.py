@@ -21,6 +21,8 @@ MAIL_EVENTS = "MailEvents"
 
 _A_FORTNIGHT = 14 * 24 * 3600
 """Seconds, the most that SQS keeps a message: dead letters wait for a person."""
+_FOUR_DAYS = 4 * 24 * 3600
+"""A dead letter's time counts from its first sending, so that ten days are left of the fortnight at least."""
 
 
 def messaging() -> Json:
@@ -127,6 +129,7 @@ def _queue(queue: Queue) -> Json:
             {
                 "QueueName": queue.name,
                 "VisibilityTimeout": queue.visibility,
+                "MessageRetentionPeriod": _FOUR_DAYS,
                 "SqsManagedSseEnabled": True,
                 "RedrivePolicy": {"deadLetterTargetArn": att(dead), "maxReceiveCount": queue.attempts},
             },
