@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from infra.package.build import ARCHIVE, TEMPLATE, build
+from infra.package import ARCHIVE, TEMPLATE
+from infra.package.build import build
 from infra.package.target import RUNTIME_VERSION, NoInterpreter, of_lambda
 from infra.template.stages import STAGES
 

@@ -4,11 +4,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from infra.package import archive, chalice_step, dependencies
+from infra.package import ARCHIVE, TEMPLATE, archive, chalice_step, dependencies
 from infra.package.target import Target
-
-ARCHIVE = "deployment.zip"
-TEMPLATE = "template.json"
 
 LARGEST = 50 * 10**6
 """Bytes of a zip that Lambda takes."""

@@ -14,8 +14,7 @@ import pytest
 
 import app
 from infra import functions
-from infra.package import archive, chalice_step
-from infra.package.build import ARCHIVE, TEMPLATE
+from infra.package import ARCHIVE, TEMPLATE, archive, chalice_step
 from infra.package.target import RUNTIME_VERSION, NoInterpreter, of_lambda, this_machine
 
 OF_THE_RUNTIME = ("boto3", "botocore", "jmespath", "s3transfer", "dateutil", "six", "urllib3")
