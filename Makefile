@@ -7,6 +7,7 @@ STAGE ?= dev
 STACK ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
+MIGRATE ?= yes
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
@@ -46,7 +47,7 @@ package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod
 	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
 deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)

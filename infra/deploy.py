@@ -20,7 +20,9 @@ class Failed(Exception):
     """A step did not succeed, and those after it were not taken."""
 
 
-def deploy(folder: Path, stack: str, bucket: str, parameters: dict[str, str]) -> None:
+def deploy(
+    folder: Path, stack: str, bucket: str, parameters: dict[str, str], *, migrates: bool = True
+) -> None:
     """Deploy what `make package` put into a folder. A new stack is migrated last, when it has a database.
 
     Raises:
@@ -30,7 +32,7 @@ def deploy(folder: Path, stack: str, bucket: str, parameters: dict[str, str]) ->
     upload = ("--template-file", str(folder / TEMPLATE), "--output-template-file", str(packaged))
     aws("cloudformation", "package", *upload, "--s3-bucket", bucket, "--use-json")
     known = migrate_function(stack)
-    if known:
+    if known and migrates:
         print(f"Migrating by {known} ...", flush=True)
         update = ("--function-name", known, "--zip-file", f"fileb://{folder / ARCHIVE}")
         aws("lambda", "update-function-code", *update, "--query", "CodeSha256")
@@ -44,7 +46,7 @@ def deploy(folder: Path, stack: str, bucket: str, parameters: dict[str, str]) ->
         *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
         *(["--parameter-overrides", *overrides] if overrides else []),
     )
-    if not known:
+    if not known and migrates:
         new = migrate_function(stack)
         if not new:
             raise Failed(f"{stack} has no function to migrate with")
@@ -107,10 +109,17 @@ def main() -> None:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--bucket", required=True, help="where the package is uploaded to")
     parser.add_argument("--parameters", type=Path, help="a file of JSON: names and values")
+    parser.add_argument("--migrate", choices=("yes", "no"), default="yes")
     given = parser.parse_args()
     parameters = json.loads(given.parameters.read_text()) if given.parameters else {}
     try:
-        deploy(Path("build") / given.stage, given.stack, given.bucket, parameters)
+        deploy(
+            Path("build") / given.stage,
+            given.stack,
+            given.bucket,
+            parameters,
+            migrates=given.migrate == "yes",
+        )
     except Failed as error:
         sys.exit(str(error))
 

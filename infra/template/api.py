@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from chalice.app import Chalice
 
-from chalicelib import errors
-from chalicelib.web.problems import CONTENT_TYPE
+from chalicelib.errors import Unavailable
+from chalicelib.web.problems import CONTENT_TYPE, STATUS
 from chalicelib.web.router import CORS
 from infra.template.functions import public_url
 from infra.template.words import (
@@ -50,21 +50,12 @@ _ANSWERS: dict[HTTPStatus, list[str]] = {
     HTTPStatus.GATEWAY_TIMEOUT: ["INTEGRATION_TIMEOUT"],
 }
 """What API Gateway says by itself, by the status that it is to have."""
-_REFUSALS = {
-    HTTPStatus.BAD_REQUEST: errors.InvalidInput,
-    HTTPStatus.UNAUTHORIZED: errors.Unauthenticated,
-    HTTPStatus.FORBIDDEN: errors.Forbidden,
-    HTTPStatus.NOT_FOUND: errors.NotFound,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.ContentTooLarge,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: errors.UnsupportedMediaType,
-    HTTPStatus.TOO_MANY_REQUESTS: errors.TooManyRequests,
-    HTTPStatus.SERVICE_UNAVAILABLE: errors.Unavailable,
-    HTTPStatus.GATEWAY_TIMEOUT: errors.Unavailable,
-}
 _TYPES = {
+    **{status: (refusal.slug(), refusal.title()) for refusal, status in STATUS.items()},
     HTTPStatus.INTERNAL_SERVER_ERROR: ("fault", "A fault on our side"),
-    **{status: (refusal.slug(), refusal.title()) for status, refusal in _REFUSALS.items()},
+    HTTPStatus.GATEWAY_TIMEOUT: (Unavailable.slug(), Unavailable.title()),
 }
+"""The problem types and titles, as the app has them."""
 _AGAIN_IN_A_SECOND = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,

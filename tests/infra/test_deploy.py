@@ -96,3 +96,9 @@ def test_parameters_are_taken_from_a_file_as_they_are(cli: Cli) -> None:
     given.write_text(json.dumps({"MailSender": "Event booking <no-reply@example.com>"}))
     assert cli.deploy("--parameters", str(given)).returncode == 0
     assert cli.calls()[-1][-1] == "MailSender=Event booking <no-reply@example.com>"
+
+
+def test_an_older_version_is_deployed_without_a_migration(cli: Cli) -> None:
+    cli.be(there=True, broken=True)
+    assert cli.deploy("--migrate", "no").returncode == 0
+    assert cli.steps() == ["package", "deploy"]

@@ -16,6 +16,7 @@ import app
 from infra import functions
 from infra.package import ARCHIVE, TEMPLATE, archive, chalice_step
 from infra.package.target import RUNTIME_VERSION, NoInterpreter, of_lambda, this_machine
+from tests.web.test_gateway import gateway_event
 
 OF_THE_RUNTIME = ("boto3", "botocore", "jmespath", "s3transfer", "dateutil", "six", "urllib3")
 """What Lambda has beside the package."""
@@ -74,15 +75,8 @@ def run(unpacked: Path, runtime: Path | None, handler: str, event: Any) -> Any:
 
 
 def request(path: str) -> dict[str, Any]:
-    return {
-        "requestContext": {"httpMethod": "GET", "resourcePath": path, "path": path, "identity": {}},
-        "headers": {},
-        "pathParameters": None,
-        "multiValueQueryStringParameters": None,
-        "stageVariables": None,
-        "body": None,
-        "isBase64Encoded": False,
-    }
+    event = gateway_event()
+    return {**event, "requestContext": {**event["requestContext"], "resourcePath": path}}
 
 
 def of_queue(name: str) -> dict[str, Any]:
