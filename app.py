@@ -15,6 +15,8 @@ from chalicelib.notifications import feedback
 from chalicelib.notifications import service as notifications
 from chalicelib.notifications.mail_routes import routes as mail_wishes
 from chalicelib.notifications.routes import routes as inbox
+from chalicelib.payments import refunding, watching, webhooks
+from chalicelib.payments.routes import routes as payments
 from chalicelib.users import email_tokens
 from chalicelib.users.email_pages import routes as email_pages
 from chalicelib.users.email_routes import routes as email_proofs
@@ -38,6 +40,7 @@ features = [
     following,
     events,
     interests,
+    payments,
     bookings,
     inbox,
     mail_wishes,
@@ -62,6 +65,20 @@ def relay_outbox(event: CloudWatchEvent) -> None:
 def start_sales(event: CloudWatchEvent) -> None:
     """Tell of the sales that begin, until the next run takes over."""
     sales.watch(wiring.current().database, go_on=_while_time_is_left(event))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def expire_holds(event: CloudWatchEvent) -> None:
+    """Give back the places of holds that have run out, until the next run takes over."""
+    parts = wiring.current()
+    watching.watch_holds(parts.database, lambda: parts.payments, go_on=_while_time_is_left(event))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def reconcile_payments(_event: CloudWatchEvent) -> None:
+    """Ask Stripe about payments and refunds that nobody has told the end of."""
+    parts = wiring.current()
+    watching.reconcile(parts.database, lambda: parts.payments, datetime.now(UTC))
 
 
 def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
@@ -106,6 +123,13 @@ def notify_attendees(event: SQSEvent) -> dict[str, Any]:
     return _spread(event, topology.BOOKING_NOTIFICATIONS)
 
 
+@_on(topology.REFUNDS)
+def refund_payments(event: SQSEvent) -> dict[str, Any]:
+    """Pay back what is due back."""
+    parts, now = wiring.current(), datetime.now(UTC)
+    return each(event, lambda fact: refunding.take(parts.database, parts.payments, fact, now))
+
+
 @_on(topology.EMAIL)
 def send_email(event: SQSEvent) -> dict[str, Any]:
     """Send e-mails."""
@@ -129,11 +153,12 @@ def note_mail_feedback(event: SQSEvent) -> dict[str, Any]:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def forget_what_expired(_event: CloudWatchEvent) -> None:
-    """Delete answers that no replay can ask for, tokens past their time, and what old e-mails were sent."""
+    """Delete answers that no replay can ask for, tokens past their time, and records of old messages."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.forget_all(database, now)
     email_tokens.forget_expired(database, now)
     notifications.forget_deliveries(database, now)
+    webhooks.forget(database, now)
 
 
 @app.lambda_function()

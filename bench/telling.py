@@ -210,6 +210,7 @@ def put_on_sale(database: Database, people: int) -> float:
         currency="eur",
         sale_starts_at=now + timedelta(days=1),
         sale_ends_at=None,
+        refund_until=None,
         status="published",
     )
     host_id: UUID = _value(database, "SELECT user_id FROM users WHERE role = 'host'")

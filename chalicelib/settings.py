@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 SHORTEST_SECRET = 32
@@ -33,6 +34,14 @@ class Settings:
     default_currency: str = "eur"
     facts_topic_arn: str | None = None
     """Where facts are published. The API does without it; the relay does not."""
+    stripe_api_key: str | None = None
+    """Without it nothing can be charged, and events are free."""
+    stripe_api_base: str | None = None
+    """Where Stripe's API is; the real one by default."""
+    stripe_webhook_secrets: tuple[bytes, ...] = ()
+    """Of the endpoint that Stripe calls; several while one takes the place of another."""
+    hold_seconds: int = 900
+    """How long a place is held until it is paid."""
     mail_sender: str = "Event booking <no-reply@example.com>"
     verified_hosts_only: bool = False
     """Whether a host must have verified the e-mail address before publishing an event."""
@@ -41,6 +50,20 @@ class Settings:
 
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
+
+    @property
+    def charges(self) -> bool:
+        """Whether payments can be taken."""
+        return self.stripe_api_key is not None
+
+    @property
+    def stripe_livemode(self) -> bool:
+        """Whether the key moves real money (its form: sk_live_… or, restricted, rk_live_…)."""
+        return (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def hold(self) -> timedelta:
+        return timedelta(seconds=self.hold_seconds)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -60,6 +83,10 @@ class Settings:
             token_audience=environment.get("TOKEN_AUDIENCE") or cls.token_audience,
             default_currency=_currency(environment, "DEFAULT_CURRENCY", cls.default_currency),
             facts_topic_arn=environment.get("FACTS_TOPIC_ARN") or None,
+            stripe_api_key=environment.get("STRIPE_API_KEY") or None,
+            stripe_api_base=environment.get("STRIPE_API_BASE") or None,
+            stripe_webhook_secrets=_list(environment.get("STRIPE_WEBHOOK_SECRETS", "")),
+            hold_seconds=_positive(environment, "HOLD_SECONDS", cls.hold_seconds),
             mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
@@ -83,6 +110,10 @@ def _secret(name: str, value: str) -> bytes:
 def _optional_secret(environment: Mapping[str, str], name: str) -> bytes | None:
     value = environment.get(name)
     return _secret(name, value) if value else None
+
+
+def _list(value: str) -> tuple[bytes, ...]:
+    return tuple(part.encode() for part in map(str.strip, value.split(",")) if part)
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -57,7 +57,18 @@ BOOKING_NOTIFICATIONS = Queue(
     name="booking-notifications",
     function="notify_attendees",
     topic=FACTS_TOPIC,
-    facts=("booking-confirmed", "booking-cancelled", "event-changed", "event-cancelled"),
+    facts=(
+        *("booking-confirmed", "booking-cancelled", "booking-expired"),
+        *("event-changed", "event-cancelled"),
+        *("payment-failed", "payment-refund-due", "payment-disputed", "payment-dispute-closed"),
+    ),
+)
+REFUNDS = Queue(
+    name="refunds",
+    function="refund_payments",
+    topic=FACTS_TOPIC,
+    facts=("payment-refund-due",),
+    batch_size=5,
 )
 EMAIL = Queue(
     name="email",
@@ -73,6 +84,7 @@ QUEUES = (
     FOLLOW_NOTIFICATIONS,
     ON_SALE_NOTIFICATIONS,
     BOOKING_NOTIFICATIONS,
+    REFUNDS,
     EMAIL,
     MAIL_FEEDBACK,
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chalicelib.db import Database
-from chalicelib.ports import Mailer, Publisher, Queues
+from chalicelib.ports import Mailer, PaymentGateway, Publisher, Queues
 from chalicelib.security import Tokens
 from chalicelib.settings import BadSetting, Settings
 
@@ -20,6 +20,7 @@ class Wiring:
         publisher: Publisher | None = None,
         queues: Queues | None = None,
         mailer: Mailer | None = None,
+        payments: PaymentGateway | None = None,
     ) -> None:
         self.settings = settings
         self.tokens = Tokens(settings)
@@ -27,8 +28,9 @@ class Wiring:
         self._publisher = publisher
         self._queues = queues
         self._mailer = mailer
+        self._payments = payments
 
-    # The adapters are imported where they are made: a request needs none of them, and boto3 would
+    # The adapters are imported where they are made: few requests need any of them, and boto3 would
     # double the time that a cold start takes.
 
     @property
@@ -56,6 +58,16 @@ class Wiring:
 
             self._mailer = SesMailer(self.settings.mail_sender)
         return self._mailer
+
+    @property
+    def payments(self) -> PaymentGateway:
+        if self._payments is None:
+            from chalicelib.adapters.stripe_payments import StripePayments  # noqa: PLC0415
+
+            if self.settings.stripe_api_key is None:
+                raise BadSetting("STRIPE_API_KEY is not set")
+            self._payments = StripePayments(self.settings.stripe_api_key, self.settings.stripe_api_base)
+        return self._payments
 
     def close(self) -> None:
         self.database.close()

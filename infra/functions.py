@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from chalice.app import Chalice
 
 from chalicelib import topology
+from chalicelib.payments.watching import LINES
 from chalicelib.topology import Queue
 
 API = "api_handler"
@@ -23,6 +24,8 @@ class Function:
     """How long a call may take; 0 where it is on a queue, whose entry in the topology says it."""
     at_once: int
     """Calls that run at the same time, at most. For a queue, 2 or more (SQS's least)."""
+    connections: int = 1
+    """To the database; more for a function that does several things at a time."""
     publishes: bool = False
     """Facts, to SNS."""
     sends_to: tuple[Queue, ...] = ()
@@ -71,10 +74,11 @@ TABLE = (
         listens_to_stripe=True,
         speaks_to_clients=True,
     ),
-    # These two stop 5 seconds before their time and are called each minute, so that hardly a moment is
+    # These three stop 5 seconds before their time and are called each minute, so that hardly a moment is
     # between two runs. Two at once, as the next may be called while one ends.
     Function(name="relay_outbox", memory=256, seconds=65, at_once=2, publishes=True),
     Function(name="start_sales", memory=256, seconds=65, at_once=2),
+    Function(name="expire_holds", memory=256, seconds=65, at_once=2, pays=True, connections=LINES),
     Function(name="forget_what_expired", memory=256, seconds=300, at_once=1),
     _telling("notify_followers", topology.FOLLOW_NOTIFICATIONS),
     _telling("notify_interested", topology.ON_SALE_NOTIFICATIONS),
@@ -83,8 +87,7 @@ TABLE = (
     Function(name="send_email", memory=512, at_once=4, mails=True, speaks_to_clients=True),
     Function(name="note_mail_feedback", memory=256, at_once=2),
     Function(name="refund_payments", memory=256, at_once=2, pays=True),
-    Function(name="expire_holds", memory=256, seconds=60, at_once=1, pays=True),
-    Function(name="reconcile_payments", memory=256, seconds=240, at_once=1, pays=True),
+    Function(name="reconcile_payments", memory=256, seconds=240, at_once=2, pays=True, connections=LINES),
     Function(name="migrate", memory=512, seconds=900, at_once=1),
 )
 

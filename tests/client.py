@@ -27,6 +27,7 @@ from infra.local.server import PerThread
 app.app.__class__ = type("ThreadedApp", (PerThread, type(app.app)), {})
 
 PASSWORD = "correct horse battery"
+HOLD = timedelta(minutes=15)
 
 
 @cache
@@ -184,6 +185,7 @@ class Client:
             "currency": "eur",
             "sale_starts_at": None,
             "sale_ends_at": None,
+            "refund_until": None,
             "status": "published",
         }
         caller = self.wiring.tokens.read(host.token)
@@ -199,7 +201,7 @@ class Client:
     def book_as_of(self, attendee: Account, event_id: str, at: datetime) -> str:
         """Book a place at an earlier time, when the event had not begun or ended; the booking's id."""
         caller = self.wiring.tokens.read(attendee.token)
-        booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, now=at)
+        booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=at)
         return str(json.loads(booked.booking)["bookingId"])
 
     def pages(self, path: str, by: Account | None = None) -> Iterator[Any]:

@@ -11,8 +11,10 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Client
+from tests.fakes import FakePayments
 
 SECRET = b"a secret for tests, of more than 32 bytes"
+WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 
 
@@ -37,8 +39,14 @@ def database_url(server: Postgres) -> Iterator[str]:
 @pytest.fixture
 def wiring(database_url: str) -> Iterator[Wiring]:
     """The app's parts, set to the test's database."""
-    settings = Settings(database_url=database_url, jwt_secret=SECRET, database_pool_size=16)
-    with using(Wiring(settings)) as wiring:
+    settings = Settings(
+        database_url=database_url,
+        jwt_secret=SECRET,
+        database_pool_size=16,
+        stripe_api_key="sk_test_of_the_tests",
+        stripe_webhook_secrets=(WEBHOOK_SECRET,),
+    )
+    with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield wiring
 
 

@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from chalicelib.ports import AddressRefused, Fact, OutOfReach
+from chalicelib.ports import AddressRefused, Due, Fact, Intent, OutOfReach, PaymentRefused, Refund
 
 
 def nothing() -> None:
@@ -81,3 +82,82 @@ class FakeMailer:
 
     def addresses(self) -> list[str]:
         return sorted(address for address, _ in self.sent)
+
+
+class FakePayments:
+    """Keeps payments and refunds. A payment is made by `pay`; the real adapter is tested by itself."""
+
+    def __init__(self) -> None:
+        self.intents: dict[str, Intent] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.reachable = True
+        self.at_step: Callable[[], None] = nothing
+
+    def _call(self) -> None:
+        if not self.reachable:
+            raise OutOfReach("Stripe is down")
+        self.at_step()
+
+    def open(self, due: Due, event_id: UUID, receipt_email: str) -> Intent:
+        assert due.booking_id != event_id
+        assert "@" in receipt_email
+        self._call()
+        same = (
+            one
+            for one in self.intents.values()
+            if (one.booking_id, one.attempt) == (due.booking_id, due.attempt)
+        )
+        intent_id = f"pi_{uuid4().hex}"
+        made = next(same, None) or Intent(
+            intent_id=intent_id,
+            status="open",
+            amount=due.amount,
+            received=0,
+            currency=due.currency,
+            client_secret=f"{intent_id}_secret_{uuid4().hex}",
+            booking_id=due.booking_id,
+            attempt=due.attempt,
+            failure=None,
+        )
+        self.intents[made.intent_id] = made
+        self.at_step()
+        return made
+
+    def look_up(self, intent_id: str) -> Intent:
+        self._call()
+        return self.intents[intent_id]
+
+    def call_off(self, intent_id: str) -> Intent:
+        self._call()
+        if self.intents[intent_id].status == "open":
+            self.intents[intent_id] = replace(self.intents[intent_id], status="canceled")
+        self.at_step()
+        return self.intents[intent_id]
+
+    def refund(self, due: Due, intent_id: str) -> Refund:
+        self._call()
+        if self.intents[intent_id].status != "succeeded":
+            raise PaymentRefused("payment_intent_unexpected_state")
+        known = next((one for one in self.refunds.values() if one.intent_id == intent_id), None)
+        made = known or Refund(
+            refund_id=f"re_{uuid4().hex}",
+            intent_id=intent_id,
+            status="succeeded",
+            amount=due.amount,
+            booking_id=due.booking_id,
+            attempt=due.attempt,
+        )
+        self.refunds[made.refund_id] = made
+        self.at_step()
+        return made
+
+    def look_up_refund(self, refund_id: str) -> Refund:
+        self._call()
+        return self.refunds[refund_id]
+
+    def pay(self, intent_id: str) -> Intent:
+        """Pay as the attendee's browser does."""
+        intent = self.intents[intent_id]
+        assert intent.status == "open"
+        self.intents[intent_id] = replace(intent, status="succeeded", received=intent.amount)
+        return self.intents[intent_id]

@@ -15,11 +15,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    case,
     func,
     literal_column,
     select,
 )
 
+from chalicelib.bookings.ledger import payment_json
 from chalicelib.db import metadata
 from chalicelib.events.models import event_json, event_rows, events
 from chalicelib.listing import Listing, Sort, noted
@@ -43,12 +45,16 @@ bookings = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=True),
+    Column("refund_until", DateTime(timezone=True), nullable=True),
     Column("end_reason", Text, nullable=True),
     CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("amount >= 0", name="amount"),
+    CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name="held"),
 )
 """`host_id` repeats the event's, which never changes, so that a host's bookings are one index scan.
+`amount` and `refund_until` are what was agreed when it was made. What costs something begins as a hold, until
+`expires_at`; the last check is a second net under that.
 Ids are in the order of creation, so that each index that ends in one is also sorted by time."""
 
 live = bookings.c.status.in_([literal_column("'pending'"), literal_column("'confirmed'")])
@@ -86,13 +92,27 @@ def booking_members(row: FromClause) -> tuple[Any, ...]:
         "updatedAt",
         noted(row.c.updated_at),
         "expiresAt",
-        noted(row.c.expires_at),
+        case((row.c.status == literal_column("'pending'"), noted(row.c.expires_at))),
     )
 
 
+def held_booking_json(row: FromClause) -> ColumnElement[Any]:
+    """A booking with its payment, as it is answered when it is made."""
+    payment = payment_json(row, to_attendee=True)
+    return func.json_strip_nulls(func.json_build_object(*booking_members(row), "payment", payment))
+
+
 def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
-    """A booking with its event."""
-    return func.json_strip_nulls(func.json_build_object(*booking_members(row), "event", _its_event(row)))
+    """A booking with its payment and its event."""
+    return func.json_strip_nulls(
+        func.json_build_object(
+            *booking_members(row),
+            "payment",
+            payment_json(row, to_attendee=True),
+            "event",
+            _its_event(row),
+        )
+    )
 
 
 def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
@@ -103,7 +123,15 @@ def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
         .scalar_subquery()
     )
     return func.json_strip_nulls(
-        func.json_build_object(*booking_members(row), "event", _its_event(row), "attendee", attendee)
+        func.json_build_object(
+            *booking_members(row),
+            "payment",
+            payment_json(row, to_attendee=False),
+            "event",
+            _its_event(row),
+            "attendee",
+            attendee,
+        )
     )
 
 

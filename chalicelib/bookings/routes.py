@@ -1,25 +1,17 @@
-"""HTTP for bookings: book, list, get, cancel; and what ends bookings with an event or an account."""
+"""HTTP for bookings: list, get, cancel; and what ends bookings with an event or an account."""
 
-import json
 from typing import Literal
 from uuid import UUID
 
 from chalicelib.bookings import endings, service
-from chalicelib.bookings.schemas import Booking, BookingQuery, BookingWithEvent, PlaceRequest
-from chalicelib.bookings.service import (
-    AlreadyBooked,
-    NoSuchBooking,
-    SaleEnded,
-    SaleNotStarted,
-    SoldOut,
-)
+from chalicelib.bookings.schemas import BookingQuery, BookingWithEvent
+from chalicelib.bookings.service import NoSuchBooking
 from chalicelib.db import Session
 from chalicelib.errors import Forbidden, StaleVersion
 from chalicelib.events import finding
 from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.schemas import Event
 from chalicelib.events.service import (
-    EventCancelled,
     EventEnded,
     EventStarted,
     NotPublished,
@@ -27,43 +19,10 @@ from chalicelib.events.service import (
 )
 from chalicelib.web.conditional import expected_versions, read, written
 from chalicelib.web.http import Answer, Request
-from chalicelib.web.idempotency import key_of
 from chalicelib.web.paging import list_answer
 from chalicelib.web.router import Router
 
 routes = Router("bookings")
-
-
-@routes.post(
-    "/bookings",
-    who="attendee",
-    answers={201: Booking},
-    refuses=(
-        NoSuchEvent,
-        EventCancelled,
-        EventEnded,
-        SaleNotStarted,
-        SaleEnded,
-        AlreadyBooked,
-        SoldOut,
-    ),
-    idempotent=True,
-    conditional=True,
-)
-def book_place(request: Request, body: PlaceRequest) -> Answer:
-    """Book one place."""
-    booked = service.book(
-        request.wiring.database,
-        request.signed_in(),
-        body.event_id,
-        key=key_of(request),
-        now=request.now,
-    )
-    booking_id = json.loads(booked.booking)["bookingId"]
-    headers = {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
-    if booked.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return written(201, booked.booking, 1, headers)
 
 
 @routes.get("/bookings", who="signed in", answers={200: list[BookingWithEvent]})
@@ -104,9 +63,12 @@ def get_booking(request: Request, booking_id: UUID) -> Answer:
     conditional=True,
 )
 def cancel_booking(request: Request, booking_id: UUID) -> Answer:
-    """Cancel a booking, as its attendee or the event's host; its place is free at once."""
+    """Cancel a booking, as its attendee or the event's host; its place is free at once.
+
+    What was paid goes back: always where the host cancels, until `refundUntil` where the attendee does.
+    """
     with request.transaction() as session:
-        service.cancel(
+        endings.cancel(
             session,
             request.signed_in(),
             booking_id,

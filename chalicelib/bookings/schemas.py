@@ -4,19 +4,29 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chalicelib.bookings.ledger import DisputeStatus, PaymentStatus
 from chalicelib.bookings.models import Status
 from chalicelib.events.schemas import Event
 from chalicelib.web.paging import PageQuery
-from chalicelib.web.validation import Body, Id, Time, says
+from chalicelib.web.validation import Id, Time, says
 
 BookingSort = Annotated[Literal["createdAt", "date"], says("must be createdAt or date")]
 AnyStatus = Annotated[Status, says("must be pending, confirmed, cancelled or expired")]
 
 
-class PlaceRequest(Body):
-    """One place at an event."""
+class Payment(Struct, kw_only=True, rename="camel"):
+    """What Stripe's own library needs to take the payment, and how far it is."""
 
-    event_id: Id
+    provider: Literal["stripe"]
+    payment_intent_id: Annotated[str, Meta(examples=["pi_3PqL5s2eZvKYlo2C1gUBDnIF"])] | UnsetType = UNSET
+    client_secret: (
+        Annotated[str, Meta(description="Shown to the attendee, until it is paid.")] | UnsetType
+    ) = UNSET
+    status: PaymentStatus
+    dispute: (
+        Annotated[DisputeStatus, Meta(description="Where the attendee's bank demands the money back.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Booking(Struct, kw_only=True, rename="camel"):
@@ -31,7 +41,16 @@ class Booking(Struct, kw_only=True, rename="camel"):
     currency: str
     created_at: Time
     updated_at: Time
-    expires_at: Time | UnsetType = UNSET
+    expires_at: (
+        Annotated[Time, Meta(description="While it is pending: until when it is held.")] | UnsetType
+    ) = UNSET
+    payment: (
+        Annotated[
+            Payment | None,
+            Meta(description="Of one that costs something; null where Stripe could not be reached yet."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Attendee(Struct, kw_only=True):

@@ -13,6 +13,7 @@ from sqlalchemy import (
     FromClause,
     Index,
     Integer,
+    ScalarSelect,
     Table,
     Text,
     Uuid,
@@ -54,6 +55,7 @@ events = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=True),
     Column("sale_told_at", DateTime(timezone=True), nullable=True),
+    Column("refund_until", DateTime(timezone=True), nullable=True),
     Column(
         "words",
         TSVECTOR,
@@ -145,6 +147,14 @@ def _on_sale(event: Any, place: Any) -> ColumnElement[bool]:
     )
 
 
+def _price(row: FromClause) -> ScalarSelect[int]:
+    return (
+        select(func.min(ticket_types.c.price))
+        .where(ticket_types.c.event_id == row.c.event_id)
+        .scalar_subquery()
+    )
+
+
 def event_json(row: FromClause) -> ColumnElement[Any]:
     """An event as clients see it at the time of the parameter `now`.
 
@@ -187,15 +197,15 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "numberOfAttendees",
             row.c.taken,
             "price",
-            select(func.min(ticket_types.c.price))
-            .where(ticket_types.c.event_id == row.c.event_id)
-            .scalar_subquery(),
+            _price(row),
             "currency",
             row.c.currency,
             "saleStartsAt",
             given(row.c.sale_starts_at),
             "saleEndsAt",
             given(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
+            "refundUntil",
+            case((_price(row) > 0, given(func.coalesce(row.c.refund_until, row.c.starts_at)))),
             "status",
             case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status),
             "ticketTypes",

@@ -58,7 +58,12 @@ def create_event(request: Request, body: EventDetails) -> Answer:
 
     def make_event() -> Answer:
         event_id = service.create(
-            session, host_id, details, request.now, may_publish=_may_publish(session, request)
+            session,
+            host_id,
+            details,
+            request.now,
+            may_publish=_may_publish(session, request),
+            charges=request.settings.charges,
         )
         event, version = finding.get(session, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
@@ -148,6 +153,7 @@ def _change(request: Request, event_id: UUID, changes: dict[str, Any]) -> Answer
             expected=expected_versions(request),
             now=request.now,
             may_publish=_may_publish(session, request),
+            charges=request.settings.charges,
         )
         event, version = finding.get(session, event_id, caller_id=host_id, now=request.now)
     return written(200, event, version)

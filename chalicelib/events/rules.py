@@ -7,23 +7,12 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from chalicelib.errors import FieldError
+from chalicelib.events import prices
 from chalicelib.events.models import LONGEST, Status
 
 SHORTEST = timedelta(minutes=5)
 FURTHEST_AHEAD = timedelta(days=3653)
 LARGEST_CAPACITY = 1_000_000
-
-# ISO 4217, the codes of money in circulation.
-_ISO_4217 = """
-    aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd
-    cad cdf chf clp cny cop crc cup cve czk djf dkk dop dzd egp ern etb eur fjd fkp gbp gel ghs gip gmd
-    gnf gtq gyd hkd hnl htg huf idr ils inr iqd irr isk jmd jod jpy kes kgs khr kmf kpw krw kwd kyd kzt
-    lak lbp lkr lrd lsl lyd mad mdl mga mkd mmk mnt mop mru mur mvr mwk mxn myr mzn nad ngn nio nok npr
-    nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sdg sek sgd shp sle sos srd ssp
-    stn svc syp szl thb tjs tmt tnd top try ttd twd tzs uah ugx usd uyu uzs ves vnd vuv wst xaf xcd xof
-    xpf yer zar zmw
-"""
-CURRENCIES = frozenset(_ISO_4217.split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +33,18 @@ class Details:
     """None: from the moment it is published."""
     sale_ends_at: datetime | None
     """None: until the event ends."""
+    refund_until: datetime | None
+    """Until when who cancels gets the money back. None: until the event starts."""
     status: Status
 
 
-def faults(details: Details, now: datetime, *, begun: bool = False) -> Iterator[FieldError]:
-    """Yield what is not acceptable; `begun` is for an event that keeps a start in the past."""
+def faults(
+    details: Details, now: datetime, *, begun: bool = False, charges: bool = True
+) -> Iterator[FieldError]:
+    """Yield what is not acceptable.
+
+    `begun` is for an event that keeps a start in the past, `charges` says whether payments can be taken.
+    """
     if details.starts_at <= now and not begun:
         yield FieldError("startDateTime", "must be in the future")
     elif details.starts_at > now + FURTHEST_AHEAD:
@@ -59,15 +55,23 @@ def faults(details: Details, now: datetime, *, begun: bool = False) -> Iterator[
         yield FieldError("endDateTime", "must be 5 minutes to 14 days after startDateTime")
     if details.timezone not in _timezones():
         yield FieldError("timezone", "must be the name of an IANA time zone, such as Europe/Berlin")
-    if details.currency not in CURRENCIES:
-        yield FieldError("currency", "must be an ISO 4217 code in lower case, such as eur")
-    if details.price > 0:
-        yield FieldError("price", "must be 0: events with a price cannot be offered yet")
+    yield from _price_faults(details, charges=charges)
     sale_ends_at = details.sale_ends_at or details.ends_at
     if sale_ends_at > details.ends_at:
         yield FieldError("saleEndsAt", "must not be after endDateTime")
     if details.sale_starts_at is not None and details.sale_starts_at >= sale_ends_at:
         yield FieldError("saleStartsAt", "must be before the sale and the event end")
+    if details.refund_until is not None and details.refund_until > details.starts_at:
+        yield FieldError("refundUntil", "must not be after startDateTime")
+
+
+def _price_faults(details: Details, *, charges: bool) -> Iterator[FieldError]:
+    if details.currency not in prices.CURRENCIES:
+        yield FieldError("currency", "must be an ISO 4217 code in lower case, such as eur")
+    elif details.price > 0 and not charges:
+        yield FieldError("price", "must be 0: payments are not set up here")
+    elif details.price > 0 and (message := prices.fault(details.price, details.currency)):
+        yield FieldError("price", message)
 
 
 @cache

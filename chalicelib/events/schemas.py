@@ -45,8 +45,8 @@ Price = Annotated[
     Meta(
         ge=0,
         le=99_999_999,
-        description="Minor units of the currency. Only 0 can be offered yet.",
-        examples=[0],
+        description="Minor units of the currency, such as cents; 0 is free.",
+        examples=[2500],
         extra={"says": "must be a whole number of minor units from 0 to 99999999"},
     ),
 ]
@@ -82,6 +82,7 @@ class EventDetails(Body):
     currency: Currency | None = None
     sale_starts_at: Time | None = None
     sale_ends_at: Time | None = None
+    refund_until: Time | None = None
     status: Offered | None = None
 
 
@@ -99,6 +100,7 @@ class EventChange(Body):
     currency: Currency | UnsetType = UNSET
     sale_starts_at: Time | UnsetType | None = UNSET
     sale_ends_at: Time | UnsetType | None = UNSET
+    refund_until: Time | UnsetType | None = UNSET
     status: Offered | UnsetType = UNSET
 
 
@@ -128,6 +130,13 @@ class Event(Struct, kw_only=True, rename="camel"):
     currency: str
     sale_starts_at: Time | UnsetType = UNSET
     sale_ends_at: Time
+    refund_until: (
+        Annotated[
+            Time,
+            Meta(description="Until when who cancels gets the money back. Left out where it is free."),
+        ]
+        | UnsetType
+    ) = UNSET
     status: Status
     ticket_types: list[TicketType]
     on_sale: Annotated[bool, Meta(description="Whether a place can be booked right now.")]

@@ -58,7 +58,13 @@ class CapacityBelowTaken(Conflict):
 
 
 def create(
-    session: Session, host_id: UUID, details: Details, now: datetime, *, may_publish: bool = True
+    session: Session,
+    host_id: UUID,
+    details: Details,
+    now: datetime,
+    *,
+    may_publish: bool = True,
+    charges: bool = True,
 ) -> UUID:
     """Make an event with one ticket type, and tell that it is published if it is.
 
@@ -68,7 +74,7 @@ def create(
     """
     if details.status == "published" and not may_publish:
         raise EmailNotVerified
-    _check(details, now)
+    _check(details, now, charges=charges)
     event_id = ids.new(now)
     session.execute(
         insert(events).values(
@@ -103,6 +109,7 @@ def change(
     expected: Collection[int] | None,
     now: datetime,
     may_publish: bool = True,
+    charges: bool = True,
 ) -> None:
     """Change some details of an event, and tell those who booked when time, place or title did.
 
@@ -127,7 +134,7 @@ def change(
     if begun and after.starts_at != before.starts_at:
         raise EventStarted("Its start cannot be moved any more.")
     _check_status(before.status, after.status, may_publish=may_publish)
-    _check(after, now, begun=begun)
+    _check(after, now, begun=begun, charges=charges)
     if after == before:
         return
     session.execute(
@@ -276,8 +283,8 @@ def _lock(session: Session, host_id: UUID, event_id: UUID, expected: Collection[
     return row
 
 
-def _check(details: Details, now: datetime, *, begun: bool = False) -> None:
-    errors: list[FieldError] = list(faults(details, now, begun=begun))
+def _check(details: Details, now: datetime, *, charges: bool, begun: bool = False) -> None:
+    errors: list[FieldError] = list(faults(details, now, begun=begun, charges=charges))
     if errors:
         raise InvalidInput(errors=errors)
 

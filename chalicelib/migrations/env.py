@@ -6,6 +6,7 @@ from sqlalchemy import NullPool, create_engine, text
 import chalicelib.bookings.models
 import chalicelib.notifications.models
 import chalicelib.outbox
+import chalicelib.payments.models
 import chalicelib.security
 import chalicelib.web.idempotency  # noqa: F401 (each registers its tables)
 from chalicelib.db import metadata

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     DateTime,
     Executable,
     Integer,
@@ -47,6 +48,14 @@ _open_event = (
 
 _living = bookings.join(credentials, credentials.c.user_id == bookings.c.user_id)
 
+STILL: dict[str, ColumnElement[bool]] = {
+    "booking-confirmed": live,
+    "booking-expired": bookings.c.status == "expired",
+    "payment-failed": bookings.c.status == "pending",
+}
+"""How the booking of a fact must still be for the fact to be told. A hold that has run out may have been
+confirmed since, by a payment that came late."""
+
 
 def _page(key: Any, user_id: Any, *which: Any) -> Select[Any]:
     """The people of an audience in the order of a key, each person once."""
@@ -58,11 +67,24 @@ def _page(key: Any, user_id: Any, *which: Any) -> Select[Any]:
     )
 
 
+def _attendee(*which: ColumnElement[bool]) -> Select[Any]:
+    """Who made the booking of a fact."""
+    return _page(
+        bookings.c.user_id,
+        bookings.c.user_id,
+        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
+        *which,
+    ).select_from(_living)
+
+
+_host_id = bindparam("host_id", type_=Uuid(as_uuid=False))
+_host = _page(credentials.c.user_id, credentials.c.user_id, credentials.c.user_id == _host_id)
+
 _AUDIENCES: dict[str, Select[Any]] = {
     "event-published": _page(
         follows.c.user_id,
         follows.c.user_id,
-        follows.c.host_id == bindparam("host_id", type_=Uuid(as_uuid=False)),
+        follows.c.host_id == _host_id,
         _open_event,
     ),
     "sale-started": _page(
@@ -78,19 +100,14 @@ _AUDIENCES: dict[str, Select[Any]] = {
         bookings.c.event_id == _event_id,
         bookings.c.end_reason.in_(["event-cancelled", "event-deleted"]),
     ).select_from(_living),
-    "booking-confirmed": _page(
-        bookings.c.user_id,
-        bookings.c.user_id,
-        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
-        live,
-    ).select_from(_living),
+    **{kind: _attendee(still) for kind, still in STILL.items()},
     # Those that ended with their event are told so by event-cancelled.
-    "booking-cancelled": _page(
-        bookings.c.user_id,
-        bookings.c.user_id,
-        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
-        bookings.c.end_reason.in_(["attendee", "host"]),
-    ).select_from(_living),
+    "booking-cancelled": _attendee(
+        bookings.c.end_reason.in_(["attendee", "host", "refunded", "dispute-lost"])
+    ),
+    "payment-refund-due": _attendee(),
+    "payment-disputed": _host,
+    "payment-dispute-closed": _host,
 }
 
 

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from chalicelib.notifications import calendars, mime
+from chalicelib import money
+from chalicelib.notifications import calendars, mime, reasons
 from chalicelib.notifications.mime import one_line
-from chalicelib.notifications.models import TOPIC_OF_FACT
+from chalicelib.notifications.models import is_receipt, topic_of
 from chalicelib.notifications.recipients import EventView, Recipient
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
 from chalicelib.ports import Fact
@@ -28,10 +29,20 @@ _SUBJECTS = {
     "sale-started": "The sale has started: {title}",
     "booking-confirmed": "You have a place: {title}",
     "booking-cancelled": "Booking cancelled: {title}",
+    "booking-expired": "Booking expired: {title}",
     "event-changed": "Changed: {title}",
     "event-cancelled": "Called off: {title}",
+    "payment-failed": "Payment failed: {title}",
+    "payment-refund-due": "Refund on its way: {title}",
+    "payment-disputed": "Payment disputed: {title}",
+    "payment-dispute-closed": "Dispute {outcome}: {title}",
 }
 """A title comes last, so that no character of it turns the reading direction of anything else."""
+_TOO_LATE = "Your payment came too late: {title}"
+"""Of a refund for that reason."""
+
+_MONEY_IS_BACK = {"refunded", "dispute-lost"}
+"""Ends of bookings that came of the money going back."""
 
 _PAGES = {"email-verification-requested": "verify-email", "password-reset-requested": "reset-password"}
 """Facts that ask for a proof, the page of the front end that takes it, and so does `POST /auth/…`."""
@@ -87,7 +98,9 @@ def compose(
     # An address may be proven by nobody yet: what is sent there has no words in it that somebody else chose.
     name = one_line(recipient.name) if event else ""
     title = one_line(event.title) if event else ""
-    subject = _SUBJECTS[fact.type].format(service=service, title=title)
+    pattern = _TOO_LATE if _is_too_late(fact) else _SUBJECTS[fact.type]
+    subject = pattern.format(service=service, title=title, outcome=fact.body.get("outcome"))
+    topic = topic_of(fact)
     context = {
         "fact": fact,
         "name": name,
@@ -98,7 +111,9 @@ def compose(
         "token": token,
         "page": _PAGES.get(fact.type),
         "link": _link(fact, public_url, token),
-        "topic": TOPIC_WORDS[TOPIC_OF_FACT[fact.type]] if fact.type in TOPIC_OF_FACT else None,
+        "reason": reasons.sentence(fact),
+        **(_of_booking(fact, event) if event else {}),
+        "topic": TOPIC_WORDS[topic] if topic else None,
         "unsubscribe_url": unsubscribe_url,
     }
     headers = {
@@ -124,6 +139,10 @@ def compose(
     )
 
 
+def _is_too_late(fact: Fact) -> bool:
+    return fact.type == "payment-refund-due" and fact.body["reason"] == "late-payment"
+
+
 def _link(fact: Fact, public_url: str, token: str | None) -> str | None:
     if not public_url or token is None or fact.type not in _PAGES:
         return None
@@ -144,6 +163,21 @@ def _shown(event: EventView) -> dict[str, Any]:
     }
 
 
+def _of_booking(fact: Fact, event: EventView) -> dict[str, Any]:
+    """What letters about a booking and its money say besides, with times by the clocks at the event."""
+    body = fact.body
+    until = body.get("expiresAt")
+    return {
+        "amount": money.shown(body["amount"], body["currency"]) if body.get("amount") else None,
+        "receipt": is_receipt(fact),
+        "refund_may_follow": bool(body.get("amount")) and body.get("reason") not in _MONEY_IS_BACK,
+        "too_late": _is_too_late(fact),
+        "told_at": _dated(fact.time, event.timezone),
+        "held_until": _dated(datetime.fromisoformat(until), event.timezone) if until else None,
+        "still_on": event.status == "published" and fact.time < event.ends_at,
+    }
+
+
 def _changes(fact: Fact) -> Iterator[dict[str, str]]:
     """What changed, in words, each time in the time zone that the event had then."""
     changed = fact.body.get("changed", {})
@@ -161,7 +195,7 @@ def _value(member: str, value: str | None, timezone: str) -> str:
     if value is None:
         return "not said"
     if member in {"startDateTime", "endDateTime"}:
-        return f"{_moment(_local(datetime.fromisoformat(value), timezone))} ({timezone})"
+        return _dated(datetime.fromisoformat(value), timezone)
     return one_line(value)
 
 
@@ -178,6 +212,11 @@ def _period(starts_at: datetime, ends_at: datetime, timezone: str) -> str:
     start, end = _local(starts_at, timezone), _local(ends_at, timezone)
     until = _clock(end) if start.date() == end.date() else _moment(end)
     return f"{_moment(start)} to {until} ({timezone})"
+
+
+def _dated(at: datetime, timezone: str) -> str:
+    """Such as: Saturday, 5 June 2027, 19:30 (Europe/Berlin)."""
+    return f"{_moment(_local(at, timezone))} ({timezone})"
 
 
 def _local(at: datetime, timezone: str) -> datetime:

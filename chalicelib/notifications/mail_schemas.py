@@ -9,7 +9,10 @@ from chalicelib.web.validation import Body, says, text
 
 
 class EmailPreferences(Body):
-    """Which e-mails to get. What an account needs, and that an event is cancelled, comes anyway."""
+    """Which e-mails to get.
+
+    What an account needs, what is about money (receipts too), and that an event is cancelled, comes anyway.
+    """
 
     new_event: bool
     sale_started: bool

@@ -21,9 +21,11 @@ from sqlalchemy import (
 
 from chalicelib.db import metadata
 from chalicelib.listing import Listing, Sort, noted
+from chalicelib.ports import Fact
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
-"""What a person can have e-mails of, or not. That an event is cancelled is always told."""
+"""What a person can have e-mails of, or not. That an event is cancelled is always told, and so is what
+became of money."""
 TOPICS: tuple[Topic, ...] = (
     "newEvent",
     "saleStarted",
@@ -32,13 +34,24 @@ TOPICS: tuple[Topic, ...] = (
     "eventChanged",
 )
 
-TOPIC_OF_FACT: dict[str, Topic] = {
+_TOPICS_OF_FACTS: dict[str, Topic] = {
     "event-published": "newEvent",
     "sale-started": "saleStarted",
     "booking-confirmed": "bookingConfirmed",
     "booking-cancelled": "bookingCancelled",
     "event-changed": "eventChanged",
 }
+
+
+def is_receipt(fact: Fact) -> bool:
+    """Whether a fact confirms a booking that was paid for."""
+    return fact.type == "booking-confirmed" and fact.body["amount"] > 0
+
+
+def topic_of(fact: Fact) -> Topic | None:
+    """The topic whose e-mails a fact is among; None where they are sent whatever a person wants."""
+    return None if is_receipt(fact) else _TOPICS_OF_FACTS.get(fact.type)
+
 
 notifications = Table(
     "notifications",

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, and_, any_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from chalicelib.bookings.models import bookings, live
+from chalicelib.bookings.models import bookings
 from chalicelib.db import Database, Session
 from chalicelib.notifications import letters, recipients, unsubscribe
+from chalicelib.notifications.audiences import STILL
 from chalicelib.notifications.letters import EventView, Recipient
-from chalicelib.notifications.models import TOPIC_OF_FACT, deliveries
+from chalicelib.notifications.models import deliveries, topic_of
 from chalicelib.ports import AddressRefused, Fact, Mailer, OutOfReach
 from chalicelib.security import credentials
 from chalicelib.settings import Settings
@@ -33,7 +34,8 @@ PROOFS: dict[str, email_tokens.Purpose] = {
 }
 WITH_UNSUBSCRIBE = frozenset({"event-published", "sale-started"})
 """Not about one's own booking or account (RFC 8058 is for mail that one may not want)."""
-INVITING = WITH_UNSUBSCRIBE | {"event-changed", "booking-confirmed"}
+INVITING = WITH_UNSUBSCRIBE | {"event-changed", "booking-confirmed", "payment-failed"}
+"""Told while the event is on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def send(post: Post, message: dict[str, Any], now: datetime) -> None:
         event = recipients.event_view(session, fact.subject) if "eventId" in fact.body else None
         if not _still_so(session, fact, event):
             return
-        found = recipients.find(session, people, topic=TOPIC_OF_FACT.get(fact.type), now=now)
+        found = recipients.find(session, people, topic=topic_of(fact), now=now)
         claim = _claim(session, fact, [recipient.user_id for recipient in found], now)
     _send_claimed(post, fact, event, [one for one in found if one.user_id in claim.mine], now)
     if claim.others:
@@ -71,15 +73,13 @@ def send(post: Post, message: dict[str, Any], now: datetime) -> None:
 
 
 def _still_so(session: Session, fact: Fact, event: EventView | None) -> bool:
-    """Whether a fact that invites or confirms still holds; that something has ended always does."""
-    if fact.type not in INVITING:
-        return True
-    if event is None or event.status != "published":
+    """Whether a fact still holds: its event is on, its booking is as the fact says; most ends are final."""
+    if fact.type in INVITING and (event is None or event.status != "published"):
         return False
-    if fact.type != "booking-confirmed":
+    if fact.type not in STILL:
         return True
     booking = bookings.c.booking_id == UUID(fact.body["bookingId"])
-    return session.execute(select(bookings.c.booking_id).where(booking, live)).first() is not None
+    return session.execute(select(bookings.c.booking_id).where(booking, STILL[fact.type])).first() is not None
 
 
 def _send_claimed(
@@ -151,11 +151,10 @@ def _send_proof(post: Post, fact: Fact, purpose: email_tokens.Purpose, now: date
 
 
 def _unsubscribe_url(settings: Settings, fact: Fact, recipient: Recipient) -> str | None:
-    if fact.type not in WITH_UNSUBSCRIBE or not settings.public_url:
+    topic = topic_of(fact)
+    if fact.type not in WITH_UNSUBSCRIBE or topic is None or not settings.public_url:
         return None
-    return unsubscribe.link(
-        settings.jwt_secret, settings.public_url, recipient.user_id, TOPIC_OF_FACT[fact.type]
-    )
+    return unsubscribe.link(settings.jwt_secret, settings.public_url, recipient.user_id, topic)
 
 
 @dataclass(frozen=True)

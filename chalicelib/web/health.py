@@ -9,7 +9,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.web.http import Answer, Request
 from chalicelib.web.router import Router, json_answer
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The migration that this code was written for."""
 
 routes = Router("health")

@@ -1,4 +1,4 @@
-"""Starts what works behind the API: a stand-in for AWS, the mail page, and the functions on triggers."""
+"""Starts what works behind the API: stand-ins for AWS and Stripe, the mail page, and the functions."""
 
 import contextlib
 import logging
@@ -18,6 +18,8 @@ from infra.local.installation import CannotStart, Say
 from infra.local.pollers import count
 from infra.local.provision import make_topology
 from infra.local.simulator import Simulator
+from infra.local.stripe.server import running as stand_in
+from infra.local.stripe.webhooks import Endpoint
 from infra.local.triggers import Triggers
 
 if TYPE_CHECKING:
@@ -73,6 +75,37 @@ def _mail_page(mailbox: mail.Mailbox, ports: list[int]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def stripe(folder: Path, ports: list[int], webhook: str, say: Say) -> Iterator[str | None]:
+    """Run Stripe's stand-in for a block, which gets its address; None where Stripe itself is to be used.
+
+    The environment tells the app of it, or, with STRIPE_API_KEY set by the person, is left as it is.
+    """
+    if os.environ.get("STRIPE_API_KEY"):
+        say("Payments go to Stripe: see docs/operations.md for how its webhooks get here")
+        yield None
+        return
+    say("Starting the stand-in for Stripe")
+    secret = f"whsec_{state.secret(folder, 'webhook-secret')}"
+    endpoint = Endpoint(webhook, (secret,))
+    with contextlib.ExitStack() as stack:
+        made = None
+        for port in ports:
+            with contextlib.suppress(OSError):
+                made = stack.enter_context(
+                    stand_in(port=port, state=folder / state.STRIPE, endpoints=[endpoint])
+                )
+                break
+        if made is None:
+            raise CannotStart(
+                f"Stripe's stand-in cannot have port {ports[-1]}. Choose another: STRIPE_PORT=..."
+            )
+        os.environ["STRIPE_API_KEY"] = "sk_test_embedded"
+        os.environ["STRIPE_API_BASE"] = made.url
+        os.environ["STRIPE_WEBHOOK_SECRETS"] = secret
+        yield made.url
+
+
+@contextlib.contextmanager
 def parts() -> Iterator[None]:
     """Make all parts of the app before threads could do it at once, and keep them for a block."""
     try:
@@ -80,7 +113,7 @@ def parts() -> Iterator[None]:
     except BadSetting as error:
         raise CannotStart(f"{error}.") from error
     with using(wiring):
-        _ = wiring.publisher, wiring.queues, wiring.mailer
+        _ = wiring.publisher, wiring.queues, wiring.mailer, wiring.payments
         yield
 
 

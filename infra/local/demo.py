@@ -1,4 +1,4 @@
-"""Demo data: a host, an attendee and five events in different states, for `make run`."""
+"""Demo data: a host, an attendee and six events in different states, for `make run`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ HOST = "host@example.com"
 ATTENDEE = "attendee@example.com"
 PASSWORD = "correct horse battery"  # noqa: S105 (told to whoever runs the demo)
 BOOKABLE = "Jazz in the yard"
+PRICED = "Late night trio"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Demo:
     attendee_email: str
     password: str
     bookable_event_id: UUID
+    priced_event_id: UUID
 
 
 def load(database_url: str) -> Demo:
@@ -48,8 +50,11 @@ def load(database_url: str) -> Demo:
             host = _account(session, "The Blue Notes", HOST, "host", now)
             attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
             following.follow(session, attendee.user_id, host.user_id, now)
-            event_id = _bookable(session, host, now)
-        return Demo(HOST, ATTENDEE, PASSWORD, event_id or _make_events(database, host, attendee, now))
+            free, priced = (_bookable(session, host, title, now) for title in (BOOKABLE, PRICED))
+        if free is None or priced is None:
+            made = _make_events(database, host, attendee, now)
+            free, priced = made[BOOKABLE], made[PRICED]
+        return Demo(HOST, ATTENDEE, PASSWORD, free, priced)
     finally:
         database.close()
 
@@ -61,12 +66,12 @@ def _account(session: Session, name: str, email: str, role: Role, now: datetime)
     return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
 
 
-def _bookable(session: Session, host: Caller, now: datetime) -> UUID | None:
+def _bookable(session: Session, host: Caller, title: str, now: datetime) -> UUID | None:
     return session.scalar(
         select(events_table.c.event_id)
         .where(
             events_table.c.host_id == host.user_id,
-            events_table.c.title == BOOKABLE,
+            events_table.c.title == title,
             events_table.c.status == "published",
             events_table.c.deleted_at.is_(None),
             events_table.c.starts_at > now,
@@ -75,18 +80,20 @@ def _bookable(session: Session, host: Caller, now: datetime) -> UUID | None:
     )
 
 
-def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> UUID:
+def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
     with database.transaction() as session:
         made = {details.title: events.create(session, host.user_id, details, now) for details in _events(now)}
         endings.call_off_event(
             session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
         )
-    bookings.book(database, attendee, made["Living room concert"], key=None, now=now)
-    return made[BOOKABLE]
+    bookings.book(
+        database, attendee, made["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
+    )
+    return made
 
 
 def _events(now: datetime) -> Iterator[Details]:
-    """One on sale, one sold out, one whose sale starts later, a draft, and one to be cancelled."""
+    """Two on sale, one of them for money, one sold out, one for later, a draft, and one to be cancelled."""
     evening = now.replace(hour=18, minute=0, second=0) + timedelta(days=30)
 
     def details(title: str, days: int, **more: Any) -> Details:
@@ -101,11 +108,13 @@ def _events(now: datetime) -> Iterator[Details]:
             "currency": "eur",
             "sale_starts_at": None,
             "sale_ends_at": None,
+            "refund_until": None,
             "status": "published",
         }
         return Details(title=title, **{**usual, **more})
 
     yield details(BOOKABLE, 0, description="Four musicians, one yard, and the swifts above.")
+    yield details(PRICED, 3, description="After midnight, by candlelight.", capacity=30, price=2500)
     yield details("Living room concert", 7, capacity=1)
     yield details("Summer festival", 14, capacity=5000, sale_starts_at=now + timedelta(days=7))
     yield details("Secret session", 21, status="draft")

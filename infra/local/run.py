@@ -81,11 +81,16 @@ def _run(host: str, port: int, wish: Wish) -> None:
         f"PORT={_other(port)} make run"
     )
     mail_ports = [_port("MAIL_PORT")] if os.environ.get("MAIL_PORT") else [_next(port), ANY]
+    stripe_ports = [_port("STRIPE_PORT")] if os.environ.get("STRIPE_PORT") else [_next(_next(port)), ANY]
+    webhook = f"{url_of(host, port)}/webhooks/stripe"
     with state.holding(folder, refusal), _database(folder / state.DATA) as database:
         url = database.url(DATABASE)
         _set_environment(url, state.secret(folder), url_of(host, port))
         wish.check()
-        with backstage.cloud(folder, mail_ports, _say) as cloud:
+        with (
+            backstage.stripe(folder, stripe_ports, webhook, _say) as stripe,
+            backstage.cloud(folder, mail_ports, _say) as cloud,
+        ):
             wish.check()
             _say("Bringing the schema up to date")
             upgrade(url)
@@ -99,7 +104,7 @@ def _run(host: str, port: int, wish: Wish) -> None:
                 backstage.functions(app, cloud, _say),
                 _api(app, config, host, port) as server,
             ):
-                _say(_welcome(server.url, cloud.mail_page, loaded))
+                _say(_welcome(server.url, cloud.mail_page, stripe, loaded))
                 _watch(database, wish)
 
 
@@ -221,10 +226,12 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _welcome(url: str, mail_page: str, loaded: Demo) -> str:
+def _welcome(url: str, mail_page: str, stripe: str | None, loaded: Demo) -> str:
     login = json.dumps({"email": loaded.attendee_email, "password": loaded.password})
     booking = json.dumps({"eventId": str(loaded.bookable_event_id)})
     as_json = "-H 'Content-Type: application/json'"
+    paid = json.dumps({"eventId": str(loaded.priced_event_id)})
+    pay = f"Pay it with card 4242 4242 4242 4242 at {stripe}" if stripe else "Pay it with Stripe's own tools"
     extract = """sed -E 's/.*"token" *: *"([^"]+)".*/\\1/'"""
     return f"""
 The API is at {url} and explains itself at {url}/docs
@@ -236,6 +243,10 @@ Demo accounts, both with the password {loaded.password}
 Log in, then book a place:
   TOKEN=$(curl -s {url}/auth/login {as_json} -d {shlex.quote(login)} | {extract})
   curl -i {url}/bookings -H "Authorization: Bearer $TOKEN" {as_json} -d {shlex.quote(booking)}
+
+Hold a place that costs something:
+  curl -i {url}/bookings -H "Authorization: Bearer $TOKEN" {as_json} -d {shlex.quote(paid)}
+{pay}
 
 E-mails are not delivered but shown at {mail_page}
 

@@ -13,6 +13,7 @@ LOCAL = CHECKOUT / ".local"
 LOCK = "lock"
 DATA = "postgres"
 MAIL = "mail"
+STRIPE = "stripe"
 ENDPOINT = "aws-endpoint"
 
 
@@ -65,9 +66,9 @@ def announced(folder: Path) -> str | None:
     return None
 
 
-def secret(folder: Path) -> str:
-    """Return the folder's secret, made at its first use and readable by its owner alone."""
-    path = folder / "jwt-secret"
+def secret(folder: Path, name: str = "jwt-secret") -> str:
+    """Return a secret of the folder, made at its first use and readable by its owner alone."""
+    path = folder / name
     if not path.exists():
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ def environment(function: Function) -> Json:
     """Give a function its settings, and no secret that it has no use for."""
     made: Json = {
         "DATABASE_URL": database.url(),
-        "DATABASE_POOL_SIZE": "1",
+        "DATABASE_POOL_SIZE": str(function.connections),
         "JWT_SECRET": sub("{{resolve:secretsmanager:${JwtSecret}:SecretString}}"),
         "JWT_SECRET_PREVIOUS": when(
             "AcceptsPreviousJwtSecret",

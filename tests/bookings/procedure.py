@@ -10,9 +10,9 @@ from chalicelib.bookings import service
 from chalicelib.db import Database, violated
 from chalicelib.errors import Refusal
 from chalicelib.wiring import Wiring
-from tests.client import Account
+from tests.client import HOLD, Account
 
-SOURCE = Path(service.__file__).with_name("book_place_v1.sql").read_text()
+SOURCE = Path(service.__file__).with_name("book_place_v2.sql").read_text()
 
 PLACES_LEFT = " AND taken < capacity"
 SAME_EVENT = " AND revision = v_event.revision"
@@ -38,7 +38,7 @@ def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
     """Book a place: `booked`, the name of a refusal, or of a constraint that stopped it. Thread-safe."""
     caller = wiring.tokens.read(attendee.token)
     try:
-        service.book(wiring.database, caller, UUID(event_id), key=None, now=datetime.now(UTC))
+        service.book(wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=datetime.now(UTC))
     except Refusal as refusal:
         return refusal.slug()
     except pg8000.DatabaseError as error:

@@ -27,7 +27,7 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
 from tests.bookings.procedure import FLUSH, take_out
-from tests.client import Client
+from tests.client import HOLD, Client
 from tests.conftest import SECRET
 from tests.racing import until
 from tests.rows import rows, value
@@ -148,7 +148,8 @@ def book_until_the_crash(
                 turn = next(number)
                 caller = Caller(attendees[turn], "attendee", 1)
                 event_id = event_ids[turn % len(event_ids)]
-                service.book(client.wiring.database, caller, event_id, key=None, now=datetime.now(UTC))
+                now = datetime.now(UTC)
+                service.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
                 told.append((event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:

@@ -9,14 +9,11 @@ import app
 from chalicelib import topology
 from infra import functions
 
-COMING = {"refund_payments", "expire_holds", "reconcile_payments"}
-"""In the table before they are in the app."""
-
 
 def test_the_table_has_the_functions_of_the_app() -> None:
     in_table = [function.name for function in functions.TABLE]
     assert len(set(in_table)) == len(in_table)
-    assert set(in_table) - COMING <= set(functions.names(app.app)) <= set(in_table)
+    assert set(in_table) == set(functions.names(app.app))
 
 
 def test_a_function_that_the_table_does_not_have_is_named() -> None:
@@ -39,7 +36,7 @@ def test_each_queue_triggers_a_function_that_has_its_time() -> None:
 
 def test_limits_are_such_as_lambda_takes() -> None:
     for function in functions.TABLE:
-        assert 1 <= function.timeout <= 900 or function.name in COMING
+        assert 1 <= function.timeout <= 900
         assert 128 <= function.memory <= 10_240
         if function.queue:
             assert function.at_once >= 2

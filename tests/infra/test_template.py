@@ -8,6 +8,8 @@ from typing import Any
 
 import app
 from chalicelib import topology
+from chalicelib.adapters.stripe_payments import API_VERSION
+from chalicelib.payments import webhooks
 from infra import functions
 from infra.template.alarms import TOPIC
 from infra.template.functions import RUNTIME
@@ -204,3 +206,9 @@ def test_an_operator_chooses_the_server_and_the_way_out(made: Any) -> None:
     assert [
         targets["DBClusterIdentifiers"] for targets in stack.of_type("AWS::RDS::DBProxyTargetGroup").values()
     ] == [["DatabaseCluster.Ref"]]
+
+
+def test_the_guide_names_each_event_of_stripe_that_is_listened_to() -> None:
+    guide = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
+    assert [event for event in webhooks._HANDLERS if f"`{event}`" not in guide] == []  # noqa: SLF001
+    assert f"`{API_VERSION}`" in guide

@@ -40,7 +40,27 @@ EVENT_BODY = {
     "endDateTime": "2027-06-05T20:30:00Z",
     "timezone": "Europe/Berlin",
 }
-BOOKING_BODY = {"bookingId": BOOKING, "userId": str(ADA.user_id), "eventId": str(JAZZ.event_id)}
+BOOKING_BODY = {
+    "bookingId": BOOKING,
+    "userId": str(ADA.user_id),
+    "eventId": str(JAZZ.event_id),
+    "status": "confirmed",
+    "quantity": 1,
+    "amount": 0,
+    "currency": "eur",
+    "createdAt": "2027-05-01T07:50:00Z",
+    "updatedAt": "2027-05-01T08:00:00Z",
+}
+PAYMENT_BODY = {
+    "bookingId": BOOKING,
+    "userId": str(ADA.user_id),
+    "eventId": str(JAZZ.event_id),
+    "amount": 2500,
+    "currency": "eur",
+}
+DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "reason": "fraudulent"}
+PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
+"""What the booking-confirmed of a paid booking has besides."""
 BODIES: dict[str, dict[str, Any]] = {
     "user-registered": {"userId": str(ADA.user_id), "role": "attendee"},
     "email-verification-requested": {"email": ADA.email},
@@ -48,9 +68,22 @@ BODIES: dict[str, dict[str, Any]] = {
     "event-published": EVENT_BODY,
     "sale-started": EVENT_BODY,
     "booking-confirmed": BOOKING_BODY,
-    "booking-cancelled": {**BOOKING_BODY, "reason": "attendee"},
+    "booking-cancelled": {**BOOKING_BODY, "status": "cancelled", "reason": "attendee"},
     "event-changed": {**EVENT_BODY, "changed": {"title": {"from": "Blues", "to": "Jazz in the yard"}}},
     "event-cancelled": {**EVENT_BODY, "how": "cancelled"},
+    "booking-expired": {
+        **BOOKING_BODY,
+        "status": "expired",
+        "amount": 2500,
+        "expiresAt": "2027-05-01T08:00:00Z",
+    },
+    "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
+    "payment-refund-due": {
+        **PAYMENT_BODY,
+        "reason": "host",
+    },
+    "payment-disputed": DISPUTE_BODY,
+    "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
 }
 ABOUT_EVENTS = [kind for kind, body in BODIES.items() if "eventId" in body]
 TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"

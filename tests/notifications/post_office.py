@@ -7,9 +7,11 @@ from typing import Any
 from chalicelib import outbox
 from chalicelib.events import sales
 from chalicelib.notifications import sending, service
+from chalicelib.payments import refunding
 from chalicelib.ports import Fact
-from chalicelib.topology import EMAIL, QUEUES, Queue
+from chalicelib.topology import EMAIL, QUEUES, REFUNDS, Queue
 from chalicelib.wiring import Wiring
+from tests.client import Account, Client
 from tests.fakes import FakeMailer, FakePublisher, FakeQueues
 
 
@@ -40,8 +42,11 @@ class PostOffice:
 
     def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
         """Have the queue's function do one message."""
+        now = datetime.now(UTC) + self.ahead
         if queue is EMAIL:
-            sending.send(self.post, message, datetime.now(UTC) + self.ahead)
+            sending.send(self.post, message, now)
+        elif queue is REFUNDS:
+            refunding.take(self.wiring.database, self.wiring.payments, message, now)
         else:
             self.spread(queue, message)
 
@@ -72,3 +77,19 @@ class PostOffice:
                 while waiting:
                     self.deliver(by_name[name], waiting[0])
                     waiting.popleft()
+
+
+def quiet(post_office: PostOffice) -> None:
+    """Let everything so far be told, and forget it."""
+    post_office.run()
+    post_office.mailer.sent.clear()
+
+
+def mails(post_office: PostOffice, *users: Account) -> list[int]:
+    """How many e-mails each was sent."""
+    return [post_office.mailer.addresses().count(user.email) for user in users]
+
+
+def inbox(client: Client, user: Account) -> list[str]:
+    """The types of what a person was told, the newest first."""
+    return [item["type"] for item in client("GET", "/notifications", by=user).json]

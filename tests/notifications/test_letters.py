@@ -42,6 +42,11 @@ def test_every_fact_that_people_are_told_of_has_a_letter() -> None:
         ("booking-cancelled", "Booking cancelled: Jazz in the yard"),
         ("event-changed", "Changed: Jazz in the yard"),
         ("event-cancelled", "Called off: Jazz in the yard"),
+        ("booking-expired", "Booking expired: Jazz in the yard"),
+        ("payment-failed", "Payment failed: Jazz in the yard"),
+        ("payment-refund-due", "Refund on its way: Jazz in the yard"),
+        ("payment-disputed", "Payment disputed: Jazz in the yard"),
+        ("payment-dispute-closed", "Dispute won: Jazz in the yard"),
     ],
 )
 def test_a_letter_says_in_its_subject_what_happened(kind: str, subject: str) -> None:
@@ -130,10 +135,12 @@ def test_a_welcome_says_what_one_can_do(role: str, says: str) -> None:
     [
         ("attendee", "You have cancelled your booking"),
         ("host", "The host has cancelled your booking"),
+        ("refunded", "Your payment was returned to you, so your booking has ended"),
+        ("dispute-lost", "Your bank has taken your payment back, so your booking has ended"),
         ("event-cancelled", "Your booking is cancelled"),
     ],
 )
-def test_a_cancelled_booking_says_who_cancelled_it(reason: str, says: str) -> None:
+def test_a_cancelled_booking_says_who_or_what_ended_it(reason: str, says: str) -> None:
     message = letter(fact("booking-cancelled", reason=reason))
 
     for body in (text(message), html(message)):
@@ -173,7 +180,7 @@ def test_a_letter_that_lacks_what_it_is_about_is_not_written(kind: str, lacks: s
 
 
 def test_a_fact_that_nobody_is_told_of_has_no_letter() -> None:
-    unknown = replace(fact("event-published"), type="payment-refund-due")
+    unknown = replace(fact("event-published"), type="weather-changed")
 
-    with pytest.raises(ValueError, match="no letter for payment-refund-due"):
+    with pytest.raises(ValueError, match="no letter for weather-changed"):
         letter(unknown)

@@ -10,20 +10,12 @@ from chalicelib.notifications import service
 from chalicelib.ports import OutOfReach
 from chalicelib.topology import BOOKING_NOTIFICATIONS, EMAIL, FOLLOW_NOTIFICATIONS
 from tests.client import Account, Client, in_days
-from tests.notifications.post_office import PostOffice
+from tests.notifications.post_office import PostOffice, inbox, mails, quiet
 
 
 def follow(client: Client, host: Account, fans: Iterable[Account]) -> None:
     for fan in fans:
         client("PUT", f"/users/{host.user_id}/follow", by=fan)
-
-
-def inbox(client: Client, user: Account) -> list[str]:
-    return [item["type"] for item in client("GET", "/notifications", by=user).json]
-
-
-def mails(post_office: PostOffice, *users: Account) -> list[int]:
-    return [post_office.mailer.addresses().count(user.email) for user in users]
 
 
 @pytest.fixture
@@ -32,12 +24,6 @@ def host(client: Client, post_office: PostOffice) -> Account:
     post_office.run()
     post_office.mailer.sent.clear()
     return host
-
-
-def quiet(post_office: PostOffice) -> None:
-    """Let everything so far be told, and forget it."""
-    post_office.run()
-    post_office.mailer.sent.clear()
 
 
 def test_each_follower_hears_of_a_new_event_once(

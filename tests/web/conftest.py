@@ -12,7 +12,8 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Account, Client
-from tests.conftest import SECRET, TEMPLATE
+from tests.conftest import SECRET, TEMPLATE, WEBHOOK_SECRET
+from tests.fakes import FakePayments
 from tests.web.things import notification
 
 
@@ -26,6 +27,7 @@ class World:
     event: dict[str, Any]
     draft: dict[str, Any]
     booking: dict[str, Any]
+    hold: dict[str, Any]
     notification_id: str
     """Of the attendee."""
 
@@ -40,6 +42,7 @@ def make_world(client: Client) -> World:
         event=event,
         draft=client.event(host, status="draft"),
         booking=client.book(attendee, event["eventId"]).json,
+        hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
         notification_id=notification(client, attendee),
     )
 
@@ -49,8 +52,14 @@ def shared(server: Postgres) -> Iterator[Client]:
     """A client with one database for all tests of a module, for those that do not touch what others made."""
     name = f"shared_{os.urandom(6).hex()}"
     postgres.create_database(server, name, template=TEMPLATE)
-    settings = Settings(database_url=server.url(name), jwt_secret=SECRET, database_pool_size=2)
-    with using(Wiring(settings)) as wiring:
+    settings = Settings(
+        database_url=server.url(name),
+        jwt_secret=SECRET,
+        database_pool_size=2,
+        stripe_api_key="sk_test_of_the_tests",
+        stripe_webhook_secrets=(WEBHOOK_SECRET,),
+    )
+    with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield Client(wiring)
     postgres.drop_database(server, name)
 

@@ -45,7 +45,7 @@ EVENT_MEMBERS: dict[str, list[Any]] = {
         "9999-12-31T23:59:59Z",
     ],
     "capacity": [0, -1, 1_000_001, 2**31, 2**63, 10**400, True, "5", 1.5, 1e300, None, [], {}],
-    "price": [1, 2500, -1, 2**31, 100_000_000, True, "0", 0.5, None, []],
+    "price": [1, 49, -1, 2**31, 100_000_000, True, "0", 0.5, None, []],
     "currency": ["EUR", "xxx", "euro", "", "€", 5, []],
     "timezone": [None, 5, "", "Mars/Olympus", "../../etc/passwd", "UTC\0", "x" * 65, "UTC\ud800"],
     "saleStartsAt": [time for time in NOT_TIMES if time is not None] + [in_days(31), in_days(400)],
@@ -187,12 +187,11 @@ def test_a_bad_claim_at_signing_in_is_named(world: World, member: str, value: An
     check_refused(world.client("POST", "/auth/login", body), member)
 
 
-def test_a_price_is_refused_until_something_can_be_paid(world: World) -> None:
+def test_a_price_that_is_too_low_to_be_charged_is_told_what_is_enough(world: World) -> None:
     reply = world.client("POST", "/events", event_body(price=1), by=world.host)
 
-    assert reply.json["errors"] == [
-        {"field": "price", "message": "must be 0: events with a price cannot be offered yet"}
-    ]
+    message = "must be 0 or at least 50 minor units of eur, the least that can be charged"
+    assert reply.json["errors"] == [{"field": "price", "message": message}]
 
 
 def test_an_answer_to_any_number_of_faults_is_short(world: World) -> None:

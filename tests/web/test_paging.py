@@ -48,6 +48,7 @@ def publish(client: Client, host: Account, number: int) -> UUID:
         currency="eur",
         sale_starts_at=None,
         sale_ends_at=None,
+        refund_until=None,
         status="published",
     )
     now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2)

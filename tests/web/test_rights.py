@@ -20,7 +20,7 @@ from tests.forgery import claims, token
 from tests.rows import rows
 from tests.web.conftest import World, make_world
 from tests.web.operations import OPERATIONS, each, name
-from tests.web.things import proof, unsubscribe_token
+from tests.web.things import proof, stripe_event, unsubscribe_token
 
 BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /auth/register": lambda _: {
@@ -71,6 +71,8 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "one's own"]] = {
     "POST /events/{eventId}/cancel": (403, "not-your-event"),
     "GET /bookings/{bookingId}": (404, "no-such-booking"),
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
+    "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
+    "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "one's own",
     "DELETE /events/{eventId}/interest": "one's own",
     "PUT /users/{userId}/follow": "one's own",
@@ -106,7 +108,7 @@ def path(operation: Operation, world: World, *, user: str = "me", event: str | N
         "userId": world.host.user_id if operation.path.endswith("/follow") else user,
         "notificationId": world.notification_id,
         "eventId": event or world.event["eventId"],
-        "bookingId": world.booking["bookingId"],
+        "bookingId": (world.hold if operation.path.endswith("/payment") else world.booking)["bookingId"],
     }
     filled = operation.path.format_map(things)  # an unknown kind of thing is to be added above
     return f"{filled}?token={QUERIES[name(operation)](world)}" if name(operation) in QUERIES else filled
@@ -196,6 +198,9 @@ def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: 
     if operation.media_type == FORM_TYPE:
         form = {"Content-Type": FORM_TYPE}
         reply = client(operation.method, target, raw=urlencode(sent or {}).encode(), headers=form)
+    elif name(operation) == "POST /webhooks/stripe":
+        raw, signed = stripe_event()
+        reply = client(operation.method, target, raw=raw, headers=signed)
     else:
         reply = client(operation.method, target, sent)
 

@@ -1,5 +1,7 @@
 """Things that requests mean, beyond events and bookings: proofs, links and notifications."""
 
+import json
+import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -7,7 +9,9 @@ from uuid import UUID, uuid4
 from chalicelib.notifications import unsubscribe
 from chalicelib.users import email_tokens
 from chalicelib.users.email_tokens import Purpose
+from infra.local.stripe.webhooks import sign
 from tests.client import Account, Client
+from tests.conftest import WEBHOOK_SECRET
 from tests.rows import rows
 
 
@@ -38,3 +42,11 @@ def notification(client: Client, user: Account) -> str:
         fact_id=str(uuid4()),
     )
     return str(made.notification_id)
+
+
+def stripe_event() -> tuple[bytes, dict[str, str]]:
+    """The body and headers of an event of Stripe that is about nothing of ours."""
+    event = {"id": f"evt_{uuid4().hex}", "type": "customer.created", "data": {"object": {"id": "cus_1"}}}
+    body = json.dumps(event).encode()
+    signature = sign(body, [WEBHOOK_SECRET.decode()], int(time.time()))
+    return body, {"Content-Type": "application/json", "Stripe-Signature": signature}

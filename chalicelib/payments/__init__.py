@@ -1,0 +1,1 @@
+"""Payments: taking money for places by Stripe, and giving it back."""

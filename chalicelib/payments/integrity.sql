@@ -1,0 +1,58 @@
+-- Counts an event's places and money again from their rows, and names what does not fit.
+--
+-- One statement, so that all of it is of the same moment. `held` is each booking beside its row in the ledger.
+WITH held AS MATERIALIZED (
+    SELECT b.booking_id, b.status, b.quantity, b.amount, b.currency, b.expires_at,
+           p.status AS payment, p.amount AS owed, p.currency AS owed_in, p.kept_at, p.flag, p.dispute
+    FROM bookings b LEFT JOIN payments p USING (booking_id)
+    WHERE b.event_id = :event_id
+), found AS (
+    SELECT booking_id, CASE
+        WHEN amount > 0 AND payment IS NULL THEN 'payment-missing'
+        WHEN amount <> coalesce(owed, 0) OR currency <> coalesce(owed_in, currency) THEN 'amount-differs'
+        WHEN status = 'confirmed' AND amount > 0 AND payment <> 'paid' THEN 'confirmed-without-payment'
+        WHEN status = 'pending' AND payment <> 'requires_payment' THEN 'pending-but-settled'
+        WHEN status IN ('cancelled', 'expired') AND payment = 'paid' AND kept_at IS NULL THEN 'paid-without-place'
+        ELSE flag
+    END AS what
+    FROM held
+)
+SELECT json_build_object(
+    'eventId', e.event_id,
+    'checkedAt', CAST(:checked_at AS text),
+    'places', json_build_object(
+        'capacity', l.capacity,
+        'taken', l.taken,
+        'counted', (SELECT coalesce(sum(quantity), 0) FROM held WHERE status IN ('pending', 'confirmed'))
+    ),
+    'bookings', (
+        SELECT json_object_agg(s.status, coalesce(c.n, 0))
+        FROM unnest(ARRAY['pending', 'confirmed', 'cancelled', 'expired']) AS s (status)
+        LEFT JOIN (SELECT status, count(*) AS n FROM held GROUP BY status) c USING (status)
+    ),
+    'money', (
+        SELECT coalesce(json_agg(m ORDER BY m.currency), '[]')
+        FROM (
+            SELECT currency,
+                coalesce(sum(owed) FILTER (WHERE payment IN ('paid', 'refund_pending', 'refunded')), 0) AS received,
+                coalesce(sum(owed) FILTER (WHERE payment = 'refunded'), 0) AS refunded,
+                coalesce(sum(owed) FILTER (WHERE payment = 'refund_pending'), 0) AS "refundPending",
+                coalesce(sum(owed) FILTER (WHERE payment = 'paid'), 0) AS kept,
+                coalesce(sum(owed) FILTER (WHERE payment = 'paid' AND kept_at IS NOT NULL), 0) AS "keptOfCancelled",
+                coalesce(sum(amount) FILTER (WHERE status = 'confirmed'), 0) AS confirmed,
+                coalesce(sum(owed) FILTER (WHERE dispute = 'open'), 0) AS disputed
+            FROM held WHERE owed IS NOT NULL GROUP BY currency
+        ) m
+    ),
+    'differences', (
+        SELECT coalesce(json_agg(d ORDER BY d."bookingId" NULLS FIRST), '[]')
+        FROM (
+            SELECT NULL::uuid AS "bookingId", 'places' AS what
+            WHERE l.taken <> (SELECT coalesce(sum(quantity), 0) FROM held WHERE status IN ('pending', 'confirmed'))
+            UNION ALL
+            (SELECT booking_id, what FROM found WHERE what IS NOT NULL ORDER BY booking_id LIMIT :at_most)
+        ) d
+    )
+)::text AS report, e.host_id, e.status
+FROM events e JOIN places l USING (event_id)
+WHERE e.event_id = :event_id AND e.deleted_at IS NULL

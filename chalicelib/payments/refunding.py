@@ -1,0 +1,161 @@
+"""Refunding: what is due back is paid back, once, whichever of fact, webhook and schedule comes first."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Text, bindparam, select
+
+from chalicelib.bookings import endings, holds
+from chalicelib.bookings.ledger import payments
+from chalicelib.db import Database, Session
+from chalicelib.payments.settling import Outcome, change, flag
+from chalicelib.ports import Due, Fact, PaymentGateway, PaymentRefused, Refund
+
+PAUSES = (
+    timedelta(minutes=1),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(hours=24),
+)
+"""After each attempt that failed; after the last but these it is left to a person."""
+
+UNDER_WAY = timedelta(hours=1)
+"""Between looks at a refund that Stripe has taken on, and that a bank may take days for."""
+
+FAILED = "refund-failed"
+
+
+def take(database: Database, gateway: PaymentGateway, message: dict[str, Any], now: datetime) -> None:
+    """Do what the fact that a refund is due asks for.
+
+    Raises:
+        OutOfReach, Unavailable: To be delivered again.
+    """
+    refund(database, gateway, UUID(Fact.from_message(message).body["bookingId"]), now)
+
+
+def refund(database: Database, gateway: PaymentGateway, booking_id: UUID, now: datetime) -> None:
+    """Ask Stripe to pay back what is due for a booking, if it has not been asked.
+
+    No transaction is open meanwhile. Killed at any point and run again, it makes the same request with the
+    same key. A refusal is noted, and tried again by the schedule.
+
+    Raises:
+        OutOfReach, Unavailable: To be tried again.
+    """
+    with database.transaction() as session:
+        row = session.execute(_DUE, {"this_booking": booking_id}).one_or_none()
+    if row is None:
+        return
+    due = Due(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.refund_attempt)
+    try:
+        made = gateway.refund(due, row.intent_id)
+    except PaymentRefused as refused:
+        with database.transaction() as session:
+            _not_made(session, holds.lock(session, booking_id), row.refund_attempt, refused.code, now)
+        return
+    with database.transaction() as session:
+        note(session, made, now)
+
+
+_DUE = select(payments).where(
+    payments.c.booking_id == bindparam("this_booking"),
+    payments.c.status == "refund_pending",
+    payments.c.refund_id.is_(None),
+    payments.c.intent_id.is_not(None),
+)
+_BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
+
+
+def note(session: Session, made: Refund, now: datetime) -> tuple[Outcome, UUID | None]:
+    """Note how far a refund of ours is. What somebody refunds elsewhere is for `note_total` to see."""
+    booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": made.intent_id})
+    if booking_id is None:
+        return "foreign", None
+    row = holds.lock(session, booking_id)
+    if row.refund_id != made.refund_id and not _is_awaited(row, made):
+        return "no-change", booking_id
+    if made.status == "failed":
+        # Also where it had succeeded before: a bank may send the money back days later.
+        return _not_made(session, row, row.refund_attempt, "failed", now), booking_id
+    if row.status != "refund_pending":
+        return "no-change", booking_id
+    if made.status == "pending":
+        change(session, booking_id, now, refund_id=made.refund_id, next_look_at=now + UNDER_WAY)
+        return "refunding", booking_id
+    close(session, booking_id, made.refund_id, now)
+    return "refunded", booking_id
+
+
+def _is_awaited(row: Row[Any], made: Refund) -> bool:
+    """Whether a refund is one that was asked for and whose id could not be noted.
+
+    One that stands settles the matter, whichever attempt it is of; one that failed counts for its own only.
+    """
+    if row.status != "refund_pending" or row.refund_id is not None or made.amount != row.amount:
+        return False
+    return made.status != "failed" or (made.booking_id, made.attempt) == (row.booking_id, row.refund_attempt)
+
+
+def close(session: Session, booking_id: UUID, refund_id: str | None, now: datetime) -> None:
+    """Note that the money has gone back."""
+    change(
+        session,
+        booking_id,
+        now,
+        status="refunded",
+        refund_id=refund_id,
+        refunded_at=now,
+        next_look_at=None,
+        flag=None,
+    )
+
+
+def _not_made(session: Session, row: Row[Any], attempt: int, why: str, now: datetime) -> Outcome:
+    """Count an attempt that failed, and have it made again after a while, with a key of its own."""
+    if row.status not in {"refund_pending", "refunded"} or row.refund_attempt != attempt:
+        return "no-change"
+    given_up = attempt >= len(PAUSES)
+    change(
+        session,
+        row.booking_id,
+        now,
+        status="refund_pending",
+        refund_id=None,
+        refunded_at=None,
+        refund_attempt=attempt + 1,
+        next_look_at=None if given_up else now + PAUSES[attempt],
+    )
+    logging.getLogger("event-booking").warning(
+        "A refund was not made",
+        extra={"members": {"bookingId": str(row.booking_id), "attempt": attempt, "reason": why}},
+    )
+    return flag(session, row.booking_id, FAILED) if given_up else "refund-failed"
+
+
+def try_again(session: Session, row: Row[Any], now: datetime) -> None:
+    """Have a refund that was left to a person be tried once more, from the beginning of its pauses."""
+    if row.status == "refund_pending" and row.refund_id is None:
+        change(session, row.booking_id, now, next_look_at=now, flag=None)
+
+
+def note_total(session: Session, intent_id: str, refunded: int, now: datetime) -> tuple[Outcome, UUID | None]:
+    """Note what has gone back of a payment that nothing is due back of here: somebody refunded it at Stripe.
+
+    All of it ends the booking, so that nobody has both the money and a place. A part is left to a person.
+    """
+    booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
+    if booking_id is None:
+        return "foreign", None
+    endings.lock_its_places(session, booking_id)
+    row = holds.lock(session, booking_id)
+    if row.status != "paid" or refunded == 0:
+        return "no-change", booking_id
+    if refunded < row.amount:
+        return flag(session, booking_id, "partly-refunded"), booking_id
+    close(session, booking_id, None, now)
+    endings.end(session, booking_id, reason="refunded", now=now)
+    return "refunded", booking_id
