@@ -3,12 +3,17 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+STAGE ?= dev
+STACK ?= event-booking
+RUNTIME_PYTHON ?= python3.13
+BYTECODE ?= on
+MIGRATE ?= yes
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format bench-telling redrive reset clean
+.PHONY: help run test check lint types imports format package deploy bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -37,6 +42,12 @@ imports: .venv/.installed ## check who imports whom
 format: .venv/.installed ## format the code
 	@$(PY) -m ruff check --select I --fix --quiet
 	@$(PY) -m ruff format
+
+package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod)
+	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
+
+deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
+	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)
