@@ -13,7 +13,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format package deploy bench-telling redrive reset clean
+.PHONY: help run test check lint types imports format package deploy bench bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -48,6 +48,9 @@ package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod
 
 deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
 	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+
+bench: .venv/.installed ## measure how fast it is, side by side with what it is compared with (QUICK=1)
+	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)

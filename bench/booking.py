@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench import ground, slow_line
-from bench.containers import Containers, containers
+from bench.containers import Containers, Handler, containers
 from bench.figures import Figure, Point, Tally, at_least, at_most, ratios
 from bench.requests import booking_request, token_of
 from bench.scale import Scale
@@ -189,14 +189,16 @@ def _trips(way: str, url: str) -> list[Figure]:
     from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
     from bench import five_steps  # noqa: PLC0415
 
-    handle: Mapping[str, object] = {"app": app, "five steps": five_steps.app}
+    handlers: Mapping[str, Handler] = {"app": app, "five steps": five_steps.app}
     with relay_to(url) as (relay, relayed_url), using(Wiring(ground.settings(relayed_url))) as wiring:
-        for number in (0, 1):  # the first connects
-            before = relay.turns
+        turns = []
+        for number in range(2):  # the first connects
             request = booking_request(token_of(wiring.tokens, ground.person(number)), ground.event(0))
-            answer = handle[way](request, None)  # type: ignore[operator]
+            answer = handlers[way](request, None)
             assert answer["statusCode"] == 201
-        turns = relay.turns - before
+            turns.append(relay.turns)
     ground.forget_bookings(url)
     target = at_most(2) if way == "app" else None
-    return [Figure(name=f"round trips of a booking, {way}", unit="", runs=(turns,), target=target)]
+    return [
+        Figure(name=f"round trips of a booking, {way}", unit="", runs=(turns[1] - turns[0],), target=target)
+    ]

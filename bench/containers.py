@@ -3,8 +3,6 @@
 import contextlib
 import gc
 import multiprocessing
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +35,17 @@ class Job:
     ends_at: float
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one container did of it."""
+
+    latencies: list[float]
+    """Of the requests that count."""
+    cpu: float
+    calls: int
+    failure: str | None = None
+
+
 class Containers:
     """So many containers; the first of them take part in a run of fewer."""
 
@@ -66,12 +75,12 @@ class Containers:
         for line in working:
             if not line.poll(60 + self._scale.seconds):
                 raise RuntimeError("a container does not answer")
-            answer = line.recv()
-            if isinstance(answer, str):
-                raise RuntimeError(answer)
-            latencies += answer[0]
-            cpu += answer[1]
-            calls += answer[2]
+            part: Part = line.recv()
+            if part.failure:
+                raise RuntimeError(part.failure)
+            latencies += part.latencies
+            cpu += part.cpu
+            calls += part.calls
         booked = ground.value(self.url, f"SELECT count(*) FROM bookings WHERE event_id = '{event_id}'")  # noqa: S608
         if booked != (0 if sold_out else calls):
             raise RuntimeError(f"{calls} places were answered for, and {booked} were taken")
@@ -120,8 +129,6 @@ def _serve(
 ) -> None:
     for other in others:
         other.close()
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (it has no path to speak of)
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())  # where the log goes
     gc.freeze()  # what was imported is not looked through by each process
     with using(Wiring(ground.settings(url))) as wiring, contextlib.suppress(EOFError):
         tokens = [token_of(wiring.tokens, ground.person(number)) for number in people]
@@ -132,23 +139,22 @@ def _serve(
             try:
                 line.send(_work(job, handlers[job.way], tokens))
             except Exception as error:  # noqa: BLE001 (whatever it was, the one who asked is to know)
-                line.send(f"{type(error).__name__}: {error}")
+                line.send(Part([], 0.0, 0, f"{type(error).__name__}: {error}"))
 
 
-def _work(job: Job, handle: Handler, tokens: list[str]) -> tuple[list[float], float, int]:
-    """Book until the end; return how long each request took that counts, its CPU time, and all calls."""
+def _work(job: Job, handle: Handler, tokens: list[str]) -> Part:
+    """Book until the end."""
     latencies: list[float] = []
-    cpu, calls = 0.0, 0
+    cpu = 0.0
     time.sleep(max(0.0, job.starts_at - time.perf_counter()))
-    for token in tokens:
+    for calls, token in enumerate(tokens):
         began = time.perf_counter()
         if began >= job.ends_at:
-            return latencies, time.process_time() - cpu, calls
+            return Part(latencies, time.process_time() - cpu, calls)
         answer = handle(booking_request(token, job.event_id), None)
         ended = time.perf_counter()
         if answer["statusCode"] != job.status:
             raise RuntimeError(f"{answer['statusCode']} was answered: {answer['body']}")
-        calls += 1
         if ended >= job.counts_from:
             cpu = cpu or time.process_time()
             latencies.append(ended - began)

@@ -55,10 +55,7 @@ def measure(scale: Scale) -> list[Figure]:
         memory = [_memory(urls[size], size) for size in (few, many)]
     each = {size: tuple(took / size * 1e6 for took in runs) for size, runs in seconds.items()}
     return [
-        *(
-            Figure(name=f"A follower told, of {size}", unit="µs", runs=costs)
-            for size, costs in each.items()
-        ),
+        *(Figure(name=f"A follower told, of {size}", unit="µs", runs=costs) for size, costs in each.items()),
         Figure(
             name=f"A follower told, of {many} to of {few}",
             unit="times",

@@ -5,47 +5,20 @@ flushed before the answer is not flushed for a while. By default they do not flu
 procedure is to see to it itself.
 """
 
-import contextlib
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from uuid import UUID
 
 import pytest
 
-from chalicelib.bookings import service
-from chalicelib.errors import Unavailable
 from chalicelib.migrations import upgrade
-from chalicelib.security import Caller
-from chalicelib.settings import Settings
-from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
+from tests.bookings.crashing import DATABASE, DURABLE, book_until_the_crash, client_of, present
 from tests.bookings.procedure import FLUSH, take_out
-from tests.client import HOLD, Client
-from tests.conftest import SECRET
-from tests.racing import until
+from tests.client import Client
 from tests.rows import rows, value
-
-DATABASE = "durable"
-DURABLE = {
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "off",
-    "wal_writer_delay": "10s",
-    "wal_writer_flush_after": "1GB",
-    # Nothing else is to write to the log.
-    "autovacuum": "off",
-    "checkpoint_timeout": "1h",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-}
-CLIENTS = 6
 
 
 @contextmanager
@@ -54,13 +27,6 @@ def new_server() -> Iterator[Postgres]:
         postgres.create_database(server, DATABASE)
         upgrade(server.url(DATABASE))
         yield server
-
-
-@contextmanager
-def client_of(server: Postgres) -> Iterator[Client]:
-    settings = Settings(database_url=server.url(DATABASE), jwt_secret=SECRET, database_pool_size=CLIENTS + 2)
-    with using(Wiring(settings)) as wiring:
-        yield Client(wiring)
 
 
 @pytest.fixture(scope="module")
@@ -116,60 +82,6 @@ def test_a_replayed_answer_is_on_disk_too(client: Client) -> None:
         lags.append(behind(client))
 
     assert min(lags) == 0
-
-
-def crash(server: Postgres, client: Client) -> None:
-    """Kill the server and all of its processes at once; what they had only in memory is gone."""
-    processes = [row.pid for row in rows(client, "SELECT pid FROM pg_stat_activity")]
-    for pid in [server.process.pid, *processes]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    server.process.wait()
-
-
-def book_until_the_crash(
-    server: Postgres, client: Client, event_ids: Sequence[UUID]
-) -> set[tuple[UUID, UUID]]:
-    """Have clients book one place after the other, crash amidst, and return who was told to have which."""
-    made = rows(
-        client,
-        "INSERT INTO users (user_id, role, name, email, created_at, updated_at)"
-        " SELECT id, 'attendee', 'A', id || '@example.com', now(), now()"
-        " FROM (SELECT uuidv7() AS id FROM generate_series(1, 20000)) RETURNING user_id",
-    )
-    rows(client, "INSERT INTO credentials SELECT user_id, '', 1 FROM users ON CONFLICT DO NOTHING")
-    attendees = [row.user_id for row in made]
-    told: list[tuple[UUID, UUID]] = []
-    number = count()
-
-    def book_on_and_on() -> None:
-        with contextlib.suppress(Unavailable):
-            while True:
-                turn = next(number)
-                caller = Caller(attendees[turn], "attendee", 1)
-                event_id = event_ids[turn % len(event_ids)]
-                now = datetime.now(UTC)
-                service.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
-                told.append((event_id, caller.user_id))
-
-    with ThreadPoolExecutor(CLIENTS) as threads:
-        running = [threads.submit(book_on_and_on) for _ in range(CLIENTS)]
-        until(lambda: len(told) >= 300 or any(client.done() for client in running))
-        crash(server, client)
-    for finished in running:
-        finished.result()
-    return set(told)
-
-
-def present(client: Client) -> set[tuple[UUID, UUID]]:
-    """Which bookings there are, after checking that the counters count them."""
-    wrong = rows(
-        client,
-        "SELECT event_id FROM places"
-        " WHERE taken <> (SELECT count(*) FROM bookings b WHERE b.event_id = places.event_id)",
-    )
-    assert wrong == []
-    return {(row.event_id, row.user_id) for row in rows(client, "SELECT event_id, user_id FROM bookings")}
 
 
 def test_every_booking_that_was_answered_survives_crashes() -> None:
