@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import multiprocessing
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -205,6 +206,7 @@ def _serve(url: str, app: Any, line: Connection, others: Sequence[Connection]) -
     for other in others:
         other.close()
     gc.freeze()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the log is written, as in Lambda, and read by nobody
     event_id = ground.event(0)
     with using(Wiring(ground.settings(url))) as wiring, contextlib.suppress(EOFError):
         wiring.database.call("SELECT 1")
