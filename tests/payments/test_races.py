@@ -5,18 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from threading import Barrier
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from chalicelib.adapters import stripe_objects
-from chalicelib.payments import settling, watching
-from chalicelib.ports import OutOfReach
+from chalicelib.payments import refunding, settling, watching
+from chalicelib.ports import Due, OutOfReach, PaymentRefused, Refund
 from infra.local.stripe.errors import Refused
 from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import ALL, Fault
+from infra.local.stripe.switches import Fault
 from tests.at_once import at_once
 from tests.client import Client
+from tests.fakes import FakePayments
 from tests.notifications.post_office import PostOffice
 from tests.payments.buying import (
     JUST_AFTER,
@@ -35,7 +38,7 @@ from tests.payments.buying import (
     tell,
     told,
 )
-from tests.racing import until_waiting
+from tests.racing import PATIENCE, until_waiting
 from tests.rows import rows, taken
 
 
@@ -231,14 +234,26 @@ def test_a_payment_that_is_noted_while_its_hold_ends_is_called_off_the_next_time
     assert status(client, held) == ("expired", "failed")
 
 
+class RefusingBoth(FakePayments):
+    """Stripe, which refuses two refunds once both have been asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._both = Barrier(2)
+
+    def refund(self, due: Due, intent_id: str) -> Refund:
+        self._both.wait(PATIENCE)
+        raise PaymentRefused(f"{due.attempt} of {intent_id}")
+
+
 def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
     client: Client, stripe: StandIn
 ) -> None:
     held = bought(client, stripe)
     cancel(client, held)
-    stripe.switches.faults = [Fault("error", ALL, route="POST /v1/refunds", seconds=0.2)]
+    database, gateway, now = client.wiring.database, RefusingBoth(), datetime.now(UTC)
 
-    at_once([partial(ask, client, held)] * 2)
+    at_once([lambda: refunding.refund(database, gateway, UUID(held.booking_id), now)] * 2)
 
     assert ledger(client, held).refund_attempt == 1
 
