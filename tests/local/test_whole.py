@@ -15,7 +15,7 @@ from chalicelib.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import triggers
 from infra.local.letter import Letter, take_apart
-from infra.local.mail import Mailbox, keeping
+from infra.local.mail import Mailbox, given_to_moto, keeping
 from infra.local.simulator import Simulator
 from tests.client import Client
 from tests.conftest import SECRET
@@ -43,7 +43,7 @@ def client(cloud: Cloud, mailbox: Mailbox, database_url: str) -> Iterator[Client
     simulator = Simulator(boto3.client("sns"), topics[topology.FEEDBACK_TOPIC])
     with (
         using(Wiring(settings)) as wiring,
-        keeping(mailbox, simulator.react),
+        keeping(mailbox, given_to_moto, simulator.react),
         triggers.running(app.app, cloud.sqs, long_poll=0),
     ):
         yield Client(wiring)
