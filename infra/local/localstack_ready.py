@@ -1,7 +1,7 @@
 """Makes the topology in a LocalStack that has started, which runs this file in its own process.
 
-It goes into LocalStack's folder `init/ready.d`, with this checkout in PYTHONPATH. The process's environment is
-LocalStack's, so nothing is set in it.
+It goes into LocalStack's folder `init/ready.d`, with this checkout in PYTHONPATH. Nothing is set in the
+environment, which is LocalStack's own.
 """
 
 import os
