@@ -3,13 +3,18 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+STAGE ?= dev
+STACK ?= event-booking
+RUNTIME_PYTHON ?= python3.13
+BYTECODE ?= on
+MIGRATE ?= yes
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format bench-telling redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format package deploy bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -23,9 +28,9 @@ run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.
 test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-check: lint types imports test ## all that CI checks
+check: lint types imports test ## all that CI checks, but for the next
 
-localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack
+localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
 	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/local/test_aws.py \
 		tests/local/test_localstack.py tests/local/test_triggers.py tests/local/test_whole.py
 
@@ -42,6 +47,12 @@ imports: .venv/.installed ## check who imports whom
 format: .venv/.installed ## format the code
 	@$(PY) -m ruff check --select I --fix --quiet
 	@$(PY) -m ruff format
+
+package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod)
+	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
+
+deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
+	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)
@@ -72,14 +83,14 @@ clean: ## remove .venv and caches, keep the data
 	@$(PIP) -r requirements-dev.txt
 	@mv .venv/.installing .venv/.installed
 
-# LocalStack runs on the Python of its image only, which need not be the project's.
+# LocalStack runs on the Python of its image only, which is not always the one of .venv.
 .venv-localstack/.installed: requirements-localstack.txt
-	@for python in $(LOCALSTACK_PYTHON) python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python; do \
+	@for python in $(RUNTIME_PYTHON) $$HOME/.pyenv/versions/3.13.*/bin/python; do \
 		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 			&& found=$$python && break; \
 	done; \
 	test -n "$$found" || { \
-		echo "LocalStack needs Python 3.13. Name one: make localstack-check LOCALSTACK_PYTHON=..." >&2; exit 1; }; \
+		echo "LocalStack needs Python 3.13. Name one: make localstack-check RUNTIME_PYTHON=..." >&2; exit 1; }; \
 	echo "Installing LocalStack into .venv-localstack (about 45 s, once) ..."; \
 	rm -rf .venv-localstack && "$$found" -m venv .venv-localstack
 	@$(LOCALSTACK) -m pip --disable-pip-version-check install --quiet --no-deps -r $<

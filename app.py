@@ -6,7 +6,7 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
-from chalicelib import outbox, topology, wiring
+from chalicelib import db, outbox, topology, wiring
 from chalicelib.bookings.routes import routes as bookings
 from chalicelib.events import sales
 from chalicelib.events.interest_routes import routes as interests
@@ -159,3 +159,14 @@ def forget_what_expired(_event: CloudWatchEvent) -> None:
     email_tokens.forget_expired(database, now)
     notifications.forget_deliveries(database, now)
     webhooks.forget(database, now)
+
+
+@app.lambda_function()
+def migrate(_event: Any, _context: Any) -> None:
+    """Bring the database to the schema of this code; called by whoever deploys."""
+    from chalicelib import migrations  # noqa: PLC0415 (Alembic is for this function alone)
+    from chalicelib.migrations import role  # noqa: PLC0415
+
+    settings = wiring.current().settings
+    role.set_up(settings.database_url, db.tls(settings))
+    migrations.upgrade(settings.database_url, db.tls(settings))

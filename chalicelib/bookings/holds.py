@@ -64,11 +64,21 @@ def take_again(session: Session, booking_id: UUID, now: datetime) -> bool:
 
     Goes the way of a new booking: the row first, under the unique index, the counter last, under the
     conditions that a place is left and the event is as it was looked at. Whoever ends bookings locks the
-    counter first, and sees then that this one is not live; so neither waits for the other in a ring.
+    counter first, and sees then that this one is not live; so neither waits for the other in a ring. (Who is
+    told of a refund or a dispute of this very booking at the same moment may; PostgreSQL then has one of them
+    come again.)
     """
-    looked_at = session.execute(_LOOK, {"this_booking": booking_id, "now": now}).one_or_none()
-    if looked_at is None:
-        return False
+    # Again where the host has changed the event between the look and the counter.
+    for _ in range(5):
+        looked_at = session.execute(_LOOK, {"this_booking": booking_id, "now": now}).one_or_none()
+        if looked_at is None:
+            return False
+        if _take_as_seen(session, booking_id, looked_at.event_id, looked_at.revision, now):
+            return True
+    return False
+
+
+def _take_as_seen(session: Session, booking_id: UUID, event_id: UUID, revision: int, now: datetime) -> bool:
     part = session.begin_nested()
     try:
         session.execute(_CONFIRM["expired"], {"this_booking": booking_id, "now": now})
@@ -77,7 +87,7 @@ def take_again(session: Session, booking_id: UUID, now: datetime) -> bool:
         if violated(error) == "uq_bookings_live":  # they have another place at the event by now
             return False
         raise
-    taken = session.execute(_TAKE, {"this_event": looked_at.event_id, "seen_revision": looked_at.revision})
+    taken = session.execute(_TAKE, {"this_event": event_id, "seen_revision": revision})
     if not taken.rowcount:
         part.rollback()
         return False

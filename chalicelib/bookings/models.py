@@ -24,7 +24,7 @@ from sqlalchemy import (
 from chalicelib.bookings.ledger import payment_json
 from chalicelib.db import metadata
 from chalicelib.events.models import event_json, event_rows, events
-from chalicelib.listing import Listing, Sort, noted
+from chalicelib.listing import Listing, Sort, given, noted
 from chalicelib.users.models import users
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
@@ -65,9 +65,13 @@ Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
 Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
 Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)
 
-booking_rows = select(bookings, events.c.starts_at).outerjoin(
-    events, events.c.event_id == bookings.c.event_id
-)
+booking_rows = select(
+    bookings,
+    events.c.starts_at,
+    func.greatest(bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at)).label(
+        "money_back_until"
+    ),
+).outerjoin(events, events.c.event_id == bookings.c.event_id)
 
 
 def booking_members(row: FromClause) -> tuple[Any, ...]:
@@ -109,6 +113,8 @@ def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
             *booking_members(row),
             "payment",
             payment_json(row, to_attendee=True),
+            "refundUntil",
+            _money_back_until(row),
             "event",
             _its_event(row),
         )
@@ -127,12 +133,19 @@ def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
             *booking_members(row),
             "payment",
             payment_json(row, to_attendee=False),
+            "refundUntil",
+            _money_back_until(row),
             "event",
             _its_event(row),
             "attendee",
             attendee,
         )
     )
+
+
+def _money_back_until(row: FromClause) -> ColumnElement[str]:
+    """Until when its attendee gets the money back: as agreed, or longer where the host has put it off."""
+    return case((row.c.amount > 0, given(row.c.money_back_until)))
 
 
 def _its_event(row: FromClause) -> ColumnElement[Any]:

@@ -64,6 +64,9 @@ class BookingWithEvent(Booking, kw_only=True):
     """A booking as its attendee or the event's host sees it."""
 
     event: Event
+    refund_until: (
+        Annotated[Time, Meta(description="Until when its attendee gets the money back.")] | UnsetType
+    ) = UNSET
     attendee: Annotated[Attendee, Meta(description="Shown to the host.")] | UnsetType = UNSET
 
 

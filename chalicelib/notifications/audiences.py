@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import bookings, live
 from chalicelib.db import Session
 from chalicelib.events.models import events, interests
@@ -48,13 +49,19 @@ _open_event = (
 
 _living = bookings.join(credentials, credentials.c.user_id == bookings.c.user_id)
 
+_flagged = (
+    select(payments.c.booking_id)
+    .where(payments.c.booking_id == bookings.c.booking_id, payments.c.flag.is_not(None))
+    .exists()
+)
+
 STILL: dict[str, ColumnElement[bool]] = {
     "booking-confirmed": live,
-    "booking-expired": bookings.c.status == "expired",
+    "booking-expired": (bookings.c.status == "expired") & ~_flagged,
     "payment-failed": bookings.c.status == "pending",
 }
 """How the booking of a fact must still be for the fact to be told. A hold that has run out may have been
-confirmed since, by a payment that came late."""
+confirmed since, by a payment that came late; of one with a flag it is not certain that nothing was paid."""
 
 
 def _page(key: Any, user_id: Any, *which: Any) -> Select[Any]:

@@ -39,7 +39,7 @@ def take(database: Database, gateway: PaymentGateway, message: dict[str, Any], n
     refund(database, gateway, booking_id, now, at_most_attempt=0)
 
 
-ANY = len(PAUSES) + 1
+ANY = 2**31 - 1
 
 
 def refund(
@@ -177,13 +177,17 @@ def note_total(session: Session, intent_id: str, refunded: int, now: datetime) -
     """Note what has gone back of a payment that nothing is due back of here: somebody refunded it at Stripe.
 
     All of it ends the booking, so that nobody has both the money and a place, also where the word that it was
-    paid comes later. A part is left to a person.
+    paid comes later; and it settles a refund that was given up here. A part is left to a person.
     """
     booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
     if booking_id is None:
         return "foreign", None
     endings.lock_its_places(session, booking_id)
     row = holds.lock(session, booking_id)
+    by_hand = row.status == "refund_pending" and row.flag is not None and refunded >= row.amount
+    if by_hand:
+        close(session, booking_id, None, now)
+        return "refunded", booking_id
     if row.status in {"refund_pending", "refunded"} or refunded <= 0:
         return "no-change", booking_id
     if refunded < row.amount:

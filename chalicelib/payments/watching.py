@@ -28,7 +28,7 @@ from chalicelib.bookings.service import FIRST_LOOK
 from chalicelib.db import Database
 from chalicelib.errors import Unavailable
 from chalicelib.payments import refunding, settling
-from chalicelib.ports import PaymentGateway
+from chalicelib.ports import PaymentGateway, PaymentRefused
 
 AT_ONCE = 100
 """Rows that are taken from the ledger in one go."""
@@ -46,13 +46,18 @@ def watch_holds(database: Database, gateway: Callable[[], PaymentGateway], go_on
     """Give back the places of holds soon after they have run out, for as long as `go_on` says."""
     while go_on():
         try:
-            expire(database, gateway, datetime.now(UTC))
+            expire(database, gateway, datetime.now(UTC), go_on)
         except Unavailable:
             logging.getLogger("event-booking").exception("Holds wait to be ended")
         time.sleep(PAUSE)
 
 
-def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:
+def expire(
+    database: Database,
+    gateway: Callable[[], PaymentGateway],
+    now: datetime,
+    go_on: Callable[[], bool] = lambda: True,
+) -> int:
     """End the holds that have run out, and return how many payments were looked at.
 
     Each is called off at Stripe first, and its place freed only then, so that no place is given to somebody
@@ -60,7 +65,7 @@ def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datet
     work on is asked about again later, and so is each when Stripe cannot be reached.
     """
     looked_at = 0
-    while rows := _take(database, _LAPSED, now):
+    while go_on() and (rows := _take(database, _LAPSED, now)):
         _at_once(rows, lambda row: _end_one(database, gateway, row, now))
         looked_at += len(rows)
         metrics.put("HoldsEnded", len(rows), "Count")
@@ -69,12 +74,8 @@ def expire(database: Database, gateway: Callable[[], PaymentGateway], now: datet
 
 def _end_one(database: Database, gateway: Callable[[], PaymentGateway], row: Row[Any], now: datetime) -> None:
     """End one hold, or the open payment of a booking that was cancelled."""
-    if row.intent_id is not None:
-        intent = gateway().call_off(row.intent_id)
-        if intent.status in {"open", "processing"}:
-            return
-        with database.transaction() as session:
-            settling.settle(session, intent, now)
+    if row.intent_id is not None and not _call_off(database, gateway(), row, now):
+        return
     # In a transaction of its own, since it locks the places first.
     with database.transaction() as session:
         endings.lock_its_places(session, row.booking_id)
@@ -84,6 +85,26 @@ def _end_one(database: Database, gateway: Callable[[], PaymentGateway], row: Row
         if present.intent_id in {None, row.intent_id}:
             endings.expire(session, row.booking_id, now)
             settling.close(session, row.booking_id, now)
+
+
+def _call_off(database: Database, gateway: PaymentGateway, row: Row[Any], now: datetime) -> bool:
+    """Have a payment not be paid any more, and say whether that is certain.
+
+    One that Stripe does not know cannot be paid; it is of another account, perhaps, and left to a person too.
+    """
+    try:
+        intent = gateway.call_off(row.intent_id)
+    except PaymentRefused as refused:
+        if refused.code != "resource_missing":
+            raise
+        with database.transaction() as session:
+            settling.flag(session, row.booking_id, "unknown-at-stripe")
+        return True
+    if intent.status in {"open", "processing"}:
+        return False
+    with database.transaction() as session:
+        settling.settle(session, intent, now)
+    return True
 
 
 def reconcile(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:

@@ -10,6 +10,7 @@ from infra.local.stripe.stand_in import StandIn
 from tests.client import Account, Client, in_days
 from tests.notifications.post_office import PostOffice, inbox, mails, quiet
 from tests.payments.buying import bought, cancel, expire, hold, pay, status, tell
+from tests.rows import rows
 
 
 def letters(post_office: PostOffice, user: Account) -> list[str]:
@@ -180,3 +181,19 @@ def test_money_that_is_late_is_told_of_when_it_goes_back(
     assert status(client, held) == ("cancelled", "refunded")
     assert "payment-refund-due" in inbox(client, held.attendee)
     assert len(stripe.refunds(held.intent_id)) == 1
+
+
+def test_who_paid_another_amount_is_not_told_that_nothing_was_charged(
+    client: Client, stripe: StandIn, post_office: PostOffice
+) -> None:
+    held = hold(client)
+    rows(client, "UPDATE payments SET amount = 2600")  # as if it had been changed at Stripe
+    pay(stripe, held)
+    quiet(post_office)
+
+    expire(client)
+    post_office.run()
+
+    assert status(client, held) == ("expired", "failed")
+    assert letters(post_office, held.attendee) == []
+    assert inbox(client, held.attendee) == []

@@ -27,6 +27,7 @@ from tests.payments.buying import (
     status,
     tell,
 )
+from tests.rows import rows
 
 REFUND = "POST /v1/refunds"
 
@@ -159,6 +160,36 @@ def test_what_a_person_pays_back_then_settles_it(client: Client, stripe: StandIn
 
     stripe.refund(held.intent_id)
     tell(stripe)
+
+    assert status(client, held) == ("cancelled", "refunded")
+    assert differences(client, held) == []
+
+
+def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, stripe: StandIn) -> None:
+    held = bought(client, stripe)
+    stripe.refund(held.intent_id, 1000)
+    tell(stripe)
+    cancel(client, held)
+    for _ in range(len(PAUSES) + 1):  # all of it cannot be paid back any more
+        pay_back(client, held)
+    assert differences(client, held) == ["refund-failed"]
+
+    stripe.refund(held.intent_id, 1500)
+    tell(stripe)
+
+    assert status(client, held) == ("cancelled", "refunded")
+    assert differences(client, held) == []
+
+
+def test_what_was_left_to_a_person_can_be_tried_again_and_again(client: Client, stripe: StandIn) -> None:
+    held = cancelled(client, stripe)
+    stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
+    for _ in range(len(PAUSES) + 3):
+        pay_back(client, held)
+    stripe.switches.faults = []
+
+    rows(client, "UPDATE payments SET next_look_at = now(), flag = NULL")
+    reconcile(client)
 
     assert status(client, held) == ("cancelled", "refunded")
     assert differences(client, held) == []

@@ -139,18 +139,24 @@ def test_a_hold_without_a_payment_at_stripe_ends_too(client: Client, stripe: Sta
     assert lapsed(client, held)
 
 
-def test_one_that_fails_keeps_none_of_the_others_from_ending(client: Client) -> None:
+def test_one_that_fails_keeps_none_of_the_others_from_ending(client: Client, stripe: StandIn) -> None:
     event = client.event(client.host(), price=2500)
     held = [hold(client, event_id=event["eventId"]) for _ in range(3)]
-    rows(
-        client,
-        "UPDATE payments SET intent_id = 'pi_of_another_account' WHERE booking_id = :id",
-        id=held[1].booking_id,
-    )
+    stripe.switches.faults = [Fault("error", route=f"POST */{held[1].intent_id}/cancel")]
 
     assert expire(client) == 3
 
     assert [status(client, one)[0] for one in held] == ["expired", "pending", "expired"]
+
+
+def test_a_hold_that_stripe_does_not_know_ends_and_is_for_a_person(client: Client) -> None:
+    held = hold(client)
+    rows(client, "UPDATE payments SET intent_id = 'pi_of_another_account'")
+
+    expire(client)
+
+    assert status(client, held) == ("expired", "failed")
+    assert differences(client, held) == ["unknown-at-stripe"]
 
 
 def test_many_holds_end_in_one_go(client: Client, stripe: StandIn) -> None:
