@@ -28,7 +28,7 @@ run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.
 test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-check: lint types imports test ## all that CI checks, but for the next
+check: lint types imports test ## all checks but those on LocalStack
 
 localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
 	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/local/test_aws.py \

@@ -53,13 +53,14 @@ class LocalStack:
         if where.host not in LOOPBACK:
             raise CannotStart("DATABASE_URL must lead to this machine: `make run` loads demo data into it.")
         database = Database(Settings(database_url=url, jwt_secret=b""))
-        self._say(f"Using the PostgreSQL at {where.host}:{where.port}")
+        place = f"{where.host}:{where.port or 5432}"
+        self._say(f"Using the PostgreSQL at {place}")
         try:
             with contextlib.closing(database), database.transaction():
                 pass
         except Unavailable as error:
             raise CannotStart(
-                f"The PostgreSQL at {where.host}:{where.port} cannot be used: {error.__cause__}\n"
+                f"The PostgreSQL at {place} cannot be used: {error.__cause__}\n"
                 f"Start it with: {START}\nFor another one set DATABASE_URL."
             ) from error
         yield url
