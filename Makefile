@@ -10,24 +10,29 @@ BYTECODE ?= on
 MIGRATE ?= yes
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format package deploy bench-telling redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format package deploy bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1)
+run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1 STACK=localstack)
 	@exec $(PY) -m infra.local run
 
 test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-check: lint types imports test ## all that CI checks
+check: lint types imports test ## all checks but those on LocalStack
+
+localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
+	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/local/test_aws.py \
+		tests/local/test_localstack.py tests/local/test_triggers.py tests/local/test_whole.py
 
 lint: .venv/.installed ## check style and format
 	@$(PY) -m ruff check --quiet
@@ -59,7 +64,7 @@ reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset
 
 clean: ## remove .venv and caches, keep the data
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf .venv .venv-localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark `.installing` tells a .venv whose installation was cut off from a complete one.
@@ -77,3 +82,16 @@ clean: ## remove .venv and caches, keep the data
 	@$(PIP) 'pip<26.3'
 	@$(PIP) -r requirements-dev.txt
 	@mv .venv/.installing .venv/.installed
+
+# LocalStack runs on the Python of its image only, which is not always the one of .venv.
+.venv-localstack/.installed: requirements-localstack.txt
+	@for python in $(RUNTIME_PYTHON) $$HOME/.pyenv/versions/3.13.*/bin/python; do \
+		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+			&& found=$$python && break; \
+	done; \
+	test -n "$$found" || { \
+		echo "LocalStack needs Python 3.13. Name one: make localstack-check RUNTIME_PYTHON=..." >&2; exit 1; }; \
+	echo "Installing LocalStack into .venv-localstack (about 45 s, once) ..."; \
+	rm -rf .venv-localstack && "$$found" -m venv .venv-localstack
+	@$(LOCALSTACK) -m pip --disable-pip-version-check install --quiet --no-deps -r $<
+	@touch $@
