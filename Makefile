@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
 STAGE ?= dev
-STACK ?= event-booking
+STACK_NAME ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
 MIGRATE ?= yes
@@ -51,8 +51,8 @@ format: .venv/.installed ## format the code
 package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod)
 	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
-deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
+	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)
