@@ -4,30 +4,35 @@ PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
 STAGE ?= dev
-STACK ?= event-booking
+STACK_NAME ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
 MIGRATE ?= yes
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types imports format package deploy bench bench-telling redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format package deploy bench bench-rush bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1)
+run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1 STACK=localstack)
 	@exec $(PY) -m infra.local run
 
 test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-check: lint types imports test ## all that CI checks
+check: lint types imports test ## all checks but those on LocalStack
+
+localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
+	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/local/test_aws.py \
+		tests/local/test_localstack.py tests/local/test_triggers.py tests/local/test_whole.py
 
 lint: .venv/.installed ## check style and format
 	@$(PY) -m ruff check --quiet
@@ -46,11 +51,14 @@ format: .venv/.installed ## format the code
 package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod)
 	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
-deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
+	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench: .venv/.installed ## measure how fast it is, side by side with what it is compared with (QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
+
+bench-rush: .venv/.installed ## simulate ten times as many requests as can be served (ARGS=--quick)
+	@$(PY) -m bench.rush $(ARGS)
 
 bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
 	@$(PY) -m bench.telling $(ARGS)
@@ -62,7 +70,7 @@ reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset
 
 clean: ## remove .venv and caches, keep the data
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf .venv .venv-localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark `.installing` tells a .venv whose installation was cut off from a complete one.
@@ -80,3 +88,16 @@ clean: ## remove .venv and caches, keep the data
 	@$(PIP) 'pip<26.3'
 	@$(PIP) -r requirements-dev.txt
 	@mv .venv/.installing .venv/.installed
+
+# LocalStack runs on the Python of its image only, which is not always the one of .venv.
+.venv-localstack/.installed: requirements-localstack.txt
+	@for python in $(RUNTIME_PYTHON) $$HOME/.pyenv/versions/3.13.*/bin/python; do \
+		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+			&& found=$$python && break; \
+	done; \
+	test -n "$$found" || { \
+		echo "LocalStack needs Python 3.13. Name one: make localstack-check RUNTIME_PYTHON=..." >&2; exit 1; }; \
+	echo "Installing LocalStack into .venv-localstack (about 45 s, once) ..."; \
+	rm -rf .venv-localstack && "$$found" -m venv .venv-localstack
+	@$(LOCALSTACK) -m pip --disable-pip-version-check install --quiet --no-deps -r $<
+	@touch $@

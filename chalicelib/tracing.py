@@ -35,10 +35,10 @@ def current() -> RequestId | None:
 
 
 @contextmanager
-def following(request_id: str | None) -> Iterator[None]:
+def following(request_id: object) -> Iterator[None]:
     """Do something on behalf of a request; of an id that is none it is on nobody's."""
     try:
-        followed = RequestId(request_id) if request_id else None
+        followed = RequestId(request_id) if isinstance(request_id, str) else None
     except ValueError:
         followed = None
     token = _current.set(followed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pg8000
 import pytest
 from alembic import command
 from sqlalchemy import NullPool, create_engine, text
@@ -9,6 +10,8 @@ from sqlalchemy import NullPool, create_engine, text
 from chalicelib import migrations
 from infra.local import postgres
 from infra.local.postgres import Postgres
+from tests.client import Account, Client
+from tests.rows import taken
 
 _OBJECTS = text(
     "SELECT relkind::text || ' ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
@@ -55,3 +58,41 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     migrations.upgrade(database_url)
 
     assert objects(database_url) == before
+
+
+def test_the_code_of_the_version_before_still_books_what_is_free_and_gives_nothing_away(
+    client: Client,
+) -> None:
+    """A deployment migrates first, and a roll-back leaves the schema: both run older code on this one."""
+    host, attendee = client.host(), client.attendee()
+    free, priced = client.event(host), client.event(host, price=2500)
+
+    assert book_as_before(client, attendee, free["eventId"]) == "booked"
+    with pytest.raises(pg8000.DatabaseError, match="ck_bookings_held"):
+        book_as_before(client, attendee, priced["eventId"])
+
+    assert taken(client, free["eventId"]) == 1
+    assert taken(client, priced["eventId"]) == 0
+
+
+def book_as_before(client: Client, attendee: Account, event_id: str) -> str:
+    """Book by the procedure of the version before."""
+    outcome, _ = client.wiring.database.call(
+        f"CALL book_place_v1(uuidv7(), '{event_id}', '{attendee.user_id}', 1, NULL, NULL, uuidv7(), now(), "
+        "NULL, NULL)"
+    )
+    return str(outcome)
+
+
+def test_one_version_can_be_taken_back_and_made_again_with_data_in_place(
+    client: Client, database_url: str
+) -> None:
+    event = client.event(client.host())
+    attendee = client.attendee()
+    client.book(attendee, event["eventId"])
+
+    migrations.downgrade(database_url, "-1")
+    migrations.upgrade(database_url)
+
+    assert taken(client, event["eventId"]) == 1
+    assert client.book(client.attendee(), event["eventId"]).status == 201

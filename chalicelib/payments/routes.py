@@ -88,7 +88,7 @@ def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, st
     except NotPayable:  # a replay of one that has been paid since, or has ended: it is shown as it is
         pass
     except (OutOfReach, BadSetting):
-        access_log.fault("A payment cannot be made yet", request_id=request.request_id)
+        access_log.fault("A payment cannot be made yet")
     with request.transaction() as session:
         booking, version = bookings.get_hold(session, caller, booking_id)
     if '"payment":' not in booking:

@@ -28,6 +28,9 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 
+FORMATTER = _JsonFormatter()
+
+
 def _whence() -> dict[str, object]:
     """Which request a line goes back to, and which call of the function it is of."""
     known = {"requestId": tracing.current(), "traceId": tracing.xray()}
@@ -37,7 +40,7 @@ def _whence() -> dict[str, object]:
 def set_up() -> None:
     """Send this project's log to standard output, where Lambda collects it."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(FORMATTER)
     _log.handlers = [handler]
     _log.propagate = False
     _log.setLevel(logging.INFO)
@@ -67,12 +70,13 @@ def request(
     )
 
 
-def message(*, kind: str | None, milliseconds: float, done: bool) -> None:
-    """Log that a message of a queue was handled, or is to come again."""
-    members = {"type": kind, "ms": round(milliseconds, 1), "done": done}
+def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:
+    """Log that a message of a queue was done."""
+    members = {"type": kind, "messageId": message_id, "ms": round(milliseconds, 1)}
     _log.info("message", extra={"members": members})
 
 
-def fault(message: str, *, request_id: str | None = None) -> None:
+def fault(message: str, *, message_id: str | None = None) -> None:
     """Log the exception that is being handled, with its traceback."""
-    _log.error(message, exc_info=True, extra={"members": {"requestId": request_id}})
+    members = {"messageId": message_id} if message_id else {}
+    _log.error(message, exc_info=True, extra={"members": members})

@@ -28,18 +28,25 @@ def each(event: SQSEvent, work: Callable[[dict[str, Any]], None]) -> dict[str, A
 def _handle(message_id: str, body: str, work: Callable[[dict[str, Any]], None]) -> bool:
     """Do the work of one message, on behalf of the request that it goes back to; say whether it is done."""
     started = time.perf_counter()
-    done, kind = False, None
-    try:
-        message = json.loads(body)
-        fact = message.get("fact", message)
-        kind = fact.get("type")
-        with tracing.following(fact.get("requestId")):
+    message = _read(body)
+    fact = message.get("fact", message) if isinstance(message, dict) else {}
+    told = fact if isinstance(fact, dict) else {}
+    with tracing.following(told.get("requestId")):
+        try:
             work(message)
-            done = True
-            access_log.message(kind=kind, milliseconds=_since(started), done=True)
-    except Exception:  # noqa: BLE001 (a message of any kind must not stop its batch)
-        access_log.fault("A message was not done", request_id=message_id)
-    return done
+        except Exception:  # noqa: BLE001 (a message of any kind must not stop its batch)
+            access_log.fault("A message was not done", message_id=message_id)
+            return False
+        access_log.message(kind=told.get("type"), message_id=message_id, milliseconds=_since(started))
+        return True
+
+
+def _read(body: str) -> Any:
+    """The message; where it is no JSON, its text, which no work can do anything with."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
 
 
 def _since(started: float) -> float:

@@ -156,13 +156,13 @@ def _serve(
         answer = operation.view(request, **_arguments(operation, request, path_parameters))
     except Refusal as refusal:
         if isinstance(refusal, errors.Unavailable):
-            access_log.fault("Not available", request_id=request_id)
+            access_log.fault("Not available")
         answer = _refuse(refusal, _public_url(), had_token="authorization" in raw.headers)
     except BadSetting:
-        access_log.fault("The deployment is not set up", request_id=request_id)
+        access_log.fault("The deployment is not set up")
         answer = _refuse(errors.Unavailable(retry_after=60), "")
     except Exception:  # noqa: BLE001 (the last line of defence: the client still gets a problem)
-        access_log.fault("Unhandled exception", request_id=request_id)
+        access_log.fault("Unhandled exception")
         answer = _fault(_public_url())
     response = _finish(answer, request_id, anonymous=caller is None)
     access_log.request(

@@ -1,10 +1,11 @@
-"""Runs moto's server, the stand-in for AWS, and points this process at it."""
+"""Runs moto's server, the stand-in for AWS, and points this process at it or at another one."""
 
 import contextlib
 import os
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 REGION = "eu-central-1"
@@ -77,7 +78,7 @@ def pointing_at(endpoint: str) -> Iterator[None]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        **{name: _with_host(os.environ.get(name, "")) for name in NO_PROXY},
+        **{name: _with(urlsplit(endpoint).hostname, os.environ.get(name)) for name in NO_PROXY},
     }
     before = dict(os.environ)
     touched = {name for name in before if name.startswith("AWS_")} | set(ours)
@@ -92,8 +93,8 @@ def pointing_at(endpoint: str) -> Iterator[None]:
         os.environ.update({name: before[name] for name in touched if name in before})
 
 
-def _with_host(exceptions: str) -> str:
-    return ",".join(filter(None, [exceptions, HOST]))
+def _with(host: str | None, exceptions: str | None) -> str:
+    return ",".join(filter(None, [exceptions, host]))
 
 
 def _hasten() -> None:

@@ -13,11 +13,12 @@ from chalice.app import Chalice
 from chalicelib import topology
 from chalicelib.settings import BadSetting, Settings
 from chalicelib.wiring import Wiring, using
-from infra.local import aws, mail, mail_page, state
+from infra.local import mail, mail_page, state
 from infra.local.installation import CannotStart, Say
 from infra.local.pollers import count
 from infra.local.provision import make_topology
 from infra.local.simulator import Simulator
+from infra.local.stack import Stack
 from infra.local.stripe.server import running as stand_in
 from infra.local.stripe.webhooks import Endpoint
 from infra.local.triggers import Triggers
@@ -31,24 +32,26 @@ RETRY_AFTER = 10
 
 @dataclass(frozen=True)
 class Cloud:
-    """What stands in for AWS; its messages last as long as it runs."""
+    """What stands in for AWS."""
 
     sqs: "SQSClient"
+    lasts: bool
+    """Whether its messages are still there after the run."""
     dead_letters: tuple[str, ...]
     """The URLs of their queues."""
     mail_page: str
 
 
 @contextlib.contextmanager
-def cloud(folder: Path, mail_ports: list[int], say: Say) -> Iterator[Cloud]:
-    """Run AWS's stand-in for a block, with all that the topology names.
+def cloud(stack: Stack, folder: Path, mail_ports: list[int], say: Say) -> Iterator[Cloud]:
+    """Have AWS's stand-in for a block, with all that the topology names.
 
     The environment tells the app of it. The mail page takes the first of the ports that is free.
     """
-    say(f"Starting SNS, SQS and SES (a failed message comes again after {RETRY_AFTER} s)")
-    with aws.running() as endpoint, state.announcing(folder, endpoint):
+    with stack.aws() as endpoint, state.announcing(folder, endpoint):
         import boto3  # noqa: PLC0415 - slow to import
 
+        say(f"Making topics and queues (a failed message comes again after {RETRY_AFTER} s)")
         # Made here one after the other, since boto3 does not make clients in two threads at once.
         sns, sqs, ses = boto3.client("sns"), boto3.client("sqs"), boto3.client("ses")
         sender = os.environ.get("MAIL_SENDER") or Settings.mail_sender
@@ -57,8 +60,11 @@ def cloud(folder: Path, mail_ports: list[int], say: Say) -> Iterator[Cloud]:
         mailbox = mail.Mailbox(folder / state.MAIL)
         simulator = Simulator(sns, made.topics[topology.FEEDBACK_TOPIC])
         dead_letters = tuple(made.queues[queue.dead_letters] for queue in topology.QUEUES)
-        with mail.keeping(mailbox, simulator.react), _mail_page(mailbox, mail_ports) as address:
-            yield Cloud(sqs, dead_letters, address)
+        with (
+            mail.keeping(mailbox, stack.sent, simulator.react),
+            _mail_page(mailbox, mail_ports) as address,
+        ):
+            yield Cloud(sqs, stack.lasts, dead_letters, address)
 
 
 @contextlib.contextmanager
@@ -129,7 +135,9 @@ def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
     finally:
         say("Stopping the functions")
         left, dead = triggers.stop(), sum(count(stand_in.sqs, url) for url in stand_in.dead_letters)
-        if left or dead:
+        if stand_in.lasts and (left or dead):
+            say(f"In the queues are {left} messages that were not done yet, and {dead} dead letters.")
+        elif left or dead:
             say(
                 f"Lost, because queues last as long as a run: {left} messages that were not done yet, "
                 f"{dead} dead letters. Facts that were not published yet wait in the database."

@@ -4,8 +4,10 @@ import contextlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from infra.local.aws import REGION
@@ -17,6 +19,16 @@ LONGEST_RECIPIENT = 100
 
 _UNFIT = re.compile(r"[^A-Za-z0-9@._+-]")
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[A-Za-z0-9@._+-]+")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An e-mail that SES was given."""
+
+    message: bytes
+    recipient: str
+    forget: Callable[[], object]
+    """Has whoever stands in for SES forget it."""
 
 
 class Mailbox:
@@ -57,10 +69,14 @@ class Mailbox:
 
 
 @contextlib.contextmanager
-def keeping(mailbox: Mailbox, then: Callable[[str], object] = lambda _: None) -> Iterator[None]:
-    """Save what SES is given while a block runs, and call `then` with each recipient's address."""
+def keeping(
+    mailbox: Mailbox, sent: Callable[[], Iterable[Sent]], then: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
+    """Save what was sent while a block runs, and call `then` with each recipient's address."""
     stopping = threading.Event()
-    thread = threading.Thread(target=_keep, args=(mailbox, then, stopping), name="mail keeper", daemon=True)
+    thread = threading.Thread(
+        target=_keep, args=(mailbox, sent, then, stopping), name="mail keeper", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -69,29 +85,34 @@ def keeping(mailbox: Mailbox, then: Callable[[str], object] = lambda _: None) ->
         thread.join()
 
 
-def _keep(mailbox: Mailbox, then: Callable[[str], object], stopping: threading.Event) -> None:
-    trouble = ""
-    last = False
-    while not last:
-        last = stopping.wait(LOOK_EVERY)  # what was sent until then is still saved
-        try:
-            _sweep(mailbox, then)
-            trouble = ""
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the keeping
-            if repr(error) != trouble:
-                trouble = repr(error)
-                print(f"E-mails wait to be saved: {trouble}", file=sys.stderr, flush=True)
-
-
-def _sweep(mailbox: Mailbox, then: Callable[[str], object]) -> None:
-    """Save each message, then have moto forget it; raw ones are the only kind that the app sends."""
+def given_to_moto() -> Iterator[Sent]:
+    """Return what moto's SES was given; raw e-mails are the only kind that the app sends."""
     from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 - slow to import
     from moto.ses.models import RawMessage, ses_backends  # noqa: PLC0415
 
     sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
     for message in [one for one in sent if isinstance(one, RawMessage)]:
         # moto adds the addresses in the headers behind those that SES was given.
-        recipient = message.destinations[0]
-        mailbox.save(message.raw_data.encode(), recipient)
-        sent.remove(message)
-        then(recipient)
+        yield Sent(message.raw_data.encode(), message.destinations[0], partial(sent.remove, message))
+
+
+def _keep(
+    mailbox: Mailbox,
+    sent: Callable[[], Iterable[Sent]],
+    then: Callable[[str], object],
+    stopping: threading.Event,
+) -> None:
+    trouble = ""
+    last = False
+    while not last:
+        last = stopping.wait(LOOK_EVERY)  # what was sent until then is still saved
+        try:
+            for one in sent():
+                mailbox.save(one.message, one.recipient)
+                one.forget()
+                then(one.recipient)
+            trouble = ""
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the keeping
+            if repr(error) != trouble:
+                trouble = repr(error)
+                print(f"E-mails wait to be saved: {trouble}", file=sys.stderr, flush=True)

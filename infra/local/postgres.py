@@ -232,7 +232,7 @@ def _check_owner(installation: Installation, data: Path) -> None:
 def _launch(installation: Installation, options: Options, log: Path) -> Postgres:
     output = ""
     for _ in range(LAUNCHES):
-        port = _free_port()
+        port = free_port()
         command = installation.command("postgres", "-D", str(options.data), *_flags(options, port))
         with log.open("wb") as stream:
             process = subprocess.Popen(
@@ -272,7 +272,7 @@ def _flags(options: Options, port: int) -> Iterator[str]:
         yield f"{name}={value}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ses.client import SESClient
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 A_FORTNIGHT = 14 * 24 * 3600
 """Seconds, the most that SQS keeps a message: dead letters wait for a person."""
@@ -37,30 +38,27 @@ def make_topology(
 ) -> Made:
     """Make all of `chalicelib.topology`, and let SES send as `sender`.
 
-    `visibility` is for whoever wants to see a failed message again sooner than the topology says.
+    What is there already is brought to what it should be. `visibility` is for whoever wants to see a
+    failed message again sooner than the topology says.
     """
     names = dict.fromkeys([*(queue.topic for queue in topology.QUEUES), topology.FACTS_TOPIC])
     topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in names}
     queues: dict[str, str] = {}
     for queue in topology.QUEUES:
-        dead = sqs.create_queue(
-            QueueName=queue.dead_letters,
-            Attributes={"MessageRetentionPeriod": str(A_FORTNIGHT)},
-        )["QueueUrl"]
+        dead = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(A_FORTNIGHT)})
         redrive = {"deadLetterTargetArn": _arn(sqs, dead), "maxReceiveCount": queue.attempts}
-        url = sqs.create_queue(
-            QueueName=queue.name,
-            Attributes={
+        url = _queue(
+            sqs,
+            queue.name,
+            {
                 "VisibilityTimeout": str(queue.visibility if visibility is None else visibility),
                 "RedrivePolicy": json.dumps(redrive),
             },
-        )["QueueUrl"]
+        )
         attributes = {"RawMessageDelivery": "true"}
         if queue.facts:
             attributes["FilterPolicy"] = json.dumps({"type": list(queue.facts)})
-        sns.subscribe(
-            TopicArn=topics[queue.topic], Protocol="sqs", Endpoint=_arn(sqs, url), Attributes=attributes
-        )
+        _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
         queues |= {queue.name: url, queue.dead_letters: dead}
     _, address = parseaddr(sender)
     ses.verify_email_identity(EmailAddress=address)
@@ -71,6 +69,23 @@ def make_topology(
             SnsTopic=topics[topology.FEEDBACK_TOPIC],
         )
     return Made(topics, queues)
+
+
+# Names first, attributes after: SNS and SQS refuse to make again what they have with other attributes.
+
+
+def _queue(sqs: "SQSClient", name: str, attributes: dict["QueueAttributeNameType", str]) -> str:
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    return url
+
+
+def _subscribe(sns: "SNSClient", topic: str, queue: str, attributes: dict[str, str]) -> None:
+    made = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, ReturnSubscriptionArn=True)
+    for name, value in attributes.items():
+        sns.set_subscription_attributes(
+            SubscriptionArn=made["SubscriptionArn"], AttributeName=name, AttributeValue=value
+        )
 
 
 def _arn(sqs: "SQSClient", url: str) -> str:

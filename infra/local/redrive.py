@@ -71,7 +71,7 @@ def _somewhere() -> Iterator[str]:
     """Choose whose queues are meant, so that the environment leads there; say whose."""
     port = os.environ.get("PORT") or "8000"
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    running = state.announced(state.folder_of(int(port))) if port.isdecimal() else None
+    running = _announced(int(port)) if port.isdecimal() else None
     if endpoint:
         yield endpoint
     elif running:
@@ -84,3 +84,8 @@ def _somewhere() -> Iterator[str]:
             f"Nothing runs on port {port}. Start it with: PORT={port} make run\n"
             "For other queues set AWS_ENDPOINT_URL, or AWS_PROFILE and AWS_REGION."
         )
+
+
+def _announced(port: int) -> str | None:
+    found = (state.announced(state.folder_of(port, stack)) for stack in state.STACKS)
+    return next(filter(None, found), None)

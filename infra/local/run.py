@@ -16,21 +16,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import pg8000
 from chalice.app import Chalice
 from chalice.cli.factory import CLIFactory
 from chalice.config import Config
-from sqlalchemy.exc import DBAPIError
 
 from chalicelib.migrations import upgrade
 from chalicelib.settings import BadSetting, Settings
-from infra.local import aws, backstage, demo, postgres, state
+from infra.local import backstage, demo, localstack, state
 from infra.local.demo import Demo
-from infra.local.installation import CHECKOUT, CannotStart, explain, tells_of_full_disk
-from infra.local.postgres import Postgres
+from infra.local.embedded import Embedded
+from infra.local.installation import CHECKOUT, CannotStart
+from infra.local.localstack import LocalStack
 from infra.local.server import Server, make_server, url_of
+from infra.local.stack import Stack
 
-DATABASE = "booking"
 POOL_SIZE = "24"  # requests, and a connection for each function on a trigger
 ANY = 0  # asks the system for a free port
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -75,7 +74,9 @@ def main() -> None:
 
 def _run(host: str, port: int, wish: Wish) -> None:
     _check_free(host, port)
-    folder = state.folder_of(port)
+    name = os.environ.get("STACK") or state.EMBEDDED
+    folder = state.folder_of(port, name)
+    stack = _stack(name, folder)
     refusal = (
         f"Another run holds the data of port {port}. Stop it, or choose another port: "
         f"PORT={_other(port)} make run"
@@ -83,13 +84,12 @@ def _run(host: str, port: int, wish: Wish) -> None:
     mail_ports = [_port("MAIL_PORT")] if os.environ.get("MAIL_PORT") else [_next(port), ANY]
     stripe_ports = [_port("STRIPE_PORT")] if os.environ.get("STRIPE_PORT") else [_next(_next(port)), ANY]
     webhook = f"{url_of(host, port)}/webhooks/stripe"
-    with state.holding(folder, refusal), _database(folder / state.DATA) as database:
-        url = database.url(DATABASE)
+    with state.holding(folder, refusal), stack.database() as url:
         _set_environment(url, state.secret(folder), url_of(host, port))
         wish.check()
         with (
             backstage.stripe(folder, stripe_ports, webhook, _say) as stripe,
-            backstage.cloud(folder, mail_ports, _say) as cloud,
+            backstage.cloud(stack, folder, mail_ports, _say) as cloud,
         ):
             wish.check()
             _say("Bringing the schema up to date")
@@ -105,15 +105,22 @@ def _run(host: str, port: int, wish: Wish) -> None:
                 _api(app, config, host, port) as server,
             ):
                 _say(_welcome(server.url, cloud.mail_page, stripe, loaded))
-                _watch(database, wish)
+                _watch(stack, wish)
 
 
-def _watch(database: Postgres, wish: Wish) -> None:
+def _stack(name: str, folder: Path) -> Stack:
+    if name == state.EMBEDDED:
+        return Embedded(folder / state.DATA, _say)
+    if name == state.LOCALSTACK:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL") or localstack.ENDPOINT
+        return LocalStack(endpoint, os.environ.get("DATABASE_URL") or localstack.DATABASE_URL, _say)
+    raise CannotStart(f"STACK must be {' or '.join(state.STACKS)}, not {name!r}.")
+
+
+def _watch(stack: Stack, wish: Wish) -> None:
     while True:
         wish.check()
-        if not database.running():
-            raise CannotStart(_why("PostgreSQL has ended by itself", database))
-        aws.trim()
+        stack.look_after()
         time.sleep(0.1)
 
 
@@ -162,26 +169,6 @@ def _telling_of_the_port(host: str, port: int) -> Iterator[None]:
         if error.errno == errno.EADDRINUSE:
             raise CannotStart(f"Port {port} is in use. Choose another: PORT={other} make run") from None
         raise CannotStart(f"{host}:{port} cannot be listened on: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _database(data: Path) -> Iterator[Postgres]:
-    _say("Starting PostgreSQL")
-    with postgres.start(postgres.Options(data), _say) as server:
-        try:
-            if not postgres.has_database(server, DATABASE):
-                postgres.create_database(server, DATABASE)
-            yield server
-        except (pg8000.Error, DBAPIError) as error:
-            if tells_of_full_disk(server.log.read_text(errors="replace")):
-                raise CannotStart(_why("PostgreSQL cannot go on", server)) from error
-            raise
-        finally:
-            _say("Stopping PostgreSQL")
-
-
-def _why(problem: str, server: Postgres) -> str:
-    return explain(f"{problem}; from {server.log}", server.log.read_text(), server.data)
 
 
 def _set_environment(database_url: str, secret: str, public_url: str) -> None:

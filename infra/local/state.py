@@ -1,4 +1,4 @@
-"""What `make run` keeps between runs, in a folder for each port that one run at a time may hold."""
+"""What `make run` keeps between runs, in a folder for each port and stack that one run at a time may hold."""
 
 import contextlib
 import fcntl
@@ -10,6 +10,7 @@ from pathlib import Path
 from infra.local.installation import CHECKOUT, CannotStart
 
 LOCAL = CHECKOUT / ".local"
+STACKS = (EMBEDDED, LOCALSTACK) = ("embedded", "localstack")  # what a run may stand on
 LOCK = "lock"
 DATA = "postgres"
 MAIL = "mail"
@@ -17,8 +18,8 @@ STRIPE = "stripe"
 ENDPOINT = "aws-endpoint"
 
 
-def folder_of(port: int) -> Path:
-    return LOCAL / f"port-{port}"
+def folder_of(port: int, stack: str = EMBEDDED) -> Path:
+    return LOCAL / (f"port-{port}" if stack == EMBEDDED else f"port-{port}-{stack}")
 
 
 def folders() -> list[Path]:

@@ -20,6 +20,7 @@ def alarms(table: Iterable[Function]) -> Json:
             {"TopicArn": ref(TOPIC), "Protocol": "email", "Endpoint": ref("AlarmAddress")},
         ),
         **_of_the_outbox(),
+        **_of_payments(),
         **_of_the_api(),
         **_of_the_database(),
     }
@@ -110,6 +111,17 @@ def _of_the_outbox() -> Json:
             metric(metrics.NAMESPACE, "OutboxAge"),
             60,
             missing="breaching",
+        )
+    }
+
+
+def _of_payments() -> Json:
+    return {
+        "PaymentsFlaggedAlarm": _alarm(
+            "A payment is for a person to look at: docs/operations.md, Flags",
+            metric(metrics.NAMESPACE, "PaymentsFlagged", "Sum"),
+            0,
+            minutes=1,
         )
     }
 

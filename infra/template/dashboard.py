@@ -70,6 +70,15 @@ def _api_and_database() -> Iterable[_Widget]:
     )
     yield "Age of the outbox (s)", "Maximum", [[metrics.NAMESPACE, "OutboxAge"]]
     yield "Facts", "Sum", [[metrics.NAMESPACE, "FactsPublished"]]
+    yield "Bookings by outcome", "Sum", [_by_outcome("Bookings", "SampleCount")]
+    yield "Time of the booking procedure (ms)", "p99", [_by_outcome("BookingLatency", "p99")]
+    yield "Stripe's events by outcome", "Sum", [_by_outcome("WebhookEvents", "Sum")]
+    yield "Refunds by outcome", "Sum", [_by_outcome("Refunds", "Sum")]
+    yield (
+        "Holds ended, e-mails sent, payments flagged",
+        "Sum",
+        [[metrics.NAMESPACE, name] for name in ("HoldsEnded", "EmailsSent", "PaymentsFlagged")],
+    )
     yield "Processor of the database (%)", "Average", [["AWS/RDS", "CPUUtilization", *server]]
     yield (
         "Connections",
@@ -80,6 +89,12 @@ def _api_and_database() -> Iterable[_Widget]:
             ["AWS/RDS", "DatabaseConnectionsCurrentlySessionPinned", *proxy],
         ],
     )
+
+
+def _by_outcome(name: str, statistic: str) -> list[Any]:
+    """One line for each outcome that there has been."""
+    search = f'{{{metrics.NAMESPACE},outcome}} MetricName="{name}"'
+    return [{"expression": f"SEARCH('{search}', '{statistic}', 60)"}]
 
 
 def _functions(functions: list[Function]) -> Iterable[_Widget]:

@@ -66,6 +66,7 @@ def environment(function: Function) -> Json:
     if function.name == API:
         made["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
         made["DEFAULT_CURRENCY"] = ref("DefaultCurrency")
+        made["HOLD_SECONDS"] = ref("HoldSeconds")
     if function.pays:
         made["STRIPE_API_KEY"] = _of_stripe("apiKey")
     if function.listens_to_stripe:

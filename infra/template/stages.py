@@ -76,6 +76,7 @@ def parameters(stage: str) -> Json:
         ),
         "VerifiedHostsOnly": _choice("Whether hosts must verify their address", "off", ["on", "off"]),
         "DefaultCurrency": _text("Currency of events that name none", "eur"),
+        "HoldSeconds": _number("How long a place is held until it is paid", 900),
         "PreviousJwtSecret": _choice(
             "Whether tokens of the secret before are accepted", "refuse", ["accept", "refuse"]
         ),

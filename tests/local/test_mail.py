@@ -12,7 +12,7 @@ import pytest
 from chalicelib.adapters.ses import SesMailer
 from chalicelib.settings import Settings
 from infra.local import mail_page
-from infra.local.mail import Mailbox, keeping
+from infra.local.mail import Mailbox, given_to_moto, keeping
 from tests.local.conftest import Cloud, becomes_true
 
 SCRIPT = "<script>alert(1)</script>"
@@ -56,7 +56,7 @@ def get(page: str, path: str = "/", host: str | None = None) -> tuple[HTTPRespon
 def test_what_ses_is_given_is_kept_word_for_word_until_the_very_end(mailbox: Mailbox, tmp_path: Path) -> None:
     mailer = SesMailer(Settings.mail_sender)
     told: list[str] = []
-    with keeping(mailbox, told.append):
+    with keeping(mailbox, given_to_moto, told.append):
         first = letter("First", "Ada <ada@example.com>").as_bytes()
         mailer.send("ada@example.com", first)
         assert becomes_true(lambda: len(told) == 1)
@@ -73,7 +73,7 @@ def test_moto_is_not_left_with_what_was_kept(cloud: Cloud, mailbox: Mailbox) -> 
     from moto.ses.models import ses_backends  # noqa: PLC0415
 
     region = cloud.ses.meta.region_name
-    with keeping(mailbox):
+    with keeping(mailbox, given_to_moto):
         SesMailer(Settings.mail_sender).send("ada@example.com", letter().as_bytes())
     assert len(mailbox.names()) == 1
     assert ses_backends[DEFAULT_ACCOUNT_ID][region].sent_messages == []
@@ -84,7 +84,7 @@ def test_trouble_with_the_folder_makes_e_mails_wait(
     mailbox: Mailbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mail").rename(tmp_path / "away")
-    with keeping(mailbox):
+    with keeping(mailbox, given_to_moto):
         SesMailer(Settings.mail_sender).send("ada@example.com", letter().as_bytes())
         assert becomes_true(lambda: "E-mails wait" in capfd.readouterr().err)
         (tmp_path / "away").rename(tmp_path / "mail")

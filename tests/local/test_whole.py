@@ -1,6 +1,6 @@
 """The whole of it in one process: the app on PostgreSQL, its functions on triggers, and the e-mails."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
@@ -15,7 +15,7 @@ from chalicelib.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import triggers
 from infra.local.letter import Letter, take_apart
-from infra.local.mail import Mailbox, keeping
+from infra.local.mail import Mailbox, Sent, keeping
 from infra.local.simulator import Simulator
 from tests.client import Client
 from tests.conftest import SECRET
@@ -30,7 +30,9 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 
 @pytest.fixture
-def client(cloud: Cloud, mailbox: Mailbox, database_url: str) -> Iterator[Client]:
+def client(
+    cloud: Cloud, mailbox: Mailbox, sent: Callable[[], Iterable[Sent]], database_url: str
+) -> Iterator[Client]:
     """A client of an app whose triggers run."""
     topics = cloud.made.topics
     settings = Settings(
@@ -43,7 +45,7 @@ def client(cloud: Cloud, mailbox: Mailbox, database_url: str) -> Iterator[Client
     simulator = Simulator(boto3.client("sns"), topics[topology.FEEDBACK_TOPIC])
     with (
         using(Wiring(settings)) as wiring,
-        keeping(mailbox, simulator.react),
+        keeping(mailbox, sent, simulator.react),
         triggers.running(app.app, cloud.sqs, long_poll=0),
     ):
         yield Client(wiring)

@@ -217,6 +217,20 @@ def test_a_payment_cancelled_in_the_dashboard_makes_way_for_another(client: Clie
     assert differences(client, held) == []
 
 
+def test_word_of_a_payment_that_was_cancelled_does_not_bring_it_back(client: Client, stripe: StandIn) -> None:
+    held = hold(client)
+    stripe.cancel(held.intent_id)
+    tell(stripe)
+    assert ledger(client, held).intent_id is None
+
+    stale = {**stripe.intent(held.intent_id), "status": "requires_payment_method"}
+    for kind in ("payment_intent.payment_failed", "payment_intent.canceled"):
+        assert send(client, event(kind, stale)).json == {"outcome": "no-change"}
+
+    assert ledger(client, held).intent_id is None
+    assert payment(client, held).json["paymentIntentId"] != held.intent_id
+
+
 def test_money_for_a_booking_that_has_ended_goes_back(client: Client, stripe: StandIn) -> None:
     held = hold(client)
     cancel(client, held)

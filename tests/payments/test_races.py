@@ -5,17 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from threading import Barrier
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from chalicelib.adapters import stripe_objects
-from chalicelib.payments import settling
+from chalicelib.payments import refunding, settling, watching
+from chalicelib.ports import Due, OutOfReach, PaymentRefused, Refund
 from infra.local.stripe.errors import Refused
 from infra.local.stripe.stand_in import StandIn
+from infra.local.stripe.switches import Fault
 from tests.at_once import at_once
 from tests.client import Client
+from tests.fakes import FakePayments
 from tests.notifications.post_office import PostOffice
 from tests.payments.buying import (
+    JUST_AFTER,
     Hold,
     bought,
     cancel,
@@ -23,6 +30,7 @@ from tests.payments.buying import (
     expire,
     forget,
     hold,
+    ledger,
     pay,
     pay_back,
     payment,
@@ -30,7 +38,7 @@ from tests.payments.buying import (
     tell,
     told,
 )
-from tests.racing import until_waiting
+from tests.racing import PATIENCE, until_waiting
 from tests.rows import rows, taken
 
 
@@ -166,11 +174,16 @@ def test_a_cancellation_at_the_moment_of_the_webhook_gives_the_money_back(
     assert told(client, held).count("payment-refund-due") == 1
 
 
+def ask(client: Client, held: Hold) -> None:
+    with suppress(OutOfReach):  # Stripe is at work on the same request: it is asked again later
+        pay_back(client, held)
+
+
 def test_a_refund_that_is_asked_for_ten_times_at_once_is_made_once(client: Client, stripe: StandIn) -> None:
     held = bought(client, stripe)
     cancel(client, held)
 
-    at_once([lambda: pay_back(client, held)] * 10)
+    at_once([partial(ask, client, held)] * 10)
 
     assert len(stripe.refunds(held.intent_id)) == 1
     assert status(client, held) == ("cancelled", "refunded")
@@ -199,3 +212,62 @@ def test_two_disputes_noted_at_once_are_one(client: Client, stripe: StandIn) -> 
     at_once([partial(stripe.deliver, event) for event in events])
 
     assert told(client, held) == ["booking-confirmed", "payment-disputed"]
+
+
+def test_a_payment_that_is_noted_while_its_hold_ends_is_called_off_the_next_time(
+    client: Client, stripe: StandIn
+) -> None:
+    stripe.switches.faults = [Fault("limit")]
+    held = hold(client)
+    assert held.intent_id == ""
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
+        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        ending = thread.submit(expire, client)
+        until_waiting(client, 1, ending)  # it found no payment, and is about to free the place
+        made = payment(client, held).json["paymentIntentId"]
+
+    ending.result()
+    assert status(client, held) == ("pending", "requires_payment")
+    expire(client, JUST_AFTER + watching.LEASE)
+    assert stripe.intent(made)["status"] == "canceled"
+    assert status(client, held) == ("expired", "failed")
+
+
+class RefusingBoth(FakePayments):
+    """Stripe, which refuses two refunds once both have been asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._both = Barrier(2)
+
+    def refund(self, due: Due, intent_id: str) -> Refund:
+        self._both.wait(PATIENCE)
+        raise PaymentRefused(f"{due.attempt} of {intent_id}")
+
+
+def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
+    client: Client, stripe: StandIn
+) -> None:
+    held = bought(client, stripe)
+    cancel(client, held)
+    database, gateway, now = client.wiring.database, RefusingBoth(), datetime.now(UTC)
+
+    at_once([lambda: refunding.refund(database, gateway, UUID(held.booking_id), now)] * 2)
+
+    assert ledger(client, held).refund_attempt == 1
+
+
+def test_who_is_told_of_a_refund_waits_for_who_calls_the_event_off(client: Client, stripe: StandIn) -> None:
+    """In the order of locks that all who end bookings keep; else each would wait for the other."""
+    held = bought(client, stripe)
+    stripe.refund(held.intent_id)
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
+        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        telling = thread.submit(stripe.deliver_all)
+        until_waiting(client, 1, telling)
+        session.execute(text("UPDATE bookings SET updated_at = now()"))
+
+    assert set(telling.result()) == {200}
+    assert status(client, held) == ("cancelled", "refunded")
