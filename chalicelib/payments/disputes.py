@@ -4,16 +4,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, Text, bindparam, select
+from sqlalchemy import Row
 
 from chalicelib import outbox
 from chalicelib.bookings import endings, holds
-from chalicelib.bookings.ledger import payments
 from chalicelib.db import Session
 from chalicelib.payments import refunding
-from chalicelib.payments.settling import Outcome, change
-
-_BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
+from chalicelib.payments.settling import Outcome, by_id, change
 
 
 def note(
@@ -28,7 +25,7 @@ def note(
     Lost, the money has gone back: the booking ends, and what was due back is settled. Won, what was due back
     and could not be paid during the dispute is tried again.
     """
-    booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
+    booking_id = by_id(session, intent_id)
     if booking_id is None:
         return "foreign", None
     endings.lock_its_places(session, booking_id)

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Row, Text, bindparam, select
+from sqlalchemy import Integer, Row, bindparam, select
 
 from chalicelib import metrics
 from chalicelib.bookings import endings, holds
 from chalicelib.bookings.ledger import payments
 from chalicelib.db import Database, Session
-from chalicelib.payments.settling import Outcome, change, flag
+from chalicelib.payments.settling import Outcome, by_id, change, flag
 from chalicelib.ports import Due, Fact, PaymentGateway, PaymentRefused, Refund
 
 PAUSES = (
@@ -77,7 +77,6 @@ _DUE = select(payments).where(
     payments.c.intent_id.is_not(None),
     payments.c.refund_attempt <= bindparam("at_most_attempt", type_=Integer),
 )
-_BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
 
 
 def note(
@@ -87,7 +86,7 @@ def note(
 
     `asked` is the attempt that this answers; None where it is a report, which may be old.
     """
-    booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": made.intent_id})
+    booking_id = by_id(session, made.intent_id)
     if booking_id is None:
         return "foreign", None
     row = holds.lock(session, booking_id)
@@ -179,7 +178,7 @@ def note_total(session: Session, intent_id: str, refunded: int, now: datetime) -
     All of it ends the booking, so that nobody has both the money and a place, also where the word that it was
     paid comes later; and it settles a refund that was given up here. A part is left to a person.
     """
-    booking_id: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
+    booking_id = by_id(session, intent_id)
     if booking_id is None:
         return "foreign", None
     endings.lock_its_places(session, booking_id)

@@ -37,12 +37,10 @@ Outcome = Literal[
 
 def settle(session: Session, intent: Intent, now: datetime) -> tuple[Outcome, UUID | None]:
     """Have the booking be as its payment is, and say what that changed, and of which booking."""
-    booking_id = find(session, intent)
-    if booking_id is None:
+    row = _locked(session, intent, now)
+    if row is None:
         return "foreign", None
-    row = holds.lock(session, booking_id)
-    if row.intent_id is None:
-        row = _adopt(session, intent, row, now)
+    booking_id: UUID = row.booking_id
     if row.intent_id != intent.intent_id:
         return _stray(session, intent, row), booking_id
     if intent.status == "succeeded":
@@ -52,11 +50,26 @@ def settle(session: Session, intent: Intent, now: datetime) -> tuple[Outcome, UU
     return "no-change", booking_id
 
 
+def _locked(session: Session, intent: Intent, now: datetime) -> Row[Any] | None:
+    """The row of the ledger that a payment is for, locked, and with the payment's id if it had none."""
+    booking_id = find(session, intent)
+    if booking_id is None:
+        return None
+    row = holds.lock(session, booking_id)
+    return _adopt(session, intent, row, now) if row.intent_id is None else row
+
+
 def find(session: Session, intent: Intent) -> UUID | None:
     """The booking that a payment is for: by the payment's id, else by what it was made with."""
-    found: UUID | None = session.scalar(_BY_INTENT, {"intent": intent.intent_id})
+    found = by_id(session, intent.intent_id)
     if found is None and intent.booking_id is not None:
         found = session.scalar(_BY_BOOKING, {"this_booking": intent.booking_id})
+    return found
+
+
+def by_id(session: Session, intent_id: str | None) -> UUID | None:
+    """The booking that has a payment of this id at Stripe."""
+    found: UUID | None = session.scalar(_BY_INTENT, {"intent": intent_id})
     return found
 
 
@@ -129,12 +142,10 @@ def close(session: Session, booking_id: UUID, now: datetime) -> None:
 
 def note_failure(session: Session, intent: Intent, now: datetime) -> tuple[Outcome, UUID | None]:
     """Tell of a payment that did not go through, as long as another try is possible."""
-    booking_id = find(session, intent)
-    if booking_id is None:
+    row = _locked(session, intent, now)
+    if row is None:
         return "foreign", None
-    row = holds.lock(session, booking_id)
-    if row.intent_id is None:
-        row = _adopt(session, intent, row, now)
+    booking_id: UUID = row.booking_id
     still_open = row.status == "requires_payment" and row.booking_status == "pending"
     if not still_open or row.intent_id != intent.intent_id or row.expires_at <= now:
         return "no-change", booking_id
