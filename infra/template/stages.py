@@ -12,6 +12,12 @@ STAGES: dict[str, dict[str, Any]] = {
         "ManyConnections": 60,
         "RequestsPerSecond": 50,
         "RequestsAtOnce": 100,
+        "BookingsPerSecond": 50,
+        "BookingsAtOnce": 50,
+        "PaymentsPerSecond": 20,
+        "PaymentsAtOnce": 20,
+        "WebhooksPerSecond": 50,
+        "WebhooksAtOnce": 50,
     },
     "prod": {
         "BackupDays": 14,
@@ -20,11 +26,19 @@ STAGES: dict[str, dict[str, Any]] = {
         "ManyConnections": 600,
         "RequestsPerSecond": 2_000,
         "RequestsAtOnce": 4_000,
+        "BookingsPerSecond": 2_000,
+        "BookingsAtOnce": 400,
+        "PaymentsPerSecond": 100,
+        "PaymentsAtOnce": 100,
+        "WebhooksPerSecond": 400,
+        "WebhooksAtOnce": 400,
     },
 }
 """These follow the template: a deployment changes them. What a parameter has, a stack keeps.
 
 A db.t4g.micro takes some 80 connections and a db.m7g.large some 900, of which the proxy opens nine tenths.
+Bookings: what the database does at half its processor's time, and no more at once than functions may run.
+Payments: what Stripe takes, 100 a second and 25 in a sandbox. See docs/scale.md.
 """
 
 DEFAULTS: dict[str, dict[str, str]] = {
