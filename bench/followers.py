@@ -105,7 +105,7 @@ def _spread(database: Database) -> Iterator[int]:
 
 
 def _memory(url: str) -> float:
-    """How much more of memory Python has in use at most in the last half of the messages than in the first."""
+    """How much more memory Python has in use, at most, in the last half of the messages than in the first."""
     ground.run(url, "TRUNCATE notifications CASCADE")
     peaks: list[int] = []
     with using(Wiring(ground.settings(url))) as wiring:
