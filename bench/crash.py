@@ -1,6 +1,7 @@
 """Crashes the server amidst bookings, again and again, and counts what of the answered ones is lost."""
 
 import contextlib
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ Place = tuple[UUID, UUID]
 
 
 def measure(scale: Scale) -> list[Figure]:
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it tells of each lost connection
     answered, lost = _crash_again_and_again(scale, scale.crashes)
     _, lost_without = _crash_again_and_again(scale, CONTROLS, FLUSH)
     return [

@@ -8,7 +8,7 @@ from bench.figures import Figure, Point
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 60, 110, 40, 45
 COLOURS = {"pgbench": "#6b7280", "app": "#1d4ed8", "five steps": "#b91c1c"}
-ROUND = (1, 2, 2.5, 5, 10)
+ROUND = (1, 2, 2.5, 4, 5, 6, 8, 10)
 
 
 def svg(figures: Sequence[Figure]) -> str:

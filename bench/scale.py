@@ -71,7 +71,7 @@ QUICK = Scale(
     bookings_of_attendee=30,
     bookings_of_host=200,
     requests=3,
-    followers=(200, 1200),
+    followers=(200, 2200),
     crashes=1,
     booked_before_crash=100,
 )
