@@ -119,7 +119,13 @@ _visible = events.c.deleted_at.is_(None)
 _published = and_(_visible, events.c.status == literal_column("'published'"))
 _cancelled = and_(_visible, events.c.status == literal_column("'cancelled'"))
 
-Index("ix_events_date", events.c.starts_at, events.c.event_id, postgresql_where=_published)
+Index(
+    "ix_events_date",
+    events.c.starts_at,
+    events.c.event_id,
+    events.c.ends_at,  # so that what has ended is passed over in the index
+    postgresql_where=_published,
+)
 Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)
 Index("ix_events_created", events.c.event_id, postgresql_where=_published)
 Index("ix_events_cancelled", events.c.starts_at, events.c.event_id, postgresql_where=_cancelled)

@@ -16,6 +16,14 @@ BOOK_PLACE = Path(__file__).parents[2] / "bookings" / "book_place_v2.sql"
 
 
 def upgrade() -> None:
+    op.drop_index("ix_events_date", table_name="events")
+    op.create_index(
+        "ix_events_date",
+        "events",
+        ["starts_at", "event_id", "ends_at"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published'"),
+    )
     op.add_column("events", sa.Column("refund_until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("outbox", sa.Column("request_id", sa.Text(), nullable=True))
     op.add_column("bookings", sa.Column("refund_until", sa.DateTime(timezone=True), nullable=True))
@@ -76,6 +84,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_events_date", table_name="events")
+    op.create_index(
+        "ix_events_date",
+        "events",
+        ["starts_at", "event_id"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published'"),
+    )
     op.execute("DROP PROCEDURE book_place_v2")
     op.drop_table("stripe_events")
     op.drop_table("payments")
