@@ -6,18 +6,18 @@ its Lambda entry, one request at a time. Requests come at their own pace, whethe
 """
 
 import contextlib
-import gc
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bench import ground
+from bench.forks import forks
 from bench.requests import booking_request, token_of
 from chalicelib.wiring import Wiring, using
 from infra.template.api import gateway_responses
@@ -185,36 +185,14 @@ def front(url: str, containers: int) -> Iterator[Front]:
     """Run containers, forked from this process, in which the app is imported already."""
     from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
 
-    context = multiprocessing.get_context("fork")
-    lines: list[Connection] = []
-    running = []
-    try:
-        for _ in range(containers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(url, app, theirs, [*lines, ours]), daemon=True)
-            process.start()
-            theirs.close()
-            lines.append(ours)
-            running.append(process)
-        for line in lines:
-            line.recv()
+    with forks([partial(_serve, url, app)] * containers) as lines:
         yield Front([Container(line) for line in lines])
-    finally:
-        for line in lines:
-            line.close()
-        for process in running:
-            process.join(10)
-            if process.is_alive():
-                process.kill()
 
 
-def _serve(url: str, app: Any, line: Connection, others: Sequence[Connection]) -> None:
-    for other in others:
-        other.close()
-    gc.freeze()  # what was imported is not looked through by each process
+def _serve(url: str, app: Any, line: Connection) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the log is written, as in Lambda, and read by nobody
     event_id = ground.event(0)
-    with using(Wiring(ground.settings(url))) as wiring, contextlib.suppress(EOFError):
+    with using(Wiring(ground.settings(url))) as wiring:
         wiring.database.call("SELECT 1")
         line.send("ready")
         while True:
