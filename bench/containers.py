@@ -1,16 +1,16 @@
 """Containers: processes that stand for Lambda's, each with one connection, called one request at a time."""
 
 import contextlib
-import gc
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench import five_steps, ground
 from bench.figures import Tally
+from bench.forks import forks
 from bench.requests import booking_request, token_of
 from bench.scale import Scale
 from chalicelib.wiring import Wiring, using
@@ -93,44 +93,19 @@ def containers(url: str, scale: Scale, processes: int) -> Iterator[Containers]:
     from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
 
     handlers: dict[str, Handler] = {"app": app, "five steps": five_steps.app}
-    context = multiprocessing.get_context("fork")
-    lines: list[Connection] = []
-    running = []
-    try:
-        for number in range(processes):
-            ours, theirs = context.Pipe()
-            # By how many runs of fewer processes one takes part in, so many people may it need at once.
-            fewest = next(size for size in scale.processes if number < size)
-            people = range(number * scale.people // processes, (number + 1) * scale.people // processes)
-            people = people[: int(FASTEST * (scale.seconds + scale.warm_up) / fewest * 2)]
-            process = context.Process(
-                target=_serve, args=(url, handlers, people, theirs, [*lines, ours]), daemon=True
-            )
-            process.start()
-            theirs.close()
-            lines.append(ours)
-            running.append(process)
-        for line in lines:
-            if not line.poll(60):
-                raise RuntimeError("a container does not start")
-            line.recv()
+    works = []
+    for number in range(processes):
+        # By how many runs of fewer processes one takes part in, so many people may it need at once.
+        fewest = next(size for size in scale.processes if number < size)
+        people = range(number * scale.people // processes, (number + 1) * scale.people // processes)
+        people = people[: int(FASTEST * (scale.seconds + scale.warm_up) / fewest * 2)]
+        works.append(partial(_serve, url, handlers, people))
+    with forks(works) as lines:
         yield Containers(url, scale, lines)
-    finally:
-        for line in lines:
-            line.close()
-        for process in running:
-            process.join(10)
-            if process.is_alive():
-                process.kill()
 
 
-def _serve(
-    url: str, handlers: dict[str, Handler], people: range, line: Connection, others: list[Connection]
-) -> None:
-    for other in others:
-        other.close()
-    gc.freeze()  # what was imported is not looked through by each process
-    with using(Wiring(ground.settings(url))) as wiring, contextlib.suppress(EOFError):
+def _serve(url: str, handlers: dict[str, Handler], people: range, line: Connection) -> None:
+    with using(Wiring(ground.settings(url))) as wiring:
         tokens = [token_of(wiring.tokens, ground.person(number)) for number in people]
         wiring.database.call("SELECT 1")
         line.send("ready")

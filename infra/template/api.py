@@ -62,6 +62,16 @@ _AGAIN_IN_A_SECOND = {
     HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+THROTTLES = {
+    ("*", "/*"): "Requests",
+    # These have limits of their own, so that a crowd of readers keeps nobody from booking, a crowd at one
+    # event nobody from paying, and neither of them Stripe from telling what was paid.
+    ("POST", "/bookings"): "Bookings",
+    ("POST", "/bookings/{bookingId}/payment"): "Payments",
+    ("POST", "/webhooks/stripe"): "Webhooks",
+}
+"""Methods and paths, and whose limits of the stage they have."""
+
 _LOG_LINE = {
     "time": "$context.requestTime",
     "requestId": "$context.requestId",
@@ -91,15 +101,7 @@ def api(app: Chalice) -> Json:
                     "DestinationArn": att("AccessLogs"),
                     "Format": json.dumps(_LOG_LINE, separators=(",", ":")),
                 },
-                "MethodSettings": [
-                    {
-                        "ResourcePath": "/*",
-                        "HttpMethod": "*",
-                        "MetricsEnabled": False,
-                        "ThrottlingRateLimit": of_stage("RequestsPerSecond"),
-                        "ThrottlingBurstLimit": of_stage("RequestsAtOnce"),
-                    }
-                ],
+                "MethodSettings": [_throttle(*method, what) for method, what in THROTTLES.items()],
                 "DefinitionBody": {
                     "info": {"title": ref("AWS::StackName")},
                     "paths": paths,
@@ -115,6 +117,17 @@ def api(app: Chalice) -> Json:
         ),
         **_permission_to_log(),
         **_domain(),
+    }
+
+
+def _throttle(method: str, path: str, what: str) -> Json:
+    return {
+        # A slash of a path is written ~1; the asterisk stands for all paths.
+        "ResourcePath": path if path == "/*" else "/" + path.replace("/", "~1"),
+        "HttpMethod": method,
+        "MetricsEnabled": False,
+        "ThrottlingRateLimit": of_stage(f"{what}PerSecond"),
+        "ThrottlingBurstLimit": of_stage(f"{what}AtOnce"),
     }
 
 

@@ -12,19 +12,34 @@ STAGES: dict[str, dict[str, Any]] = {
         "ManyConnections": 60,
         "RequestsPerSecond": 50,
         "RequestsAtOnce": 100,
+        "BookingsPerSecond": 50,
+        "BookingsAtOnce": 50,
+        "PaymentsPerSecond": 20,
+        "PaymentsAtOnce": 20,
+        "WebhooksPerSecond": 50,
+        "WebhooksAtOnce": 50,
     },
     "prod": {
         "BackupDays": 14,
         "DeletionProtection": "true",
         "LogDays": 90,
         "ManyConnections": 600,
-        "RequestsPerSecond": 2_000,
-        "RequestsAtOnce": 4_000,
+        "RequestsPerSecond": 1_000,
+        "RequestsAtOnce": 1_000,
+        "BookingsPerSecond": 1_000,
+        "BookingsAtOnce": 400,
+        "PaymentsPerSecond": 100,
+        "PaymentsAtOnce": 100,
+        "WebhooksPerSecond": 400,
+        "WebhooksAtOnce": 400,
     },
 }
 """These follow the template: a deployment changes them. What a parameter has, a stack keeps.
 
 A db.t4g.micro takes some 80 connections and a db.m7g.large some 900, of which the proxy opens nine tenths.
+Requests and bookings: what two cores of a database do at both limits, where places cost nothing; no more
+bookings at once than functions may run. Payments: what Stripe takes, 100 a second, or 25 in a sandbox. The
+arithmetic is in docs/scale.md.
 """
 
 DEFAULTS: dict[str, dict[str, str]] = {

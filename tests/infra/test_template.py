@@ -154,6 +154,33 @@ def test_each_path_hands_methods_that_it_does_not_have_to_the_app(resources: dic
     assert all("x-amazon-apigateway-any-method" in methods for methods in paths.values())
 
 
+def test_bookings_payments_and_webhooks_have_limits_apart_from_the_crowd_of_readers(
+    template: dict[str, Any],
+) -> None:
+    settings = Stack(template, GIVEN).of_type("AWS::Serverless::Api")["RestAPI"]["MethodSettings"]
+    limits = {
+        (setting["HttpMethod"], setting["ResourcePath"]): (
+            setting["ThrottlingRateLimit"],
+            setting["ThrottlingBurstLimit"],
+        )
+        for setting in settings
+    }
+    assert all(rate > 0 and burst > 0 for rate, burst in limits.values())
+    assert limits.pop(("*", "/*"))
+    assert set(limits) == {
+        ("POST", "/~1bookings"),
+        ("POST", "/~1bookings~1{bookingId}~1payment"),
+        ("POST", "/~1webhooks~1stripe"),
+    }
+    assert all(method in app.app.routes[path[1:].replace("~1", "/")] for method, path in limits)
+
+
+def test_no_more_bookings_are_let_in_at_once_than_functions_may_run(made: Any) -> None:
+    template = made("prod")
+    (api,) = [function for function in functions.TABLE if function.name == functions.API]
+    assert template["Mappings"]["Stages"]["prod"]["BookingsAtOnce"] <= api.at_once
+
+
 def test_the_dashboard_and_the_access_log_are_json(template: dict[str, Any]) -> None:
     stack = Stack(template, GIVEN)
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
