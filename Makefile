@@ -81,7 +81,7 @@ clean: ## remove .venv and caches, keep the data
 		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Installing into .venv (about 20 s, once) ..."
+	@echo "Installing into .venv (about a minute, once) ..."
 	@if [ -e .venv/.installing ] || ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		rm -rf .venv && $(PYTHON) -m venv .venv; fi
 	@touch .venv/.installing

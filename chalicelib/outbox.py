@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Identity,
+    Insert,
     Integer,
     Row,
     Table,
@@ -19,8 +21,11 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    cast,
     delete,
+    func,
     insert,
+    literal_column,
     or_,
     select,
 )
@@ -48,10 +53,6 @@ outbox = Table(
 `request_id` is of the request that it goes back to.
 A fact that follows from another is written after the other has committed or under the same lock, so
 that their order is that of `position`."""
-
-FACT_COLUMNS = ["fact_id", "type", "subject", "occurred_at", "request_id", "body"]
-"""What a statement that writes facts of its own writes, in this order."""
-outbox_request_id = bindparam("outbox_request_id", callable_=tracing.current, type_=Text)
 
 leases = Table(
     "leases",
@@ -89,6 +90,23 @@ def record(session: Session, kind: str, subject: UUID, body: dict[str, Any], now
             "body": body,
         },
     )
+
+
+_request_id = bindparam("outbox_request_id", callable_=tracing.current, type_=Text)
+
+
+def recording(
+    kind: str,
+    subject: ColumnElement[UUID],
+    body: ColumnElement[Any],
+    now: ColumnElement[datetime],
+    *which: ColumnElement[bool],
+) -> Insert:
+    """A statement that writes a fact for each row of what it is made from, as `record` writes one."""
+    name = cast(literal_column(f"'{kind}'"), Text)
+    facts = select(func.uuidv7(), name, subject, now, _request_id, body).where(*which)
+    columns = ["fact_id", "type", "subject", "occurred_at", "request_id", "body"]
+    return insert(outbox).from_select(columns, facts)
 
 
 def relay(database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = PAUSE) -> int:

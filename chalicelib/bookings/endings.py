@@ -18,7 +18,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     literal_column,
     or_,
     select,
@@ -34,7 +33,7 @@ from chalicelib.db import Session, check_version
 from chalicelib.events import service as events_service
 from chalicelib.events.models import events, places
 from chalicelib.events.service import EventStarted, lock_places
-from chalicelib.outbox import FACT_COLUMNS, outbox, outbox_request_id
+from chalicelib.outbox import recording
 from chalicelib.security import Caller
 from chalicelib.users import service as users_service
 
@@ -204,12 +203,6 @@ _now = bindparam("now", type_=DateTime(timezone=True))
 _reason = bindparam("reason", type_=Text)
 
 
-def _fact(kind: str, subject: ColumnElement[Any], body: ColumnElement[Any], *which: Any) -> Insert:
-    name = cast(literal_column(f"'{kind}'"), Text)
-    fact = select(func.uuidv7(), name, subject, _now, outbox_request_id, body).where(*which)
-    return insert(outbox).from_select(FACT_COLUMNS, fact)
-
-
 def _end(*which: ColumnElement[bool], status: str = "cancelled") -> Update:
     """A statement that ends bookings, writes a fact for each, and frees their places.
 
@@ -226,7 +219,7 @@ def _end(*which: ColumnElement[bool], status: str = "cancelled") -> Update:
     if status == "cancelled":
         members = (*members, "reason", cast(_reason, Text))
     body = func.json_strip_nulls(func.json_build_object(*members))
-    facts = _fact(f"booking-{status}", ended.c.event_id, body).cte("facts")
+    facts = recording(f"booking-{status}", ended.c.event_id, body, _now).cte("facts")
     freed = (
         select(ended.c.event_id, func.sum(ended.c.quantity).label("places"))
         .group_by(ended.c.event_id)
@@ -293,9 +286,8 @@ def _back(*which: ColumnElement[bool]) -> Insert:
         "reason",
         cast(_reason, Text),
     )
-    return _fact(
-        "payment-refund-due", moved.c.event_id, body, moved.c.status == literal_column("'refund_pending'")
-    )
+    due = moved.c.status == literal_column("'refund_pending'")
+    return recording("payment-refund-due", moved.c.event_id, body, _now, due)
 
 
 _event_ids = bindparam("event_ids", type_=ARRAY(Uuid))

@@ -7,14 +7,12 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     DateTime,
+    Insert,
     Integer,
     Row,
-    Text,
     Uuid,
     bindparam,
-    cast,
     func,
-    insert,
     literal_column,
     select,
     update,
@@ -25,7 +23,7 @@ from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import booking_members, bookings
 from chalicelib.db import Session, violated
 from chalicelib.events.models import events, places
-from chalicelib.outbox import FACT_COLUMNS, outbox, outbox_request_id
+from chalicelib.outbox import recording
 
 _now = bindparam("now", type_=DateTime(timezone=True))
 # Not `booking_id`: SQLAlchemy would take a parameter named like a column for a value to set.
@@ -118,7 +116,7 @@ _TAKE = (
 )
 
 
-def _confirming(status: ColumnElement[str]) -> Any:
+def _confirming(status: ColumnElement[str]) -> Insert:
     """A statement that confirms a booking of a status, and writes the fact with what it was paid by."""
     confirmed = (
         update(bookings)
@@ -133,9 +131,7 @@ def _confirming(status: ColumnElement[str]) -> Any:
     body = func.json_strip_nulls(
         func.json_build_object(*booking_members(confirmed), "paymentReference", reference)
     )
-    name = cast(literal_column("'booking-confirmed'"), Text)
-    fact = select(func.uuidv7(), name, confirmed.c.event_id, _now, outbox_request_id, body)
-    return insert(outbox).from_select(FACT_COLUMNS, fact)
+    return recording("booking-confirmed", confirmed.c.event_id, body, _now)
 
 
 _CONFIRM = {status: _confirming(literal_column(f"'{status}'")) for status in ("pending", "expired")}
