@@ -31,6 +31,7 @@ from chalicelib.web.router import render_chalice_answers
 access_log.set_up()
 
 app = Chalice(app_name="event-booking", configure_logs=False)
+app.api.binary_types = []  # no body here is binary, and Chalice looks for each of them in each answer
 app.register_middleware(render_chalice_answers, "http")
 
 features = [

@@ -77,8 +77,8 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
     caller = Caller(UUID(ground.person(0)), "attendee", 1)
     body = booking_request(tokens[0], event_id)["body"].encode()
     _, answer = wiring.database.call(
-        f"CALL book_place_v2(uuidv7(), '{event_id}', '{ground.person(times * 3)}', 1, NULL, NULL, uuidv7(),"
-        " now(), now(), now(), NULL, NULL, NULL)"
+        f"CALL book_place_v3(uuidv7(), '{event_id}', '{ground.person(times * 3)}', 1, NULL, NULL,"
+        " now(), 900, 300, NULL, NULL, NULL)"
     )
     at_once = _Answering(["booked", answer])
     hold = timedelta(minutes=15)
@@ -95,6 +95,7 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
             milliseconds=1.2,
             user_id=ground.person(0),
             request_id=_REQUEST_ID,
+            metrics={},
         )
 
     def validate() -> None:

@@ -190,7 +190,11 @@ def _trips(way: str, url: str) -> list[Figure]:
     from bench import five_steps  # noqa: PLC0415
 
     handlers: Mapping[str, Handler] = {"app": app, "five steps": five_steps.app}
-    with relay_to(url) as (relay, relayed_url), using(Wiring(ground.settings(relayed_url))) as wiring:
+    with (
+        relay_to(url) as (relay, relayed_url),
+        five_steps.connected(relayed_url),
+        using(Wiring(ground.settings(relayed_url))) as wiring,
+    ):
         turns = []
         for number in range(2):  # the first connects
             request = booking_request(token_of(wiring.tokens, ground.person(number)), ground.event(0))

@@ -105,7 +105,7 @@ def containers(url: str, scale: Scale, processes: int) -> Iterator[Containers]:
 
 
 def _serve(url: str, handlers: dict[str, Handler], people: range, line: Connection) -> None:
-    with using(Wiring(ground.settings(url))) as wiring:
+    with five_steps.connected(url), using(Wiring(ground.settings(url))) as wiring:
         tokens = [token_of(wiring.tokens, ground.person(number)) for number in people]
         wiring.database.call("SELECT 1")
         line.send("ready")

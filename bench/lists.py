@@ -36,8 +36,9 @@ SELECT uuidv7(make_interval(secs => n - {events})), hosts.ids[1 + n % {hosts}],
        'UTC', 'eur', 'published', now(), now()
 FROM generate_series(0, {events} - 1) n,
      (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'host') hosts;
-INSERT INTO places (event_id, capacity, taken)
-SELECT event_id, 1000000, row_number() OVER () % 500 FROM events;
+INSERT INTO places (event_id, capacity, taken, popularity)
+SELECT event_id, 1000000, taken, 10 * ln(taken + 1)
+FROM (SELECT event_id, row_number() OVER () % 500 AS taken FROM events) popular;
 INSERT INTO ticket_types SELECT uuidv7(), event_id, 'General admission', 0 FROM events;
 INSERT INTO credentials SELECT user_id, '', 1 FROM users
 """

@@ -44,8 +44,10 @@ def call_text() -> str:
     now = datetime.now(UTC)
     with tracing.following("c6af9ac6-7b61-11e6-9a41-93e8deadbeef"):
         service.book(recorder, caller, UUID(_EVENT), key=None, hold=timedelta(minutes=15), now=now)
-    text = recorder.sql.replace(f"'{_PERSON}'", ":person").replace(f"'{_EVENT}'", ":event")
-    made_in_python = re.compile("'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17}'")
+    text = recorder.sql.replace(f"'{UUID(_PERSON).hex}'", ":person").replace(
+        f"'{UUID(_EVENT).hex}'", ":event"
+    )
+    made_in_python = re.compile("'[0-9a-f]{12}7[0-9a-f]{19}'")
     return made_in_python.sub("uuidv7()", text)
 
 

@@ -1,11 +1,12 @@
 """The database: one engine per process, transactions, and the meaning of its errors."""
 
 import ssl
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import pg8000
 from sqlalchemy import (
@@ -19,11 +20,12 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from chalicelib import driver
 from chalicelib.errors import StaleVersion, Unavailable
 from chalicelib.settings import BadSetting, Settings
 
@@ -70,9 +72,13 @@ class Database:
             )
         except ArgumentError as error:
             raise BadSetting("DATABASE_URL is not a postgresql+pg8000:// URL") from error
-        event.listen(self.engine, "checkin", _note_rest)
+        event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "checkout", _try_after_rest)
         event.listen(self.engine, "handle_error", _note_lost_connection)
+
+        self._spare: PoolProxiedConnection | None = None
+        self._users = 0
+        self._lock = threading.Lock()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -81,6 +87,8 @@ class Database:
         Raises:
             Unavailable: The database cannot be reached, or gave up for a passing reason.
         """
+        if spare := self._enter():
+            spare.close()  # it goes back to the pool, where it is found next
         try:
             with self.engine.begin() as session:
                 yield session
@@ -88,6 +96,8 @@ class Database:
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
             raise
+        finally:
+            self._leave()
 
     def call(self, sql: str) -> Sequence[Any]:
         """Run one statement outside a transaction block, in one round trip, and return its row.
@@ -99,20 +109,38 @@ class Database:
         Raises:
             Unavailable: As above; whether the statement took effect is then unknown.
         """
+        pooled = self._enter()
         try:
-            pooled = self.engine.raw_connection()
-        except (pg8000.Error, PoolTimeout, OSError) as error:  # what connecting raises comes as it is
-            if is_passing(error):
-                raise Unavailable(retry_after=1) from error
-            raise
-        try:
-            return _run_alone(pooled.driver_connection, sql)
-        except (pg8000.Error, OSError) as error:
-            pooled.invalidate(error)
+            if pooled is None or _has_rested(_of(pooled)):
+                if pooled is not None:
+                    pooled.close()
+                pooled = self.engine.raw_connection()
+            return _of(pooled).ask(sql)
+        except (pg8000.Error, PoolTimeout, OSError) as error:  # connecting raises them as they are, too
+            if pooled is not None:
+                pooled.invalidate(error)
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
             raise
         finally:
+            self._leave(pooled)
+
+    # To give a connection back to SQLAlchemy's pool and take it out again is an eighth of the Python of a
+    # booking. So one that a call is done with is kept for the next call, as long as nobody else is here who
+    # may be waiting for it.
+
+    def _enter(self) -> PoolProxiedConnection | None:
+        with self._lock:
+            self._users += 1
+            spare, self._spare = self._spare, None
+            return spare
+
+    def _leave(self, pooled: PoolProxiedConnection | None = None) -> None:
+        with self._lock:
+            self._users -= 1
+            if pooled is not None and pooled.is_valid and not self._users:
+                self._spare, pooled = pooled, None
+        if pooled is not None:
             pooled.close()
 
     def delete_before(self, moment: Column[datetime], until: datetime, at_once: int = 10_000) -> int:
@@ -134,19 +162,20 @@ class Database:
                 return deleted
 
     def close(self) -> None:
+        if spare := self._enter():
+            spare.close()
+        self._leave()
         self.engine.dispose()
 
 
-def _run_alone(connection: Any, sql: str) -> Sequence[Any]:
-    """Run one statement on a pg8000 connection without opening a transaction around it."""
-    connection.autocommit = True
-    try:
-        cursor = connection.cursor()
-        cursor.execute(sql)
-        row: Sequence[Any] = cursor.fetchone()
-        return row
-    finally:
-        connection.autocommit = False
+def _connect(
+    _dialect: Dialect, _entry: ConnectionPoolEntry, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    return driver.Connection(*args, **options)
+
+
+def _of(pooled: PoolProxiedConnection) -> driver.Connection:
+    return cast("driver.Connection", pooled.driver_connection)
 
 
 def check_version(present: int, expected: Collection[int] | None) -> None:
@@ -206,18 +235,17 @@ def tls(settings: Settings) -> ssl.SSLContext | bool:
         raise BadSetting(f"DATABASE_CA_FILE cannot be read: {error}") from error
 
 
-def _note_rest(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-    entry.info["rested_since"] = time.monotonic()
+def _has_rested(connection: driver.Connection) -> bool:
+    return time.monotonic() - connection.used_at >= _REST_BEFORE_TRIAL
 
 
 def _try_after_rest(
-    connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+    connection: driver.Connection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
 ) -> None:
-    rested_since = entry.info.get("rested_since")
-    if rested_since is None or time.monotonic() - rested_since < _REST_BEFORE_TRIAL:
+    if not _has_rested(connection):
         return
     try:
-        _run_alone(connection, "SELECT 1")
+        connection.ask("SELECT 1")
     except (pg8000.Error, OSError) as error:
         raise InvalidatePoolError from error  # the pool connects anew and goes on
 

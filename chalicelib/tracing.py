@@ -37,15 +37,20 @@ def current() -> RequestId | None:
 @contextmanager
 def following(request_id: object) -> Iterator[None]:
     """Do something on behalf of a request; of an id that is none it is on nobody's."""
-    try:
-        followed = RequestId(request_id) if isinstance(request_id, str) else None
-    except ValueError:
-        followed = None
-    token = _current.set(followed)
+    token = _current.set(_sane(request_id))
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def _sane(request_id: object) -> RequestId | None:
+    if isinstance(request_id, RequestId):
+        return request_id
+    try:
+        return RequestId(request_id) if isinstance(request_id, str) else None
+    except ValueError:
+        return None
 
 
 def xray() -> str | None:

@@ -1,6 +1,7 @@
 """The database's edge: a connection that failed half-way never serves the next one."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -94,3 +95,81 @@ def test_what_a_transaction_did_before_it_failed_is_undone(client: Client) -> No
         fail_half_way()
 
     assert value(client, "SELECT version_num FROM alembic_version") != "new"
+
+
+def test_an_answer_of_any_length_is_read_whole(database: Database) -> None:
+    """Answers come in pieces of the network's choosing."""
+    with database.transaction() as session:
+        for length in (0, 1, 8_180, 8_192, 70_000, 1_000_000):
+            rows = session.execute(
+                text("SELECT repeat('é', :length), n FROM generate_series(1, 3) n"), {"length": length}
+            ).all()
+            assert [(len(filled), n) for filled, n in rows] == [(length, 1), (length, 2), (length, 3)]
+
+
+def test_a_statement_is_read_as_its_columns_are_now(database: Database) -> None:
+    """What is kept of a statement is not kept for too long."""
+    statement = text("SELECT * FROM changing WHERE 1 = :one")
+    found = []
+    with database.transaction() as session:
+        session.execute(text("CREATE TEMPORARY TABLE changing AS SELECT 1 AS a"))
+        found.append(session.execute(statement, {"one": 1}).mappings().one())
+        session.execute(text("ALTER TABLE changing ADD b text DEFAULT 'x'"))
+        found.append(session.execute(statement, {"one": 1}).mappings().one())
+
+    assert [dict(row) for row in found] == [{"a": 1}, {"a": 1, "b": "x"}]
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "100 % of 'it' é $1 \\ %s", 0, -(2**62), True, ["a", None, 'b"c']], ids=repr
+)
+def test_a_value_comes_back_as_it_was_given(database: Database, given: Any) -> None:
+    with database.transaction() as session:
+        table = "CREATE TEMPORARY TABLE kept (value " + _TYPES[type(given)] + ")"
+        session.execute(text(table))
+        session.execute(text("INSERT INTO kept VALUES (:given)"), {"given": given})
+
+        assert (
+            session.execute(text("SELECT value FROM kept WHERE 1 = :one"), {"one": 1}).scalar_one() == given
+        )
+
+
+_TYPES = {type(None): "text", str: "text", int: "bigint", bool: "boolean", list: "text[]"}
+
+
+def test_a_statement_that_fails_with_the_beginning_of_its_transaction_can_be_followed_by_others(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        with pytest.raises(DBAPIError, match="division by zero"):
+            session.execute(text("SELECT 1 / :nothing"), {"nothing": 0})
+        with pytest.raises(DBAPIError, match="aborted"):
+            session.execute(text("SELECT :one"), {"one": 1})
+        session.rollback()
+
+    with database.transaction() as session:
+        assert session.execute(text("SELECT 1 + :one"), {"one": 1}).scalar_one() == 2
+
+
+def test_a_call_leaves_the_only_connection_to_whoever_waits_for_it(database: Database) -> None:
+    """It keeps it for the next call only where nobody else is there."""
+
+    def use(number: int) -> int:
+        if number % 2:
+            return int(database.call(f"SELECT {number}")[0])
+        with database.transaction() as session:
+            return int(
+                session.execute(text("SELECT CAST(:number AS integer)"), {"number": number}).scalar_one()
+            )
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(use, range(400))) == list(range(400))
+
+
+def test_calls_and_transactions_share_the_only_connection(database: Database) -> None:
+    [first] = database.call("SELECT pg_backend_pid()")
+    with database.transaction() as session:
+        second = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    [third] = database.call("SELECT pg_backend_pid()")
+
+    assert first == second == third

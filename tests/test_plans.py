@@ -39,8 +39,9 @@ SELECT uuidv7(make_interval(secs => n - 6000)), hosts.ids[1 + n % 40], md5(n::te
        now(), now()
 FROM generate_series(1, 4000) n, (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'host') hosts;
 
-INSERT INTO places (event_id, capacity, taken)
-SELECT event_id, 1000, row_number() OVER () * 7919 % 500 FROM events;
+INSERT INTO places (event_id, capacity, taken, popularity)
+SELECT event_id, 1000, taken, 10 * ln(taken + 1)
+FROM (SELECT event_id, row_number() OVER () * 7919 % 500 AS taken FROM events) popular;
 
 INSERT INTO ticket_types SELECT uuidv7(), event_id, 'General admission', 0 FROM events;
 

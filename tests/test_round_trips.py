@@ -67,13 +67,27 @@ def test_a_booking_waits_for_the_database_once(
     assert relay.turns - before == 1
 
 
-def test_reading_takes_more_turns_which_shows_that_they_are_counted(relayed: tuple[Relay, Client]) -> None:
+def test_reading_waits_twice_for_one_statement_and_its_end(relayed: tuple[Relay, Client]) -> None:
     relay, client = relayed
+    client("GET", "/events")  # the first connects
     before = relay.turns
 
     client("GET", "/events")
 
-    assert relay.turns - before > 1
+    assert relay.turns - before == 2
+
+
+def test_each_further_statement_is_waited_for_once(relayed: tuple[Relay, Client]) -> None:
+    relay, client = relayed
+    host = client.host()
+    client("GET", "/bookings", by=host)
+    with statements(client) as executed:
+        before = relay.turns
+
+        client("GET", "/bookings", by=host)
+
+    assert len(executed) == 2
+    assert relay.turns - before == 3
 
 
 @contextmanager

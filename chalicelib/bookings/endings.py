@@ -31,7 +31,7 @@ from chalicelib.bookings.models import booking_members, bookings, live
 from chalicelib.bookings.service import NoSuchBooking
 from chalicelib.db import Session, check_version
 from chalicelib.events import service as events_service
-from chalicelib.events.models import events, places
+from chalicelib.events.models import counted, events, places
 from chalicelib.events.service import EventStarted, lock_places
 from chalicelib.outbox import recording
 from chalicelib.security import Caller
@@ -167,7 +167,7 @@ def close_account(
     Raises:
         StaleVersion: The profile has changed since.
     """
-    users_service.check_profile_version(session, caller.user_id, expected)
+    users_service.check_profile_version(session, caller.user_id, expected, goes=True)
     if caller.role == "host":
         cancelled = events_service.call_off_all(session, caller.user_id, now)
         _end_all_of_events(session, cancelled, "event-cancelled", now)
@@ -228,7 +228,7 @@ def _end(*which: ColumnElement[bool], status: str = "cancelled") -> Update:
     return (
         update(places)
         .where(places.c.event_id == freed.c.event_id)
-        .values(taken=places.c.taken - freed.c.places)
+        .values(counted(places.c.taken - freed.c.places))
         .add_cte(facts)
     )
 

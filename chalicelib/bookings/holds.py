@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import booking_members, bookings
 from chalicelib.db import Session, violated
-from chalicelib.events.models import events, places
+from chalicelib.events.models import counted, events, places
 from chalicelib.outbox import recording
 
 _now = bindparam("now", type_=DateTime(timezone=True))
@@ -112,7 +112,7 @@ _TAKE = (
         places.c.taken < places.c.capacity,
         places.c.revision == bindparam("seen_revision", type_=Integer),
     )
-    .values(taken=places.c.taken + 1)
+    .values(counted(places.c.taken + 1))
 )
 
 

@@ -1,5 +1,6 @@
 """Bookings: taking a place, and finding who has one."""
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -80,9 +81,13 @@ FIRST_LOOK = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Booked:
-    """A place taken, now or by the first request with the same key; JSON text."""
+    """A place taken, now or by the first request with the same key."""
 
     booking: str
+    """As JSON text."""
+    booking_id: UUID
+    held: bool
+    """It is still to be paid."""
     replayed: bool
 
 
@@ -98,28 +103,20 @@ def book(
     """Take one place, durably, by the one path there is; `key` is of the Idempotency-Key.
 
     One that costs something is pending for the time of a hold. One round trip, and a transaction of its own,
-    so that it takes no session: see book_place_v2.sql.
+    so that it takes no session: see book_place_v3.sql.
 
     Raises:
         NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
         InvalidToken, IdempotencyKeyReused: Nothing was changed.
         Unavailable: Nothing was changed, or it is not known whether; a retry with the key will tell.
     """
+    booking_id = ids.new(now)
     hashed_key, fingerprint = key or (None, None)
-    call = _call(
-        ids.new(now),
-        event_id,
-        caller.user_id,
-        caller.token_version,
-        hashed_key,
-        fingerprint,
-        ids.new(now),
-        now,
-        now + hold,
-        now + FIRST_LOOK,
-        tracing.current(),
-        None,
-        None,
+    call = (
+        f"CALL book_place_v3({_uuid(booking_id)}, {_uuid(event_id)}, {_uuid(caller.user_id)},"
+        f" {caller.token_version:d}, {_uuid(hashed_key)}, {_uuid(fingerprint)}, '{now.isoformat()}',"
+        f" {hold.total_seconds():.0f}, {FIRST_LOOK.total_seconds():.0f},"
+        f" {_text(tracing.current())}, NULL, NULL)"
     )
     started = time.perf_counter()
     outcome = Unavailable.slug()
@@ -130,24 +127,25 @@ def book(
         metrics.put_all({"Bookings": (1, "Count"), "BookingLatency": (took, "Milliseconds")}, outcome=outcome)
     if outcome in REFUSALS:
         raise REFUSALS[outcome](retry_after=1 if outcome == "unavailable" else None)
-    return Booked(booking, replayed=outcome == "replayed")
+    if outcome == "replayed":
+        first = json.loads(booking)
+        return Booked(booking, UUID(first["bookingId"]), held=first["status"] == "pending", replayed=True)
+    return Booked(booking, booking_id, held=outcome == "held", replayed=False)
 
 
-def _call(*values: UUID | RequestId | int | datetime | None) -> str:
-    return f"CALL book_place_v2({', '.join(map(_literal, values))})"
+# SQL literals of types that cannot carry a quote; of any other type these fail.
 
 
-def _literal(value: UUID | RequestId | int | datetime | None) -> str:
-    """Render a SQL literal of a type that cannot carry a quote."""
-    match value:
-        case None:
-            return "NULL"
-        case UUID() | RequestId():
-            return f"'{value}'"
-        case int():
-            return str(value)
-        case datetime():
-            return f"'{value.isoformat()}'"
+def _uuid(value: UUID | None) -> str:
+    return "NULL" if value is None else f"'{value.hex}'"
+
+
+def _text(value: RequestId | None) -> str:
+    if value is None:
+        return "NULL"
+    if not isinstance(value, RequestId):
+        raise TypeError("not a request id")
+    return f"'{value}'"
 
 
 _HOLD = select(bookings.c.booking_id).where(

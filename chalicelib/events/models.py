@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Computed,
     DateTime,
+    Double,
     ForeignKey,
     FromClause,
     Index,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     literal_column,
     not_,
@@ -96,12 +98,7 @@ places = Table(
     Column("capacity", Integer, nullable=False),
     Column("taken", Integer, nullable=False, server_default="0"),
     Column("revision", Integer, nullable=False, server_default="1"),
-    Column(
-        "popularity",
-        Integer,
-        Computed("(10 * ln((taken + 1)::double precision))::integer", persisted=True),
-        nullable=False,
-    ),
+    Column("popularity", Integer, nullable=False, server_default="0"),
     CheckConstraint("capacity > 0", name="capacity"),
     CheckConstraint("taken BETWEEN 0 AND capacity", name="taken"),
     postgresql_with={"fillfactor": "50"},
@@ -112,8 +109,16 @@ It is apart from `events` because bookings point there with a foreign key, and t
 checks on the row that holds the counter would make every booking wait for every other.
 `revision` moves with each change of the event, so that a booking can tell, when it takes its place, that
 the event it looked at is still the event. `popularity` grows with `taken` but in steps, so that its
-index is not touched by every booking (PostgreSQL's heap-only updates) and still leads in order.
+index is not touched by every booking (PostgreSQL's heap-only updates) and still leads in order. Whoever
+writes `taken` writes it too, see `counted`; a generated column would be worked out from its text each time.
 """
+
+
+def counted(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
+    """The columns of `places` where so many are taken; the booking procedure writes the same."""
+    popularity = cast(literal_column("10") * func.ln(cast(taken + 1, Double)), Integer)
+    return {"taken": taken, "popularity": popularity}
+
 
 _visible = events.c.deleted_at.is_(None)
 _published = and_(_visible, events.c.status == literal_column("'published'"))

@@ -1,6 +1,5 @@
 """HTTP for what takes money: book, pay, Stripe's webhook, and counting again."""
 
-import json
 from uuid import UUID
 
 from chalicelib.bookings import service as bookings
@@ -71,11 +70,10 @@ def book_place(request: Request, body: PlaceRequest) -> Answer:
         if held is None:
             raise
         return _held(request, 200, held)
-    booking = json.loads(booked.booking)
     headers = {"Idempotent-Replayed": "true"} if booked.replayed else {}
-    if booking["status"] == "pending":
-        return _held(request, 201, UUID(booking["bookingId"]), headers)
-    return written(201, booked.booking, 1, {**_location(request, booking["bookingId"]), **headers})
+    if booked.held:
+        return _held(request, 201, booked.booking_id, headers)
+    return written(201, booked.booking, 1, {**_location(request, booked.booking_id), **headers})
 
 
 def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, str] | None = None) -> Answer:
@@ -93,10 +91,10 @@ def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, st
         booking, version = bookings.get_hold(session, caller, booking_id)
     if '"payment":' not in booking:
         booking = f'{booking[:-1]},"payment":null}}'
-    return written(status, booking, version, {**_location(request, str(booking_id)), **(headers or {})})
+    return written(status, booking, version, {**_location(request, booking_id), **(headers or {})})
 
 
-def _location(request: Request, booking_id: str) -> dict[str, str]:
+def _location(request: Request, booking_id: UUID) -> dict[str, str]:
     return {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
 
 

@@ -202,14 +202,19 @@ def change_password(session: Session, account: Claimed, password_hash: str) -> N
     email_tokens.end_all(session, account.caller.user_id, "reset-password")
 
 
-def check_profile_version(session: Session, user_id: UUID, expected: Collection[int] | None) -> int:
+def check_profile_version(
+    session: Session, user_id: UUID, expected: Collection[int] | None, *, goes: bool = False
+) -> int:
     """Lock a profile against other changes and return its version.
+
+    Where the account `goes`, also against rows that would point at it: a booking under way is waited for, and
+    one that begins waits.
 
     Raises:
         StaleVersion: It is none of the expected ones.
     """
     version: int = session.execute(
-        select(users.c.version).where(users.c.user_id == user_id).with_for_update(key_share=True)
+        select(users.c.version).where(users.c.user_id == user_id).with_for_update(key_share=not goes)
     ).scalar_one()
     check_version(version, expected)
     return version

@@ -6,12 +6,19 @@ What is logged is listed here member by member, so that no header, body or secre
 import json
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
+
+import msgspec
 
 from chalicelib import tracing
 
 _log = logging.getLogger("event-booking")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -22,13 +29,34 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_whence(),
             **getattr(record, "members", {}),
+            **getattr(record, "metrics", {}),
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return _ENCODER.encode(line).decode()
+        except UnicodeEncodeError:  # of a lone surrogate in an error's text
+            return json.dumps(line)
 
 
 FORMATTER = _JsonFormatter()
+
+
+class _Line(logging.LogRecord):
+    """A record that knows what is written of it, and nothing of thread, process and caller.
+
+    To find those out takes logging longer than all else about a line.
+    """
+
+    def __init__(self, message: str, members: Mapping[str, object], metrics: Mapping[str, object]) -> None:
+        self.name = _log.name
+        self.levelno, self.levelname = logging.INFO, "INFO"
+        self.msg, self.args = message, None
+        self.created = time.time()
+        self.exc_info = self.exc_text = self.stack_info = None
+        self.pathname = self.filename = self.module = __name__
+        self.lineno = 0
+        self.members, self.metrics = members, metrics
 
 
 def _whence() -> dict[str, object]:
@@ -54,20 +82,19 @@ def request(
     milliseconds: float,
     user_id: str | None,
     request_id: str,
+    metrics: Mapping[str, object],
 ) -> None:
-    _log.info(
-        "request",
-        extra={
-            "members": {
-                "method": method,
-                "route": route,
-                "status": status,
-                "ms": round(milliseconds, 1),
-                "userId": user_id,
-                "requestId": request_id,
-            }
-        },
-    )
+    """Log that a request was answered, with the metrics that its line carries."""
+    members = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "ms": round(milliseconds, 1),
+        "userId": user_id,
+        "requestId": request_id,
+    }
+    if _log.isEnabledFor(logging.INFO):
+        _log.handle(_Line("request", members, metrics))
 
 
 def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:

@@ -9,7 +9,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.web.http import Answer, Request
 from chalicelib.web.router import Router, json_answer
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The migration that this code was written for."""
 
 routes = Router("health")

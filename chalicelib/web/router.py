@@ -17,7 +17,7 @@ from chalice.app import Blueprint, CORSConfig, Response
 from chalice.app import Request as ChaliceRequest
 from msgspec import Struct
 
-from chalicelib import errors, tracing, wiring
+from chalicelib import errors, metrics, tracing, wiring
 from chalicelib.errors import FieldError, Forbidden, InvalidInput, Refusal, Unauthenticated
 from chalicelib.security import Caller, InvalidToken
 from chalicelib.settings import BadSetting
@@ -122,8 +122,8 @@ class Router:
             def handle(**path_parameters: str) -> Response:
                 raw = self.blueprint.current_request
                 request_id = request_id_of(raw)
-                with tracing.following(request_id):
-                    return _serve(operation, raw, request_id, path_parameters)
+                with tracing.following(request_id), metrics.carried() as carried:
+                    return _serve(operation, raw, request_id, path_parameters, carried)
 
             handle.__name__ = view.__name__
             # Content types are checked with the body, where a missing one can be told from a wrong one.
@@ -135,7 +135,11 @@ class Router:
 
 
 def _serve(
-    operation: Operation, raw: ChaliceRequest, request_id: str, path_parameters: Mapping[str, str]
+    operation: Operation,
+    raw: ChaliceRequest,
+    request_id: str,
+    path_parameters: Mapping[str, str],
+    carried: Mapping[str, object],
 ) -> Response:
     """Run one request to its end; whatever happens, the client gets an answer and the log a line."""
     started = time.perf_counter()
@@ -172,6 +176,7 @@ def _serve(
         milliseconds=(time.perf_counter() - started) * 1000,
         user_id=str(caller.user_id) if caller else None,
         request_id=request_id,
+        metrics=carried,
     )
     return response
 
@@ -305,6 +310,7 @@ def render_chalice_answers(
         milliseconds=(time.perf_counter() - started) * 1000,
         user_id=None,
         request_id=request_id,
+        metrics={},
     )
     kept = {name: value for name, value in response.headers.items() if name.lower() == "allow"}
     finished.headers.update({**kept, **CORS.get_access_control_headers()})

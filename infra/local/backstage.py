@@ -145,5 +145,6 @@ def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    """Say whether a line of the log is not for CloudWatch alone, as metrics are, one a second."""
-    return "_aws" not in getattr(record, "members", {})
+    """Leave out what is for CloudWatch alone: metrics, and lines of nothing else, one a second."""
+    record.__dict__.pop("metrics", None)
+    return record.msg != "metric"

@@ -12,15 +12,18 @@ from chalicelib.errors import Refusal
 from chalicelib.wiring import Wiring
 from tests.client import HOLD, Account
 
-SOURCE = Path(service.__file__).with_name("book_place_v2.sql").read_text()
+SOURCE = Path(service.__file__).with_name("book_place_v3.sql").read_text()
 
 PLACES_LEFT = " AND taken < capacity"
 SAME_EVENT = " AND revision = v_event.revision"
 NO_SECOND = "ON CONFLICT (event_id, user_id) WHERE status IN ('pending', 'confirmed') DO NOTHING"
-ACCOUNT_STAYS = "FOR KEY SHARE"
+ACCOUNT_STAYS = """
+            AND EXISTS (
+                SELECT FROM credentials WHERE user_id = p_user_id AND token_version = p_token_version
+            )"""
 FLUSH = """
-    PERFORM set_config('synchronous_commit', 'on', true);
-    PERFORM pg_logical_emit_message(true, '', '');
+    v_ignored := set_config('synchronous_commit', 'on', true);
+    v_ignored := pg_logical_emit_message(true, '', '');
 """
 
 

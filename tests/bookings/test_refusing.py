@@ -103,8 +103,8 @@ def test_the_procedure_fails_loudly_inside_a_transaction_block(client: Client) -
     with pytest.raises(DBAPIError) as failure, client.wiring.database.transaction() as session:
         session.execute(
             text(
-                "CALL book_place_v2(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL, NULL,"
-                " uuidv7(), CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
+                "CALL book_place_v3(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL, NULL,"
+                " CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
             ),
             call,
         )

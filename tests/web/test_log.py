@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from chalicelib import metrics
 from chalicelib.db import Database
 from chalicelib.settings import Settings
 from chalicelib.web import access_log
@@ -87,6 +88,46 @@ def test_each_request_is_one_line(client: Client, log: Lines) -> None:
     }
     assert line["ms"] > 0
     assert line["time"].endswith("+00:00")
+
+
+def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -> None:
+    event = client.event(client.host(), capacity=1)
+    attendees = client.attendee(), client.attendee()
+    log()
+
+    for attendee in attendees:
+        client.book(attendee, event["eventId"])
+    booked, refused = log()
+
+    assert (booked["message"], booked["status"], booked["outcome"]) == ("request", 201, "booked")
+    assert (refused["message"], refused["status"], refused["outcome"]) == ("request", 409, "sold-out")
+    [declared] = booked["_aws"]["CloudWatchMetrics"]
+    assert declared["Dimensions"] == [["outcome"]]
+    assert {metric["Name"] for metric in declared["Metrics"]} == {"Bookings", "BookingLatency"}
+    assert booked["Bookings"] == 1
+    assert booked["BookingLatency"] > 0
+
+
+def test_metrics_that_a_line_has_no_room_for_have_a_line_of_their_own(log: Lines) -> None:
+    with metrics.carried() as carried:
+        metrics.put("Refunds", 1, "Count", outcome="refunded")
+        metrics.put("Refunds", 1, "Count", outcome="failed")
+    metrics.put("FactsPublished", 2, "Count")
+
+    lines = log()
+
+    assert (carried["Refunds"], carried["outcome"]) == (1, "refunded")
+    assert [line["message"] for line in lines] == ["metric", "metric"]
+    assert (lines[0]["outcome"], lines[1]["FactsPublished"]) == ("failed", 2)
+
+
+def test_a_text_that_is_no_unicode_is_logged_all_the_same() -> None:
+    record = logging.makeLogRecord({"msg": "It failed", "members": {"messageId": "\ud800"}})
+
+    line = access_log.FORMATTER.format(record)
+
+    assert json.loads(line)["messageId"] == "\ud800"
+    assert line.isascii()
 
 
 @pytest.mark.parametrize(
