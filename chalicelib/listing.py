@@ -23,7 +23,9 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     tuple_,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
@@ -73,6 +75,10 @@ class Listing:
     `rows` selects what there is to list; joins in it that only decorate are outer joins on a unique key,
     so that PostgreSQL leaves them out when it counts. `filters` are the predicates that a request may
     add, by name; their values are bound by the names of their parameters.
+
+    `searched` are those of which PostgreSQL cannot tell how much they leave. To go through the rows in order
+    until a page is full is right where that is much, and takes all of them where it is little. So what they
+    leave is looked up first, as far as it is counted anyway, and what is found tells which way is taken.
     """
 
     rows: Select[Any]
@@ -80,6 +86,7 @@ class Listing:
     sorts: Mapping[str, Sort]
     filters: Mapping[str, ColumnElement[bool]]
     item: Callable[[FromClause], ColumnElement[Any]]
+    searched: frozenset[str] = frozenset()
 
     def fetch(self, session: Session, page: Page, filters: Sequence[str], values: Mapping[str, Any]) -> Slice:
         """Read one page in one statement.
@@ -99,45 +106,40 @@ class Listing:
     @lru_cache(maxsize=256)  # noqa: B019 (listings are module constants; building costs 1 ms each)
     def statement(self, filters: frozenset[str], sort: str, order: Order, *, after: bool) -> Select[Any]:
         """Build the statement of one combination, once per process."""
-        predicates = [self.filters[name] for name in sorted(filters)]
-        wanted = self.rows.where(*predicates)
         keys = (*self.sorts[sort].columns, self.id)
-        columns = [wanted.selected_columns[name] for name in keys]
-        ordered = [column.desc() if order == "desc" else column.asc() for column in columns]
-        total = select(func.count()).select_from(
-            wanted.with_only_columns(literal_column("1")).limit(COUNTED + 1).subquery("counted")
-        )
-        values = [_value_of(column) for column in columns]
-        # A sort key of a table that only decorates the rows: PostgreSQL can begin with that table's index
-        # if told that no row lacks the key, and go on in it if the cursor bounds the key by itself.
-        joined = isinstance(values[0], Column) and values[0].table is not columns[-1].table
-        if joined:
-            wanted = wanted.where(values[0].is_not(None))
-        if after:
-            here = tuple_(*values)
-            bounds = [bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)]
-            there = tuple_(*bounds)
-            wanted = wanted.where(here < there if order == "desc" else here > there)
-            if joined:
-                wanted = wanted.where(values[0] <= bounds[0] if order == "desc" else values[0] >= bounds[0])
-        limit = bindparam("limit", type_=Integer)
-        page = (
-            wanted.order_by(*ordered)
-            .limit(limit + 1)
-            .offset(bindparam("offset", type_=Integer))
-            .subquery("page")
-        )
+        wanted = self.rows.where(*(self.filters[name] for name in sorted(filters)))
+        counted = wanted.with_only_columns(wanted.selected_columns[self.id]).limit(COUNTED + 1)
+        if filters & self.searched:
+            found = counted.cte("found")
+            total = select(func.count()).select_from(found)
+            size = total.scalar_subquery()
+            # By a limit PostgreSQL is made to look each up, and by a CASE to walk, whatever it expects.
+            its_id = self.rows.selected_columns[self.id]
+            its_row = self.rows.where(its_id == found.c[self.id]).limit(1).lateral("its_row")
+            few = select(its_row).join_from(found, its_row, true()).where(size <= COUNTED)
+            walked = [
+                case((self.filters[name], true())) if name in self.searched else self.filters[name]
+                for name in sorted(filters)
+            ]
+            many = self.rows.where(*walked, size > COUNTED)
+            parts = [_part(rows, keys, order, after=after).subquery().select() for rows in (few, many)]
+            page = union_all(*parts).subquery("page")
+            number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
+        else:
+            total = select(func.count()).select_from(counted.subquery("counted"))
+            page = _part(wanted, keys, order, after=after).subquery("page")
+            number = func.row_number().over()
         row = select(
-            func.row_number().over().label("n"),
+            number.label("n"),
             self.item(page).label("item"),
             func.json_build_array(*(page.c[name] for name in keys)).label("key"),
         ).subquery("row")
-        in_page = row.c.n <= limit
+        in_page = row.c.n <= _limit
         items = func.json_agg(aggregate_order_by(row.c.item, row.c.n)).filter(in_page)
-        last = func.max(case((row.c.n == limit, cast(row.c.key, Text))))
+        last = func.max(case((row.c.n == _limit, cast(row.c.key, Text))))
         return select(
             func.coalesce(cast(items, Text), "[]"),
-            case((func.count() > limit, last)),
+            case((func.count() > _limit, last)),
             total.scalar_subquery(),
         ).select_from(row)
 
@@ -152,6 +154,34 @@ class Listing:
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             message = "is not a cursor of this list in this order; take it from the Link header"
             raise InvalidInput(errors=[FieldError("cursor", message)]) from error
+
+
+_limit = bindparam("limit", type_=Integer)
+
+
+def _part(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
+    """Select the rows of a page, in order, and one more."""
+    columns = [rows.selected_columns[name] for name in keys]
+    values = [_value_of(column) for column in columns]
+    # A sort key of a table that only decorates the rows: PostgreSQL can begin with that table's index
+    # if told that no row lacks the key, and go on in it if the cursor bounds the key by itself.
+    joined = isinstance(values[0], Column) and values[0].table is not columns[-1].table
+    if joined:
+        rows = rows.where(values[0].is_not(None))
+    if after:
+        here = tuple_(*values)
+        bounds = [bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)]
+        there = tuple_(*bounds)
+        rows = rows.where(here < there if order == "desc" else here > there)
+        if joined:
+            rows = rows.where(values[0] <= bounds[0] if order == "desc" else values[0] >= bounds[0])
+    return (
+        rows.order_by(*_ordered(columns, order)).limit(_limit + 1).offset(bindparam("offset", type_=Integer))
+    )
+
+
+def _ordered(columns: Sequence[ColumnElement[Any]], order: Order) -> list[ColumnElement[Any]]:
+    return [column.desc() if order == "desc" else column.asc() for column in columns]
 
 
 def _value_of(column: ColumnElement[Any]) -> ColumnElement[Any]:

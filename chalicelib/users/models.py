@@ -116,4 +116,5 @@ USERS = Listing(
         "q": users.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
     },
     item=user_json,
+    searched=frozenset({"q"}),
 )

@@ -58,3 +58,40 @@ def test_a_list_goes_on_by_cursor_where_the_offset_ends(client: Client) -> None:
     assert "next" not in following.links()
     ids = [user["userId"] for user in deepest.json + following.json]
     assert ids == sorted(set(ids), reverse=True)
+
+
+@pytest.mark.parametrize("attendees", [9_999, 10_050])
+@pytest.mark.parametrize(
+    ("sort", "other_way", "query"),
+    [
+        (
+            "name",
+            "desc",
+            "SELECT user_id::text FROM users WHERE name LIKE 'Ada%' ORDER BY lower(name), user_id",
+        ),
+        ("createdAt", "asc", "SELECT user_id::text FROM users WHERE name LIKE 'Ada%' ORDER BY user_id DESC"),
+    ],
+    ids=["by name", "by age"],
+)
+def test_a_search_finds_the_same_whether_that_is_counted_to_its_end_or_not(
+    client: Client, attendees: int, sort: str, other_way: str, query: str
+) -> None:
+    """What is found is read in one way where it is little, and in another where it is much."""
+    host = client.host()
+    add_attendees(client, 1, attendees)
+    path = f"/users?limit=100&sort={sort}&q=ada"
+
+    pages = [client("GET", path, by=host)]
+    for _ in range(3):
+        pages.append(client("GET", pages[-1].links()["next"], by=host))
+    skipped = client("GET", f"{path}&offset=300", by=host)
+    backwards = client("GET", f"{path}&order={other_way}", by=host)
+    one = client("GET", f"/users?q=ada+{attendees}", by=host)
+
+    found = [user["userId"] for page in pages for user in page.json]
+    wanted = [row.user_id for row in rows(client, query)]
+    assert found == wanted[:400]
+    assert [user["userId"] for user in skipped.json] == found[300:]
+    assert [user["userId"] for user in backwards.json] == [row.user_id for row in wanted[:-101:-1]]
+    assert [user["name"] for user in one.json] == [f"Ada {attendees}"]
+    assert {page.headers["x-total-count"] for page in pages} == {str(min(attendees, 10_000))}

@@ -16,6 +16,9 @@ PROCEDURES = Path(__file__).parents[2] / "bookings"
 
 
 def upgrade() -> None:
+    op.create_index(
+        "ix_events_duration", "events", [sa.literal_column("(ends_at - starts_at)")], unique=False
+    )
     op.execute("ALTER TABLE places ALTER COLUMN popularity DROP EXPRESSION")
     op.alter_column("places", "popularity", server_default="0")
     _create("book_place_v3")
@@ -30,6 +33,7 @@ def _create(procedure: str) -> None:
 def downgrade() -> None:
     _create("book_place_v1")
     op.execute("DROP PROCEDURE book_place_v3")
+    op.drop_index("ix_events_duration", table_name="events")
     op.drop_column("places", "popularity")  # and its index with it
     op.add_column(
         "places",
