@@ -99,8 +99,8 @@ class Database:
         finally:
             self._leave()
 
-    def call(self, sql: str) -> Sequence[Any]:
-        """Run one statement outside a transaction block, in one round trip, and return its row.
+    def call(self, sql: str) -> Sequence[str]:
+        """Run one statement outside a transaction block, in one round trip, and return its row as texts.
 
         For procedures that commit by themselves. `sql` goes as a simple query without parameters:
         it is to be made of typed literals only, never of text that came from a client. (Bound

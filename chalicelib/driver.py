@@ -8,7 +8,7 @@ another, and what was found in its text is kept. What goes over the line is the 
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from pg8000.core import Context
 from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-_HEAD = struct.Struct("!ci")
+_HEAD, _COUNT, _LENGTH = struct.Struct("!ci"), struct.Struct("!h"), struct.Struct("!i")
 _READY = b"Z"
 _AT_ONCE = 8_192
 _KEPT = 1000
@@ -27,7 +27,11 @@ _UNIQUE_VIOLATION = "23505"
 
 
 def _message(kind: bytes, content: bytes) -> bytes:
-    return kind + struct.pack("!i", len(content) + 4) + content
+    return kind + _LENGTH.pack(len(content) + 4) + content
+
+
+def _pass_over(_message: bytes, _context: Any) -> None:
+    pass
 
 
 # PostgreSQL manual, "Message Formats". All are about the unnamed statement and the unnamed portal.
@@ -56,13 +60,13 @@ def _parse(statement: str, encoding: str) -> bytes:
 
 def _bind(values: Sequence[str | None], encoding: str) -> bytes:
     """The message that hands over the parameters, as text."""
-    parts = [b"\0\0\0\0", struct.pack("!h", len(values))]
+    parts = [b"\0\0\0\0", _COUNT.pack(len(values))]
     for value in values:
         if value is None:
             parts.append(b"\xff\xff\xff\xff")
         else:
             encoded = value.encode(encoding)
-            parts += (struct.pack("!i", len(encoded)), encoded)
+            parts += (_LENGTH.pack(len(encoded)), encoded)
     parts.append(b"\0\0")
     return _message(b"B", b"".join(parts))
 
@@ -87,13 +91,22 @@ class Connection(pg8000.Connection):
         super().__init__(*args, **options)
         self.used_at = time.monotonic()
         """When the server answered last."""
+        # Who asks knows how many columns come, and that they are texts.
+        self._asking = {**self.message_types, b"T": _pass_over, b"C": _pass_over, b"D": self._note_texts}
 
     def cursor(self) -> Cursor:
         return Cursor(self)
 
-    def ask(self, sql: str) -> Sequence[Any]:
-        """Run a statement without parameters as a simple query, and return its first row."""
-        row: Sequence[Any] = self.execute_simple(sql).rows[0]
+    def ask(self, sql: str) -> Sequence[str]:
+        """Run a statement without parameters as a simple query, and return its first row as texts.
+
+        A null is an empty text.
+        """
+        context = Context(sql)
+        context.rows = []
+        self._send(_message(b"Q", sql.encode(self._client_encoding) + b"\0"))
+        self._read(context, self._asking)
+        row: Sequence[str] = context.rows[0]
         return row
 
     def execute_at_once(self, statement: str, args: Sequence[Any]) -> Any:
@@ -134,8 +147,11 @@ class Connection(pg8000.Connection):
             raise InterfaceError("network error") from error
 
     def handle_messages(self, context: Any) -> None:
+        self._read(context, self.message_types)
+
+    def _read(self, context: Any, handlers: Mapping[bytes, Callable[[bytes, Any], None]]) -> None:
         """Read the server's messages until it is ready, as many at once as have come."""
-        handlers, more = self.message_types, self._more
+        more = self._more
         received, at, code = b"", 0, None
         while code != _READY:
             if len(received) < at + _HEAD.size:
@@ -161,6 +177,17 @@ class Connection(pg8000.Connection):
         if len(received) < least:
             raise InterfaceError("network error")
         return received
+
+    def _note_texts(self, row: bytes, context: Any) -> None:
+        texts: list[str] = []
+        [columns], at = _COUNT.unpack_from(row), _COUNT.size
+        for _ in range(columns):
+            [length] = _LENGTH.unpack_from(row, at)
+            at += _LENGTH.size
+            end = at + max(length, 0)
+            texts.append(str(row[at:end], self._client_encoding))
+            at = end
+        context.rows.append(texts)
 
     def handle_ROW_DESCRIPTION(self, data: bytes, context: Any) -> None:  # noqa: N802 (the name is pg8000's)
         """Take note of the columns; statements that were executed before have the same ones again."""
