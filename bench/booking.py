@@ -75,9 +75,9 @@ def _all(pgbench: Pgbench, crowd: Containers, scale: Scale, events: Iterator[int
         for processes in scale.processes:
             ground.forget_bookings(pgbench.url)
             runs.add("app", processes, crowd.book("app", next(events), processes))
-        for processes in (one, some):
+        for way, processes in (("call alone", some), ("five steps", one), ("five steps", some)):
             ground.forget_bookings(pgbench.url)
-            runs.add("five steps", processes, crowd.book("five steps", next(events), processes))
+            runs.add(way, processes, crowd.book(way, next(events), processes))
     return runs
 
 
@@ -99,7 +99,7 @@ def _rates(storage: str, runs: Runs) -> list[Figure]:
             name=f"{who}, {_clients(who, clients)}, {storage}",
             unit="bookings/s",
             runs=runs.rates(who, clients),
-            point=Point(panel=storage, line=who, clients=clients),
+            point=None if who == "call alone" else Point(panel=storage, line=who, clients=clients),
         )
         for who, clients in runs.tallies
     ]
@@ -121,6 +121,25 @@ def _compared(storage: str, runs: Runs, scale: Scale, *, five_times: float) -> l
             unit="%",
             runs=tuple(100 * ratio for ratio in limit),
             target=at_least(50),
+        ),
+        *_bounds(storage, runs, some),
+    ]
+
+
+def _bounds(storage: str, runs: Runs, processes: int) -> list[Figure]:
+    """What the two ratios would be if all but the call took no time."""
+    alone = runs.rates("call alone", processes)
+    limit = ratios(alone, runs.rates("pgbench", processes))
+    return [
+        Figure(
+            name=f"call alone to five steps, {processes} processes, {storage}",
+            unit="times",
+            runs=ratios(alone, runs.rates("five steps", processes)),
+        ),
+        Figure(
+            name=f"call alone to pgbench, {processes} each, {storage}",
+            unit="%",
+            runs=tuple(100 * ratio for ratio in limit),
         ),
     ]
 

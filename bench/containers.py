@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench import five_steps, ground
+from bench import call_alone, five_steps, ground
 from bench.figures import Tally
 from bench.forks import forks
 from bench.requests import booking_request, token_of
@@ -92,7 +92,11 @@ def containers(url: str, scale: Scale, processes: int) -> Iterator[Containers]:
     """Run so many processes, forked from this one, in which the app is imported already."""
     from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
 
-    handlers: dict[str, Handler] = {"app": app, "five steps": five_steps.app}
+    handlers: dict[str, Handler] = {
+        "app": app,
+        "call alone": call_alone.handle,
+        "five steps": five_steps.app,
+    }
     works = []
     for number in range(processes):
         # By how many runs of fewer processes one takes part in, so many people may it need at once.

@@ -1,4 +1,4 @@
-"""The limit: the booking procedure as pgbench calls it, with the very text that the app sends."""
+"""The limit: the booking procedure as pgbench calls it, by the app's own call, prepared."""
 
 import contextlib
 import re
@@ -53,8 +53,9 @@ def call_text() -> str:
 
 def script(first_event: int, people_each: int, events: int = 1) -> str:
     """A pgbench script in which each client books for people of its own, over some events in turn."""
-    text = call_text().replace(":person", "'00000000-0000-7000-8000-:person'")
-    text = text.replace(":event", "'00000000-0000-7000-9000-:event'")
+    # In a prepared statement a variable is a parameter, which no quotes may be around.
+    text = call_text().replace(":person", "('00000000-0000-7000-8000-' || :person)::uuid")
+    text = text.replace(":event", "('00000000-0000-7000-9000-' || :event)::uuid")
     person = int(ground.person(0)[-12:])
     event = int(ground.event(first_event)[-12:])
     return "\n".join(
@@ -95,7 +96,7 @@ class Pgbench:
                 [
                     program,
                     "--no-vacuum",
-                    "--protocol=simple",
+                    "--protocol=prepared",
                     f"--host={address.host}",
                     f"--port={address.port}",
                     f"--username={address.username}",
