@@ -17,6 +17,7 @@ from bench.scale import Scale
 PARTS = {
     "booking": "A hot event",
     "cliff": "What could slow a booking down",
+    "alternatives": "The procedure in other ways",
     "anatomy": "Where the time of a booking goes",
     "lists": "Lists",
     "login": "Signing in",

@@ -51,10 +51,10 @@ def call_text() -> str:
     return made_in_python.sub("uuidv7()", text)
 
 
-def script(first_event: int, people_each: int, events: int = 1) -> str:
+def script(call: str, first_event: int, people_each: int, events: int = 1) -> str:
     """A pgbench script in which each client books for people of its own, over some events in turn."""
     # In a prepared statement a variable is a parameter, which no quotes may be around.
-    text = call_text().replace(":person", "('00000000-0000-7000-8000-' || :person)::uuid")
+    text = call.replace(":person", "('00000000-0000-7000-8000-' || :person)::uuid")
     text = text.replace(":event", "('00000000-0000-7000-9000-' || :event)::uuid")
     person = int(ground.person(0)[-12:])
     event = int(ground.event(first_event)[-12:])
@@ -73,9 +73,18 @@ class Pgbench:
     url: str
     scale: Scale
 
-    def book(self, first_event: int, clients: int, events: int = 1, *, sold_out: bool = False) -> Tally:
+    def book(
+        self,
+        first_event: int,
+        clients: int,
+        events: int = 1,
+        *,
+        sold_out: bool = False,
+        call: str | None = None,
+    ) -> Tally:
         """Have so many clients book for a while, and check that all their calls took places, or none."""
-        tally, calls = self._run(script(first_event, self.scale.people // clients, events), clients)
+        people_each = self.scale.people // clients
+        tally, calls = self._run(script(call or call_text(), first_event, people_each, events), clients)
         ids = ", ".join(f"'{ground.event(first_event + number)}'" for number in range(events))
         booked = ground.value(self.url, f"SELECT count(*) FROM bookings WHERE event_id IN ({ids})")  # noqa: S608
         if booked != (0 if sold_out else calls):
