@@ -104,21 +104,21 @@ class Database:
 
         For procedures that commit by themselves. `sql` goes as a simple query without parameters:
         it is to be made of typed literals only, never of text that came from a client. (Bound
-        parameters in autocommit would take three round trips and are unsafe behind a pooler.)
+        parameters are unsafe behind a pooler where there is no transaction.)
 
         Raises:
             Unavailable: As above; whether the statement took effect is then unknown.
         """
         pooled = self._enter()
         try:
-            if pooled is None or _has_rested(_of(pooled)):
-                if pooled is not None:
-                    pooled.close()
-                pooled = self.engine.raw_connection()
+            if pooled is not None and _has_rested(_of(pooled)):
+                pooled.close()
+                pooled = None
+            pooled = pooled or self.engine.raw_connection()
             return _of(pooled).ask(sql)
-        except (pg8000.Error, PoolTimeout, OSError) as error:  # connecting raises them as they are, too
+        except BaseException as error:
             if pooled is not None:
-                pooled.invalidate(error)
+                pooled.invalidate()  # half of an answer may still be in it
             if is_passing(error):
                 raise Unavailable(retry_after=1) from error
             raise

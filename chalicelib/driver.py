@@ -30,7 +30,7 @@ def _message(kind: bytes, content: bytes) -> bytes:
     return kind + _LENGTH.pack(len(content) + 4) + content
 
 
-def _pass_over(_message: bytes, _context: Any) -> None:
+def _pass_over(_content: bytes, _context: Any) -> None:
     pass
 
 
