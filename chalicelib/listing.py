@@ -213,6 +213,16 @@ def _parse(kind: type, value: Any) -> Any:
     raise ValueError(value)
 
 
+def json_object(*members: Any) -> ColumnElement[Any]:
+    """A JSON object of names and values in turn; the names are our own, and part of the statement's text.
+
+    As parameters they would be most of what a list hands over each time.
+    """
+    names: list[ColumnElement[str]] = [literal_column(f"'{name}'") for name in members[::2]]
+    pairs = zip(names, members[1::2], strict=True)
+    return func.json_build_object(*(part for pair in pairs for part in pair))
+
+
 def search_terms(words: str) -> str:
     """A to_tsquery text that finds what has, for each word, one that begins with it.
 

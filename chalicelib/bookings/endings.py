@@ -33,6 +33,7 @@ from chalicelib.db import Session, check_version
 from chalicelib.events import service as events_service
 from chalicelib.events.models import counted, events, places
 from chalicelib.events.service import EventStarted, lock_places
+from chalicelib.listing import json_object
 from chalicelib.outbox import recording
 from chalicelib.security import Caller
 from chalicelib.users import service as users_service
@@ -218,7 +219,7 @@ def _end(*which: ColumnElement[bool], status: str = "cancelled") -> Update:
     members = booking_members(ended)
     if status == "cancelled":
         members = (*members, "reason", cast(_reason, Text))
-    body = func.json_strip_nulls(func.json_build_object(*members))
+    body = func.json_strip_nulls(json_object(*members))
     facts = recording(f"booking-{status}", ended.c.event_id, body, _now).cte("facts")
     freed = (
         select(ended.c.event_id, func.sum(ended.c.quantity).label("places"))
@@ -272,7 +273,7 @@ def _back(*which: ColumnElement[bool]) -> Insert:
         )
         .cte("moved")
     )
-    body = func.json_build_object(
+    body = json_object(
         "bookingId",
         moved.c.booking_id,
         "userId",

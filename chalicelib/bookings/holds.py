@@ -23,6 +23,7 @@ from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import booking_members, bookings
 from chalicelib.db import Session, violated
 from chalicelib.events.models import counted, events, places
+from chalicelib.listing import json_object
 from chalicelib.outbox import recording
 
 _now = bindparam("now", type_=DateTime(timezone=True))
@@ -128,9 +129,7 @@ def _confirming(status: ColumnElement[str]) -> Insert:
     reference = (
         select(payments.c.intent_id).where(payments.c.booking_id == confirmed.c.booking_id).scalar_subquery()
     )
-    body = func.json_strip_nulls(
-        func.json_build_object(*booking_members(confirmed), "paymentReference", reference)
-    )
+    body = func.json_strip_nulls(json_object(*booking_members(confirmed), "paymentReference", reference))
     return recording("booking-confirmed", confirmed.c.event_id, body, _now)
 
 

@@ -15,12 +15,12 @@ from sqlalchemy import (
     Text,
     Uuid,
     case,
-    func,
     literal_column,
     select,
 )
 
 from chalicelib.db import metadata
+from chalicelib.listing import json_object
 
 PaymentStatus = Literal["requires_payment", "paid", "refund_pending", "refunded", "failed"]
 DisputeStatus = Literal["open", "won", "lost"]
@@ -78,7 +78,7 @@ def payment_json(row: FromClause, *, to_attendee: bool) -> ColumnElement[Any]:
     secret = case((payable, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
     return (
         select(
-            func.json_build_object(
+            json_object(
                 "provider",
                 literal_column("'stripe'"),
                 "paymentIntentId",

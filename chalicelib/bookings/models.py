@@ -24,7 +24,7 @@ from sqlalchemy import (
 from chalicelib.bookings.ledger import payment_json
 from chalicelib.db import metadata
 from chalicelib.events.models import event_json, event_rows, events
-from chalicelib.listing import Listing, Sort, given, noted
+from chalicelib.listing import Listing, Sort, given, json_object, noted
 from chalicelib.users.models import users
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
@@ -103,13 +103,13 @@ def booking_members(row: FromClause) -> tuple[Any, ...]:
 def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking with its payment, as it is answered when it is made."""
     payment = payment_json(row, to_attendee=True)
-    return func.json_strip_nulls(func.json_build_object(*booking_members(row), "payment", payment))
+    return func.json_strip_nulls(json_object(*booking_members(row), "payment", payment))
 
 
 def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking with its payment and its event."""
     return func.json_strip_nulls(
-        func.json_build_object(
+        json_object(
             *booking_members(row),
             "payment",
             payment_json(row, to_attendee=True),
@@ -124,12 +124,12 @@ def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
 def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking with its event and who comes, without name and e-mail once their account is gone."""
     attendee = (
-        select(func.json_build_object("name", users.c.name, "email", users.c.email))
+        select(json_object("name", users.c.name, "email", users.c.email))
         .where(users.c.user_id == row.c.user_id)
         .scalar_subquery()
     )
     return func.json_strip_nulls(
-        func.json_build_object(
+        json_object(
             *booking_members(row),
             "payment",
             payment_json(row, to_attendee=False),

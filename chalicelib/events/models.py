@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, given, noted
+from chalicelib.listing import Listing, Sort, given, json_object, noted
 
 Status = Literal["draft", "published", "cancelled"]
 
@@ -178,7 +178,7 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
     """
     its_types = select(
         func.json_agg(
-            func.json_build_object(
+            json_object(
                 "ticketTypeId",
                 ticket_types.c.ticket_type_id,
                 "name",
@@ -191,7 +191,7 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
         )
     ).where(ticket_types.c.event_id == row.c.event_id)
     return func.json_strip_nulls(
-        func.json_build_object(
+        json_object(
             "eventId",
             row.c.event_id,
             "hostId",

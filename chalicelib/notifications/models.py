@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, noted
+from chalicelib.listing import Listing, Sort, json_object, noted
 from chalicelib.ports import Fact
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
@@ -109,7 +109,7 @@ suppressed_addresses = Table(
 def notification_json(row: FromClause) -> ColumnElement[Any]:
     """A notification as its owner sees it."""
     return func.json_strip_nulls(
-        func.json_build_object(
+        json_object(
             "notificationId",
             row.c.notification_id,
             "type",

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, noted
+from chalicelib.listing import Listing, Sort, json_object, noted
 
 users = Table(
     "users",
@@ -85,7 +85,7 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
     """A user as the parameter `caller` sees them: e-mail and last change on one's own profile only."""
     own = row.c.user_id == bindparam("caller", type_=Uuid)
     return func.json_strip_nulls(
-        func.json_build_object(
+        json_object(
             "userId",
             row.c.user_id,
             "name",
