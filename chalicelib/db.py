@@ -197,6 +197,13 @@ def sqlstate(error: BaseException) -> str | None:
     return _server_fields(error).get("C")
 
 
+def waited_for(error: BaseException | None, table: str) -> bool:
+    """Whether an error is that a lock was waited for too long by a statement on that table."""
+    if error is None or sqlstate(error) != LOCK_NOT_AVAILABLE:
+        return False
+    return table in _server_fields(error).get("W", "")
+
+
 def violated(error: BaseException) -> str | None:
     """The name of the constraint that a database error is about, if any."""
     return _server_fields(error).get("n")

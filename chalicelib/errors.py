@@ -85,6 +85,10 @@ class IdempotencyKeyReused(Refusal):
     """The Idempotency-Key was used before with another request."""
 
 
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+
 class TooManyRequests(Refusal):
     """Too many requests at the moment."""
 

@@ -28,8 +28,15 @@ from chalicelib.bookings.models import (
     held_booking_json,
     hosts_booking_json,
 )
-from chalicelib.db import Database, Session
-from chalicelib.errors import Conflict, IdempotencyKeyReused, NotFound, Refusal, Unavailable
+from chalicelib.db import Database, Session, waited_for
+from chalicelib.errors import (
+    Conflict,
+    IdempotencyKeyReused,
+    NotFound,
+    Refusal,
+    RequestInProgress,
+    Unavailable,
+)
 from chalicelib.events.finding import NoSuchEvent
 from chalicelib.events.service import EventCancelled, EventEnded
 from chalicelib.listing import Page, Slice
@@ -107,7 +114,7 @@ def book(
 
     Raises:
         NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
-        InvalidToken, IdempotencyKeyReused: Nothing was changed.
+        InvalidToken, IdempotencyKeyReused, RequestInProgress: Nothing was changed.
         Unavailable: Nothing was changed, or it is not known whether; a retry with the key will tell.
     """
     booking_id = ids.new(now)
@@ -122,6 +129,11 @@ def book(
     outcome = Unavailable.slug()
     try:
         outcome, booking = database.call(call)
+    except Unavailable as unavailable:
+        if not waited_for(unavailable.__cause__, "idempotency_keys"):
+            raise
+        outcome = RequestInProgress.slug()
+        raise RequestInProgress(retry_after=1) from unavailable
     finally:
         took = (time.perf_counter() - started) * 1000
         metrics.put_all({"Bookings": (1, "Count"), "BookingLatency": (took, "Milliseconds")}, outcome=outcome)

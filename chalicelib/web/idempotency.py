@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSON, insert
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db import LOCK_NOT_AVAILABLE, Database, Session, metadata, sqlstate
-from chalicelib.errors import Conflict, FieldError, IdempotencyKeyReused, InvalidInput
+from chalicelib.errors import FieldError, IdempotencyKeyReused, InvalidInput, RequestInProgress
 from chalicelib.web.http import Answer, Request
 
 HEADER = "Idempotency-Key"
@@ -57,10 +57,6 @@ Index(
     idempotency_keys.c.user_id,
     postgresql_where=idempotency_keys.c.user_id.is_not(None),
 )
-
-
-class RequestInProgress(Conflict):
-    """The first request with this Idempotency-Key is still running."""
 
 
 class Key(NamedTuple):

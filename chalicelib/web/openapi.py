@@ -13,7 +13,7 @@ from chalicelib import errors
 from chalicelib.errors import Refusal
 from chalicelib.security import InvalidToken
 from chalicelib.web import problems
-from chalicelib.web.idempotency import LONGEST_KEY, RequestInProgress
+from chalicelib.web.idempotency import LONGEST_KEY
 from chalicelib.web.pages import HTML
 from chalicelib.web.router import Operation, Who
 from chalicelib.web.validation import FORM_TYPE, Id
@@ -95,7 +95,7 @@ def refusals(operation: Operation) -> Iterator[type[Refusal]]:
     if operation.who in {"host", "attendee"} or _is_ones_own(operation):
         yield errors.Forbidden
     if operation.idempotent:
-        yield from (RequestInProgress, errors.IdempotencyKeyReused)
+        yield from (errors.RequestInProgress, errors.IdempotencyKeyReused)
     yield from (errors.TooManyRequests, errors.Unavailable)
 
 
