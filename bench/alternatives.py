@@ -2,23 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench import ground
 from bench.booking import FAST, SLOW
 from bench.figures import Figure, ratios
 from bench.scale import Scale
 from bench.sql import Pgbench, call_text
-from chalicelib.bookings import service
+from tests.bookings.procedure import FLUSH, SOURCE
 
-SOURCE = Path(service.__file__).with_name("book_place_v3.sql").read_text()
 EVENTS = 20
 
 _COUNTER = re.compile(r"UPDATE places.*?;", re.DOTALL)
-_FLUSH = """
-    v_ignored := set_config('synchronous_commit', 'on', true);
-    v_ignored := pg_logical_emit_message(true, '', '');
-"""
 _KEYED = "IF p_key IS NOT NULL THEN\n            INSERT"
 _CHECKS = """ALTER TABLE bookings DROP CONSTRAINT ck_bookings_status, DROP CONSTRAINT ck_bookings_quantity,
     DROP CONSTRAINT ck_bookings_amount, DROP CONSTRAINT ck_bookings_held"""
@@ -56,7 +50,7 @@ WAYS = (
     Way("with an Idempotency-Key", keyed=True),
     Way("the counter first", _counter_first(), slow=True),
     Way(
-        "the counter locked until the flush", (("commit', 'off'", "commit', 'on'"), (_FLUSH, "\n")), slow=True
+        "the counter locked until the flush", (("commit', 'off'", "commit', 'on'"), (FLUSH, "\n")), slow=True
     ),
     Way(
         "a foreign key to the counter's row",
@@ -75,7 +69,7 @@ WAYS = (
     ),
     Way(
         "flushed by a message without a commit",
-        ((_FLUSH, "\nv_ignored := pg_logical_emit_message(false, '', '', true);\n"),),
+        ((FLUSH, "\nv_ignored := pg_logical_emit_message(false, '', '', true);\n"),),
     ),
 )
 

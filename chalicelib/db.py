@@ -75,7 +75,6 @@ class Database:
         event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "checkout", _try_after_rest)
         event.listen(self.engine, "handle_error", _note_lost_connection)
-
         self._spare: PoolProxiedConnection | None = None
         self._users = 0
         self._lock = threading.Lock()
@@ -87,9 +86,10 @@ class Database:
         Raises:
             Unavailable: The database cannot be reached, or gave up for a passing reason.
         """
-        if spare := self._enter():
-            spare.close()  # it goes back to the pool, where it is found next
+        spare = self._enter()
         try:
+            if spare is not None:
+                spare.close()  # it goes back to the pool, where it is found next
             with self.engine.begin() as session:
                 yield session
         except (DBAPIError, PoolTimeout, OSError) as error:

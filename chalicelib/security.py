@@ -14,7 +14,7 @@ from sqlalchemy import Column, ForeignKey, Integer, Select, Table, Text, Uuid, b
 
 from chalicelib.db import Session, metadata
 from chalicelib.errors import Unauthenticated
-from chalicelib.settings import Settings
+from chalicelib.settings import BadSetting, Settings
 
 ALGORITHM = "HS256"
 """Of tokens."""
@@ -89,10 +89,13 @@ def _key(secret: bytes) -> jwt.PyJWK:
     a third of the time that reading one takes.
 
     Raises:
-        jwt.InvalidKeyError: It is one.
+        BadSetting: It is one.
     """
     key = jwt.PyJWK({**HMACAlgorithm.to_jwk(secret, as_dict=True), "alg": ALGORITHM})
-    key.Algorithm.prepare_key(secret)
+    try:
+        key.Algorithm.prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise BadSetting("JWT_SECRET is a key of another kind, not a secret") from error
     key.Algorithm = _Checked(HMACAlgorithm.SHA256)
     return key
 

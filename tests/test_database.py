@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, DateTime, Text, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db import Database
+from chalicelib.errors import Unavailable
 from tests.client import Client
 from tests.rows import rows, value
 
@@ -149,6 +150,15 @@ def test_a_statement_that_fails_with_the_beginning_of_its_transaction_can_be_fol
 
     with database.transaction() as session:
         assert session.execute(text("SELECT 1 + :one"), {"one": 1}).scalar_one() == 2
+
+
+def test_a_call_whose_answer_was_read_by_half_does_not_mix_up_later_ones(database: Database) -> None:
+    """The driver gives up amidst a copy, for which it has been given no place."""
+    for number in range(3):
+        with pytest.raises(Unavailable):
+            database.call("COPY (SELECT generate_series(1, 10)) TO STDOUT")
+
+        assert database.call(f"SELECT {number}") == [str(number)]
 
 
 def test_a_call_leaves_the_only_connection_to_whoever_waits_for_it(database: Database) -> None:

@@ -26,7 +26,9 @@ HEAVY = {
 
 
 def test_the_app_can_be_imported_with_an_empty_environment_and_loads_nothing_heavy() -> None:
-    program = "import json, sys; import app; print(json.dumps(sorted(sys.modules)))"
+    program = (
+        "import gc, json, sys; import app; assert gc.isenabled(); print(json.dumps(sorted(sys.modules)))"
+    )
 
     imported = subprocess.run(  # noqa: S603 (this interpreter)
         [sys.executable, "-c", program],

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from chalicelib.security import Caller, InvalidToken, Tokens
-from chalicelib.settings import Settings
+from chalicelib.settings import BadSetting, Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client
 from tests.conftest import SECRET
@@ -120,3 +120,19 @@ def test_tokens_of_a_secret_that_is_no_longer_named_are_refused(client: Client) 
 
     with using(Wiring(settings)) as wiring:
         assert Client(wiring)("GET", "/users/me", by=ada).problem == "invalid-token"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n",
+        b'{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}',
+    ],
+    ids=["PEM", "JWK"],
+)
+def test_a_public_key_in_place_of_the_secret_is_a_setting_that_cannot_be_used(
+    secret: bytes,
+) -> None:
+    """Whoever has it could sign tokens with it."""
+    with pytest.raises(BadSetting, match="JWT_SECRET"):
+        Tokens(replace(SETTINGS, jwt_secret=secret))
