@@ -36,13 +36,18 @@ def facts(client: Client, subject: str, *types: str) -> list[Fact]:
 
 
 def taken(client: Client, event_id: str) -> int:
-    """Places taken as the counter has it, after checking that it counts the live bookings."""
+    """Places taken as the counter has it, after checking that it counts the live bookings.
+
+    And that the popularity is of that count.
+    """
     [row] = rows(
         client,
-        "SELECT taken, capacity, (SELECT count(*) FROM bookings b WHERE b.event_id = p.event_id"
+        "SELECT taken, capacity, popularity, round(10 * ln(taken + 1)) AS step,"
+        " (SELECT count(*) FROM bookings b WHERE b.event_id = p.event_id"
         " AND status IN ('pending', 'confirmed')) AS live FROM places p WHERE event_id = :event_id",
         event_id=event_id,
     )
+    assert row.popularity == row.step
     assert row.taken == row.live
     assert row.taken <= row.capacity
     return int(row.taken)

@@ -1,6 +1,6 @@
 """The database's edge: a connection that failed half-way never serves the next one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, DateTime, Text, bindparam, select, text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.db import Database
+from chalicelib.driver import Connection
 from chalicelib.errors import Unavailable
 from tests.client import Client
 from tests.rows import rows, value
@@ -156,7 +157,7 @@ def test_a_call_whose_answer_was_read_by_half_does_not_mix_up_later_ones(databas
     """The driver gives up amidst a copy, for which it has been given no place."""
     for number in range(3):
         with pytest.raises(Unavailable):
-            database.call("COPY (SELECT generate_series(1, 10)) TO STDOUT")
+            database.call("COPY (SELECT generate_series(1, 100000)) TO STDOUT")
 
         assert database.call(f"SELECT {number}") == [str(number)]
 
@@ -183,3 +184,32 @@ def test_calls_and_transactions_share_the_only_connection(database: Database) ->
     [third] = database.call("SELECT pg_backend_pid()")
 
     assert first == second == third
+
+
+def read(database: Database) -> str:
+    with database.transaction() as session:
+        return str(session.execute(text("SELECT CAST(pg_backend_pid() AS text)")).scalar_one())
+
+
+def call(database: Database) -> str:
+    return database.call("SELECT pg_backend_pid()")[0]
+
+
+@pytest.mark.parametrize("before", [read, call], ids=["in the pool", "kept for the next call"])
+@pytest.mark.parametrize("use", [read, call])
+def test_a_connection_that_has_rested_is_tried_before_it_is_used(
+    client: Client,
+    database: Database,
+    before: Callable[[Database], str],
+    use: Callable[[Database], str],
+) -> None:
+    """A container may have been frozen for so long that the server has hung up."""
+    pooled = database.engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.close()
+    assert isinstance(connection, Connection)
+    process = before(database)
+    connection.used_at -= 3600
+    rows(client, "SELECT pg_terminate_backend(CAST(:process AS integer), 5000)", process=process)
+
+    assert use(database) != process

@@ -265,6 +265,13 @@ def test_what_a_search_finds_is_looked_up_or_if_that_is_much_walked_to(
     assert index in {node.get("Index Name") for node in nodes(search.counting)}
     assert {looked_up, walked} <= search.indexes()
     assert search.read_whole() == set()
+    # One by one, whatever PostgreSQL expects, so that a search that finds little never reads a whole table.
+    limited = [list(nodes(node)) for node in search.page if node["Node Type"] == "Limit"]
+    assert any(
+        {node["Index Name"] for node in below if node["Node Type"] == "Index Scan"} >= {looked_up}
+        and "CTE Scan" not in {node["Node Type"] for node in below}
+        for below in limited
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ def with_taken(client: Client, host: Account, taken: Sequence[int]) -> None:
     for number in taken:
         event_id = client.event(host, title=str(number), capacity=100)["eventId"]
         rows(client, "UPDATE places SET taken = :taken WHERE event_id = :id", taken=number, id=event_id)
+    rows(client, "UPDATE places SET popularity = 10 * ln(taken + 1)")
 
 
 def test_events_come_by_date_unless_asked_otherwise(client: Client) -> None:

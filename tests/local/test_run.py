@@ -32,6 +32,9 @@ def test_what_it_tells_to_paste_books_a_place_and_a_second_run_still_knows(
             answers.append(pasted.stdout)
             assert run.end(number) == 0, run.said
             assert orphans.read(project.data()) is None
+            assert '"route":"/bookings"' in run.said
+            assert "_aws" not in run.said, "metrics are for CloudWatch"
+            assert '"message":"metric"' not in run.said
     assert answers[0].startswith("HTTP/1.1 201 ")
     assert answers[1].startswith("HTTP/1.1 409 ")
     assert "already-booked" in answers[1]
