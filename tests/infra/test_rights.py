@@ -214,8 +214,8 @@ def test_roles_allow_what_the_functions_call_and_nothing_else(
         assert {action for action, _ in rights} - BY_AWS <= used, function.name
 
 
-EMAILS = 6
-"""Three welcomes, a new event, a sale that starts, and a place."""
+EMAILS = 9
+"""Three welcomes, as many proofs of an address, a new event, a sale that starts, and a place."""
 
 
 def cause_every_fact(client: Client) -> None:
