@@ -96,7 +96,7 @@ def _processor_time(server: int) -> float | None:
         return None
     ticks = sum(_ticks(server))
     for process in listed.read_text().split():
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended, be it while read
             ticks += sum(_ticks(process)[:2])
     return ticks / os.sysconf("SC_CLK_TCK")
 
