@@ -132,7 +132,7 @@ def _of_the_api() -> Json:
 
     return {
         "ApiFaultsAlarm": _alarm(
-            "More than 1 in 100 requests gets a 5xx: see the log of api_handler",
+            "More than 1 in 100 requests gets a 5xx: see the logs of api_handler and confirm_payments",
             of("5XXError", "Average"),
             0.01,
         ),

@@ -1,6 +1,7 @@
 """The API's edge: throttling, logs, its domain, and the answers that API Gateway gives by itself."""
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from chalice.app import Chalice
@@ -8,10 +9,12 @@ from chalice.app import Chalice
 from chalicelib.errors import Unavailable
 from chalicelib.web.problems import CONTENT_TYPE, STATUS
 from chalicelib.web.router import CORS
+from infra.functions import API, Function
 from infra.template.functions import public_url
 from infra.template.words import (
     NOTHING,
     Json,
+    arn,
     assumed_by,
     att,
     of_stage,
@@ -50,6 +53,7 @@ _ANSWERS: dict[HTTPStatus, list[str]] = {
     HTTPStatus.GATEWAY_TIMEOUT: ["INTEGRATION_TIMEOUT"],
 }
 """What API Gateway says by itself, by the status that it is to have."""
+_INTEGRATION = "x-amazon-apigateway-integration"
 _TYPES = {
     **{status: (refusal.slug(), refusal.title()) for refusal, status in STATUS.items()},
     HTTPStatus.INTERNAL_SERVER_ERROR: ("fault", "A fault on our side"),
@@ -89,8 +93,29 @@ _LOG_LINE = {
 }
 
 
-def api(app: Chalice) -> Json:
-    paths = {path: {"x-amazon-apigateway-any-method": _to_the_app()} for path in app.routes}
+def api(app: Chalice, table: Iterable[Function]) -> Json:
+    by_name = {function.name: function for function in table}
+    others = [function for function in by_name.values() if function.routes]
+    # Chalice hands each method that a path has to the API's function. The app answers those that it does not
+    # have with 405 and Allow.
+    paths: dict[str, Json] = {
+        path: {
+            "x-amazon-apigateway-any-method": {
+                "responses": {},
+                _INTEGRATION: {
+                    "type": "aws_proxy",
+                    "httpMethod": "POST",
+                    "uri": _uri(by_name[API]),
+                    "passthroughBehavior": "when_no_match",
+                    "contentHandling": "CONVERT_TO_TEXT",
+                },
+            }
+        }
+        for path in app.routes
+    }
+    for function in others:
+        for method, path in function.routes:
+            paths[path][method.lower()] = {_INTEGRATION: {"uri": _uri(function)}}
     return {
         "RestAPI": {
             "DependsOn": "ApiGatewayAccount",
@@ -115,9 +140,28 @@ def api(app: Chalice) -> Json:
             UpdateReplacePolicy="Delete",
             DeletionPolicy="Delete",
         ),
+        **{f"{function.logical_name}InvokePermission": _permission_to_call(function) for function in others},
         **_permission_to_log(),
         **_domain(),
     }
+
+
+def _uri(function: Function) -> Json:
+    path = f"2015-03-31/functions/${{{function.logical_name}.Arn}}/invocations"
+    return sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/{path}")
+
+
+def _permission_to_call(function: Function) -> Json:
+    """Let the API call a function; Chalice does that for its own."""
+    return resource(
+        "Lambda::Permission",
+        {
+            "FunctionName": ref(function.logical_name),
+            "Action": "lambda:InvokeFunction",
+            "Principal": "apigateway.amazonaws.com",
+            "SourceArn": arn("execute-api", "${RestAPI}/*"),
+        },
+    )
 
 
 def _throttle(method: str, path: str, what: str) -> Json:
@@ -154,21 +198,6 @@ def _problem(status: HTTPStatus) -> Json:
         "statusCode": str(int(status)),
         "responseParameters": parameters,
         "responseTemplates": {"application/json": {"Fn::Join": ["", document]}},
-    }
-
-
-def _to_the_app() -> Json:
-    """Have the app answer the methods that a path does not have, with 405 and Allow."""
-    invocations = "lambda:path/2015-03-31/functions/${APIHandler.Arn}/invocations"
-    return {
-        "responses": {},
-        "x-amazon-apigateway-integration": {
-            "type": "aws_proxy",
-            "httpMethod": "POST",
-            "uri": sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:{invocations}"),
-            "passthroughBehavior": "when_no_match",
-            "contentHandling": "CONVERT_TO_TEXT",
-        },
     }
 
 

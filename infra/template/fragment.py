@@ -20,7 +20,7 @@ def fragment(app: Chalice, stage: str) -> Json:
             **messaging.messaging(),
             **functions.jwt_secret(),
             **functions.functions(present),
-            **api.api(app),
+            **api.api(app, present),
             **alarms.alarms(present),
             **dashboard.dashboard(present),
         },

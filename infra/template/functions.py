@@ -67,7 +67,7 @@ def environment(function: Function) -> Json:
         made["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
         made["DEFAULT_CURRENCY"] = ref("DefaultCurrency")
         made["HOLD_SECONDS"] = ref("HoldSeconds")
-    if function.pays:
+    if function.pays or function.listens_to_stripe:
         made["STRIPE_API_KEY"] = _of_stripe("apiKey")
     if function.listens_to_stripe:
         made["STRIPE_WEBHOOK_SECRETS"] = _of_stripe("webhookSecrets")
@@ -121,7 +121,7 @@ def _properties(function: Function) -> Json:
                 }
             }
         }
-    elif function.name != API:
+    elif function.name != API and not function.routes:
         # The next call is a minute away, and does what this one did not.
         made["EventInvokeConfig"] = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
     return made

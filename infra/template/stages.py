@@ -31,15 +31,15 @@ STAGES: dict[str, dict[str, Any]] = {
         "PaymentsPerSecond": 100,
         "PaymentsAtOnce": 100,
         "WebhooksPerSecond": 400,
-        "WebhooksAtOnce": 400,
+        "WebhooksAtOnce": 100,
     },
 }
 """These follow the template: a deployment changes them. What a parameter has, a stack keeps.
 
 A db.t4g.micro takes some 80 connections and a db.m7g.large some 900, of which the proxy opens nine tenths.
 Requests and bookings: what two cores of a database do at both limits, where places cost nothing; no more
-bookings at once than functions may run. Payments: what Stripe takes, 100 a second, or 25 in a sandbox. The
-arithmetic is in docs/scale.md.
+bookings at once than functions may run, nor webhooks. Payments: what Stripe takes, 100 a second, or 25 in a
+sandbox. The arithmetic is in docs/scale.md.
 """
 
 DEFAULTS: dict[str, dict[str, str]] = {

@@ -1,6 +1,7 @@
 """The template: without a fault for cfn-lint, and with what each function, queue and answer needs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,10 +176,33 @@ def test_bookings_payments_and_webhooks_have_limits_apart_from_the_crowd_of_read
     assert all(method in app.app.routes[path[1:].replace("~1", "/")] for method, path in limits)
 
 
-def test_no_more_bookings_are_let_in_at_once_than_functions_may_run(made: Any) -> None:
-    template = made("prod")
-    (api,) = [function for function in functions.TABLE if function.name == functions.API]
-    assert template["Mappings"]["Stages"]["prod"]["BookingsAtOnce"] <= api.at_once
+def test_no_more_bookings_and_webhooks_are_let_in_at_once_than_functions_may_run(made: Any) -> None:
+    limits = made("prod")["Mappings"]["Stages"]["prod"]
+    at_once = {function.name: function.at_once for function in functions.TABLE}
+    assert limits["BookingsAtOnce"] <= at_once[functions.API]
+    assert limits["WebhooksAtOnce"] <= at_once["confirm_payments"]
+
+
+def test_webhooks_are_answered_by_a_function_of_their_own_and_all_else_by_the_apis(
+    template: dict[str, Any],
+) -> None:
+    stack = Stack(template, GIVEN)
+    paths = stack.of_type("AWS::Serverless::Api")["RestAPI"]["DefinitionBody"]["paths"]
+    called = {
+        (method, path): re.findall(r"/functions/(\w+)\.Arn/", integration["uri"])
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if (integration := operation["x-amazon-apigateway-integration"])["type"] == "aws_proxy"
+    }
+    assert called.pop(("post", "/webhooks/stripe")) == ["ConfirmPayments"]
+    assert ("x-amazon-apigateway-any-method", "/webhooks/stripe") in called
+    assert {function for functions in called.values() for function in functions} == {"APIHandler"}
+    let_in = {part["FunctionName"]: part for part in stack.of_type("AWS::Lambda::Permission").values()}
+    assert set(let_in) == {"APIHandler.Ref", "ConfirmPayments.Ref"}
+    assert let_in["ConfirmPayments.Ref"] == {
+        **let_in["APIHandler.Ref"],
+        "FunctionName": "ConfirmPayments.Ref",
+    }
 
 
 def test_the_dashboard_and_the_access_log_are_json(template: dict[str, Any]) -> None:
@@ -194,7 +218,7 @@ def test_a_function_has_no_secret_that_it_has_no_use_for(template: dict[str, Any
     lambdas = stack.of_type("AWS::Serverless::Function")
     for function in functions.of(app.app):
         variables = lambdas[function.logical_name]["Environment"]["Variables"]
-        assert ("STRIPE_API_KEY" in variables) == function.pays
+        assert ("STRIPE_API_KEY" in variables) == (function.pays or function.listens_to_stripe)
         assert ("STRIPE_WEBHOOK_SECRETS" in variables) == function.listens_to_stripe
         assert ("FACTS_TOPIC_ARN" in variables) == function.publishes
         assert ("MAIL_SENDER" in variables) == function.mails
