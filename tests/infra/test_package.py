@@ -74,9 +74,12 @@ def run(unpacked: Path, runtime: Path | None, handler: str, event: Any) -> Any:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-def request(path: str) -> dict[str, Any]:
+def request(path: str, method: str = "GET") -> dict[str, Any]:
     event = gateway_event()
-    return {**event, "requestContext": {**event["requestContext"], "resourcePath": path}}
+    return {
+        **event,
+        "requestContext": {**event["requestContext"], "resourcePath": path, "httpMethod": method},
+    }
 
 
 def of_queue(name: str) -> dict[str, Any]:
@@ -96,12 +99,23 @@ def test_without_settings_the_api_runs_and_says_that_it_is_not_set_up(unpacked: 
     assert json.loads(events["body"])["type"].endswith("#unavailable")
 
 
+def test_so_does_each_function_with_routes_of_its_own(package: Path, unpacked: Path) -> None:
+    template = json.loads((package / TEMPLATE).read_text())
+    answered = {}
+    for function in functions.of(app.app):
+        handler = template["Resources"][function.logical_name]["Properties"]["Handler"]
+        for method, path in function.routes:
+            answer = run(unpacked, None, handler, request(path, method))
+            answered[handler] = answer["statusCode"], json.loads(answer["body"])["status"]
+    assert answered == {"app.confirm_payments": (503, 503)}
+
+
 def test_each_handler_of_the_template_runs_from_the_package_alone(
     package: Path, unpacked: Path, runtime: Path
 ) -> None:
     template = json.loads((package / TEMPLATE).read_text())
     for function in functions.of(app.app):
-        if function.name == functions.API:
+        if function.name == functions.API or function.routes:
             continue
         handler = template["Resources"][function.logical_name]["Properties"]["Handler"]
         event = of_queue(function.queue.name) if function.queue else SCHEDULED
