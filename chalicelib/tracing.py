@@ -25,6 +25,14 @@ class RequestId(str):
             raise ValueError("not a request id")
         return super().__new__(cls, text)
 
+    @classmethod
+    def of(cls, text: object) -> Self | None:
+        """Take an id over if it is one; None if not."""
+        if isinstance(text, cls):
+            return text
+        sane = isinstance(text, str) and _SANE.fullmatch(text)
+        return super().__new__(cls, text) if sane else None
+
 
 _current: ContextVar[RequestId | None] = ContextVar("request_id", default=None)
 
@@ -37,20 +45,11 @@ def current() -> RequestId | None:
 @contextmanager
 def following(request_id: object) -> Iterator[None]:
     """Do something on behalf of a request; of an id that is none it is on nobody's."""
-    token = _current.set(_sane(request_id))
+    token = _current.set(RequestId.of(request_id))
     try:
         yield
     finally:
         _current.reset(token)
-
-
-def _sane(request_id: object) -> RequestId | None:
-    if isinstance(request_id, RequestId):
-        return request_id
-    try:
-        return RequestId(request_id) if isinstance(request_id, str) else None
-    except ValueError:
-        return None
 
 
 def xray() -> str | None:

@@ -6,10 +6,10 @@ What is logged is listed here member by member, so that no header, body or secre
 import json
 import logging
 import sys
-import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TextIO
 
 import msgspec
 
@@ -17,14 +17,24 @@ from chalicelib import tracing
 
 _log = logging.getLogger("event-booking")
 
-
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
+
+
+def _text(line: Mapping[str, object]) -> str:
+    try:
+        return _ENCODER.encode(line).decode()
+    except UnicodeEncodeError:  # of a lone surrogate in an error's text
+        return json.dumps(line)
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": _time(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             **_whence(),
@@ -33,30 +43,10 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        try:
-            return _ENCODER.encode(line).decode()
-        except UnicodeEncodeError:  # of a lone surrogate in an error's text
-            return json.dumps(line)
+        return _text(line)
 
 
 FORMATTER = _JsonFormatter()
-
-
-class _Line(logging.LogRecord):
-    """A record that knows what is written of it, and nothing of thread, process and caller.
-
-    To find those out takes logging longer than all else about a line.
-    """
-
-    def __init__(self, message: str, members: Mapping[str, object], metrics: Mapping[str, object]) -> None:
-        self.name = _log.name
-        self.levelno, self.levelname = logging.INFO, "INFO"
-        self.msg, self.args = message, None
-        self.created = time.time()
-        self.exc_info = self.exc_text = self.stack_info = None
-        self.pathname = self.filename = self.module = __name__
-        self.lineno = 0
-        self.members, self.metrics = members, metrics
 
 
 def _whence() -> dict[str, object]:
@@ -65,13 +55,26 @@ def _whence() -> dict[str, object]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def set_up() -> None:
-    """Send this project's log to standard output, where Lambda collects it."""
-    handler = logging.StreamHandler(sys.stdout)
+_output: TextIO = sys.stdout
+_has_metrics = True
+
+
+def set_up(output: TextIO | None = None) -> None:
+    """Send this project's log to standard output, where Lambda collects it, or to where it is said."""
+    global _output  # noqa: PLW0603 (one per process, as the log is one)
+    _output = output or sys.stdout
+    handler = logging.StreamHandler(_output)
     handler.setFormatter(FORMATTER)
     _log.handlers = [handler]
     _log.propagate = False
     _log.setLevel(logging.INFO)
+
+
+def leave_metrics_out() -> None:
+    """Have the log for people alone: without metrics, and lines of nothing else."""
+    global _has_metrics  # noqa: PLW0603 (as above)
+    _has_metrics = False
+    _log.addFilter(lambda record: record.msg != "metric")
 
 
 def request(
@@ -84,8 +87,16 @@ def request(
     request_id: str,
     metrics: Mapping[str, object],
 ) -> None:
-    """Log that a request was answered, with the metrics that its line carries."""
-    members = {
+    """Log that a request was answered, with the metrics that its line carries.
+
+    Straight to the output: the way through `logging` is longer than all else about a line.
+    """
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    line: dict[str, object] = {
+        "time": _time(datetime.now(UTC)),
+        "level": "info",
+        "message": "request",
         "method": method,
         "route": route,
         "status": status,
@@ -93,8 +104,15 @@ def request(
         "userId": user_id,
         "requestId": request_id,
     }
-    if _log.isEnabledFor(logging.INFO):
-        _log.handle(_Line("request", members, metrics))
+    if (trace_id := tracing.xray()) is not None:
+        line["traceId"] = trace_id
+    if _has_metrics:
+        line.update(metrics)
+    try:
+        _output.write(_text(line) + "\n")
+        _output.flush()
+    except (OSError, ValueError):  # nobody goes without an answer because it cannot be logged
+        pass
 
 
 def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:

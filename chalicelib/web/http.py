@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+
+from msgspec import Struct
 
 from chalicelib import security, wiring
 from chalicelib.db import Session
@@ -14,8 +15,7 @@ from chalicelib.settings import Settings
 from chalicelib.wiring import Wiring
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One HTTP request whose token, if any, has been read."""
 
     method: str
@@ -62,13 +62,12 @@ class Request:
             yield session
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An HTTP answer; its body is JSON text, most of it as PostgreSQL wrote it."""
 
     status: int
     body: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     content_type: str = "application/json"
     public: bool = False
     """May be shared by caches when the request is anonymous."""

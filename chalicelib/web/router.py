@@ -1,6 +1,5 @@
 """Routes: declares what a view takes and gives, and runs it from raw request to finished answer."""
 
-import contextlib
 import inspect
 import json
 import re
@@ -199,10 +198,8 @@ def _raw_body(raw: ChaliceRequest) -> bytes:
 
 def request_id_of(raw: ChaliceRequest) -> RequestId:
     """The client's own X-Request-Id if it is a sane one, else the gateway's, else a new one."""
-    for given in (raw.headers.get("x-request-id"), raw.context.get("requestId")):
-        with contextlib.suppress(ValueError):
-            return RequestId(given or "")
-    return RequestId(str(uuid4()))
+    given = RequestId.of(raw.headers.get("x-request-id")) or RequestId.of(raw.context.get("requestId"))
+    return given or RequestId(str(uuid4()))
 
 
 def _now() -> datetime:

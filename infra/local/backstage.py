@@ -1,7 +1,6 @@
 """Starts what works behind the API: stand-ins for AWS and Stripe, the mail page, and the functions."""
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from chalice.app import Chalice
 
 from chalicelib import topology
 from chalicelib.settings import BadSetting, Settings
+from chalicelib.web import access_log
 from chalicelib.wiring import Wiring, using
 from infra.local import mail, mail_page, state
 from infra.local.installation import CannotStart, Say
@@ -127,7 +127,7 @@ def parts() -> Iterator[None]:
 def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
     """Run the triggers of the app for a block; at its end let them do what is under way."""
     say("Starting the functions")
-    logging.getLogger("event-booking").addFilter(_is_for_people)
+    access_log.leave_metrics_out()
     triggers = Triggers(app, stand_in.sqs)
     triggers.start()
     try:
@@ -142,9 +142,3 @@ def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
                 f"Lost, because queues last as long as a run: {left} messages that were not done yet, "
                 f"{dead} dead letters. Facts that were not published yet wait in the database."
             )
-
-
-def _is_for_people(record: logging.LogRecord) -> bool:
-    """Leave out what is for CloudWatch alone: metrics, and lines of nothing else, one a second."""
-    record.__dict__.pop("metrics", None)
-    return record.msg != "metric"

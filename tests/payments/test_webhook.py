@@ -37,12 +37,10 @@ def log() -> Iterator[io.StringIO]:
     """All that is logged, as the deployed app sets its log up."""
     logger = logging.getLogger("event-booking")
     handlers = logger.handlers
-    access_log.set_up()
-    [handler] = logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
     stream = io.StringIO()
-    handler.setStream(stream)
+    access_log.set_up(stream)
     yield stream
+    access_log.set_up()
     logger.handlers = handlers
 
 

@@ -32,21 +32,19 @@ LOGGER = logging.getLogger("event-booking")
 
 
 @pytest.fixture
-def set_up() -> Iterator[Callable[[], None]]:
+def set_up() -> Iterator[Callable[..., None]]:
     """The deployed app's own way to set its log up, undone afterwards."""
     handlers = LOGGER.handlers
     yield access_log.set_up
+    access_log.set_up()
     LOGGER.handlers = handlers
 
 
 @pytest.fixture
-def log(set_up: Callable[[], None]) -> Lines:
+def log(set_up: Callable[..., None]) -> Lines:
     """What was logged since the last look."""
-    set_up()
-    [handler] = LOGGER.handlers
-    assert isinstance(handler, logging.StreamHandler)
     stream = io.StringIO()
-    handler.setStream(stream)
+    set_up(stream)
 
     def lines() -> list[dict[str, Any]]:
         written = stream.getvalue()
@@ -58,7 +56,7 @@ def log(set_up: Callable[[], None]) -> Lines:
 
 
 def test_the_log_is_standard_output(
-    client: Client, capsys: pytest.CaptureFixture[str], set_up: Callable[[], None]
+    client: Client, capsys: pytest.CaptureFixture[str], set_up: Callable[..., None]
 ) -> None:
     set_up()
 
@@ -88,6 +86,27 @@ def test_each_request_is_one_line(client: Client, log: Lines) -> None:
     }
     assert line["ms"] > 0
     assert line["time"].endswith("+00:00")
+
+
+def test_a_line_has_the_id_of_the_trace_where_lambda_tells_one(
+    client: Client, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-65f0-2b7c")
+
+    client("GET", "/health")
+    metrics.put("FactsPublished", 2, "Count")
+
+    assert [line["traceId"] for line in log()] == ["Root=1-65f0-2b7c"] * 2
+
+
+def test_a_request_is_answered_also_where_nothing_can_be_logged(
+    client: Client, set_up: Callable[..., None]
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    set_up(closed)
+
+    assert client("GET", "/health").status == 200
 
 
 def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -> None:
