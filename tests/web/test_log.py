@@ -109,6 +109,14 @@ def test_a_request_is_answered_also_where_nothing_can_be_logged(
     assert client("GET", "/health").status == 200
 
 
+def test_a_log_of_warnings_has_no_lines_of_requests(client: Client, log: Lines) -> None:
+    LOGGER.setLevel(logging.WARNING)
+
+    client("GET", "/health")
+
+    assert log() == []
+
+
 def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -> None:
     event = client.event(client.host(), capacity=1)
     attendees = client.attendee(), client.attendee()
