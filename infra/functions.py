@@ -75,7 +75,7 @@ TABLE = (
         pays=True,
         speaks_to_clients=True,
     ),
-    # 400 webhooks a second at some 40 ms are 16 at a time; the rest is for those that wait for each other.
+    # 400 webhooks a second, taken as 40 ms each, are 16 at a time; the rest is for those that wait.
     Function(
         name="confirm_payments",
         memory=512,
