@@ -16,12 +16,12 @@ from bench.figures import Figure
 from bench.requests import booking_request, token_of
 from bench.scale import Scale
 from bench.sql import Pgbench
-from chalicelib import metrics, tracing
-from chalicelib.bookings import service
-from chalicelib.db import Database
-from chalicelib.payments.schemas import PlaceRequest
-from chalicelib.security import Caller
-from chalicelib.web import access_log, validation
+from chalicelib.api.schemas.bookings import BookingRequest
+from chalicelib.bookings import booking
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.http import validation
+from chalicelib.platform.observability import logs, metrics, request_context
+from chalicelib.platform.security import Caller
 from chalicelib.wiring import Wiring, using
 
 _REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
@@ -85,11 +85,11 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
     hold = timedelta(minutes=15)
 
     def book_nowhere() -> None:
-        with tracing.following(_REQUEST_ID), metrics.carried():
-            service.book(at_once, caller, UUID(event_id), key=None, hold=hold, now=datetime.now(UTC))
+        with request_context.bind(_REQUEST_ID), metrics.attach_to_request_log():
+            booking.book(at_once, caller, UUID(event_id), key=None, hold=hold, now=datetime.now(UTC))
 
     def log() -> None:
-        access_log.request(
+        logs.request(
             method="POST",
             route="/bookings",
             status=201,
@@ -100,7 +100,7 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
         )
 
     def validate() -> None:
-        validation.parse(PlaceRequest, validation.parse_json(body, "application/json"))
+        validation.parse(BookingRequest, validation.parse_json(body, "application/json"))
 
     def whole() -> None:
         assert app(next(requests), None)["statusCode"] == 201

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from chalicelib import metrics, wiring
-from chalicelib.bookings import service
-from chalicelib.security import Caller
+from chalicelib import wiring
+from chalicelib.bookings import booking
+from chalicelib.platform.observability import metrics
+from chalicelib.platform.security import Caller
 
 HOLD = timedelta(minutes=15)
 
@@ -23,8 +24,8 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="))
     caller = Caller(UUID(claims["sub"]), claims["role"], claims["ver"])
     event_id = UUID(msgspec.json.decode(event["body"])["eventId"])
-    with metrics.carried():
-        booked = service.book(
+    with metrics.attach_to_request_log():
+        booked = booking.book(
             wiring.current().database, caller, event_id, key=None, hold=HOLD, now=datetime.now(UTC)
         )
     return {"statusCode": 201, "body": booked.booking}

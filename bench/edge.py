@@ -35,7 +35,7 @@ class Outcome:
 
     seconds: float
     offered: int = 0
-    answers: Counter[str] = field(default_factory=Counter)
+    responses: Counter[str] = field(default_factory=Counter)
     """By status, and the name of the problem where it is the app's. Late ones count as 504."""
     latencies: list[float] = field(default_factory=list)
     """Seconds from a request to its answer, of those that a container answered."""
@@ -47,7 +47,7 @@ class Outcome:
     @property
     def booked(self) -> float:
         """Places a second that somebody was told of in time."""
-        return self.answers["201"] / self.seconds
+        return self.responses["201"] / self.seconds
 
     def percentile(self, percent: float) -> float:
         ranked = sorted(self.latencies)
@@ -122,7 +122,7 @@ class Front:
             while queue and self._free:
                 self._hand_over(queue.popleft())
             self._take_answers(now + 0.001)
-        self._outcome.answers[WAITING] += len(queue)
+        self._outcome.responses[WAITING] += len(queue)
         return self._end()
 
     def _offer(self, at: float, now: float, queue: deque[float], throttle: Throttle | None) -> None:
@@ -161,7 +161,7 @@ class Front:
     def _note(self, answer: Answer, *, late: bool = False) -> None:
         if answer.kind.startswith(("429", "503")) and not answer.again_after:
             raise RuntimeError(f"{answer.kind} was answered without Retry-After")
-        self._outcome.answers[LATE if late else answer.kind] += 1
+        self._outcome.responses[LATE if late else answer.kind] += 1
         self._outcome.cpu += answer.cpu
         if answer.booking:
             self._outcome.bookings.append(answer.booking)

@@ -13,17 +13,16 @@ from typing import Any
 from chalice.app import Chalice
 from sqlalchemy import Engine, Uuid, bindparam, create_engine, insert, select, update
 
-from chalicelib import ids
+from chalicelib.api.schemas.bookings import Booking, BookingRequest
+from chalicelib.bookings.booking import AlreadyBooked, SaleEnded, SaleNotStarted, SoldOut
 from chalicelib.bookings.models import bookings, live
-from chalicelib.bookings.schemas import Booking
-from chalicelib.bookings.service import AlreadyBooked, SaleEnded, SaleNotStarted, SoldOut
-from chalicelib.events.finding import NoSuchEvent
+from chalicelib.events.locks import EventCancelled
 from chalicelib.events.models import events, places, ticket_types
-from chalicelib.events.service import EventCancelled
-from chalicelib.payments.schemas import PlaceRequest
-from chalicelib.web.conditional import written
-from chalicelib.web.http import Answer, Request
-from chalicelib.web.router import Router
+from chalicelib.events.search import NoSuchEvent
+from chalicelib.platform import ids
+from chalicelib.platform.http.etag import written_response
+from chalicelib.platform.http.request import Request, Response
+from chalicelib.platform.http.router import Router
 
 routes = Router("five-steps")
 
@@ -73,23 +72,23 @@ _INSERT = insert(bookings)
 @routes.post(
     "/bookings",
     who="attendee",
-    answers={201: Booking},
-    refuses=(NoSuchEvent, EventCancelled, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut),
+    responses={201: Booking},
+    errors=(NoSuchEvent, EventCancelled, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut),
 )
-def book_place(request: Request, body: PlaceRequest) -> Answer:
+def book_place(request: Request, body: BookingRequest) -> Response:
     """Book one place."""
-    user_id = request.signed_in().user_id
+    user_id = request.require_caller().user_id
     assert _engine is not None
-    with _engine.begin() as session:
-        event = session.execute(_LOCK, {"event": body.event_id}).one_or_none()
+    with _engine.begin() as connection:
+        event = connection.execute(_LOCK, {"event": body.event_id}).one_or_none()
         if event is None:
             raise NoSuchEvent
         _check_sale(event, request)
-        if session.execute(_EXISTING, {"event": body.event_id, "user": user_id}).first() is not None:
+        if connection.execute(_EXISTING, {"event": body.event_id, "user": user_id}).first() is not None:
             raise AlreadyBooked
         if event.taken >= event.capacity:
             raise SoldOut
-        session.execute(_COUNT_UP, {"event": body.event_id})
+        connection.execute(_COUNT_UP, {"event": body.event_id})
         row = {
             "booking_id": ids.new(request.now),
             "user_id": user_id,
@@ -102,9 +101,9 @@ def book_place(request: Request, body: PlaceRequest) -> Answer:
             "created_at": request.now,
             "updated_at": request.now,
         }
-        session.execute(_INSERT, row)
+        connection.execute(_INSERT, row)
     location = f"{request.settings.public_url}/bookings/{row['booking_id']}"
-    return written(201, _json(row), 1, {"Location": location})
+    return written_response(201, _json(row), 1, {"Location": location})
 
 
 def _check_sale(event: Any, request: Request) -> None:

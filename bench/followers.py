@@ -10,10 +10,11 @@ from uuid import UUID
 from bench import ground
 from bench.figures import Figure, at_most, ratios
 from bench.scale import Scale
-from chalicelib import ids, topology
-from chalicelib.db import Database
-from chalicelib.notifications.service import spread
-from chalicelib.ports import Fact
+from chalicelib.notifications.fan_out import fan_out
+from chalicelib.platform import ids
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.wiring import Wiring, using
 
 _FOLLOW = """
@@ -30,7 +31,7 @@ class Sink:
         self.next: dict[str, Any] | None = None
 
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
-        if queue == topology.EMAIL.name:
+        if queue == queues.EMAIL.name:
             self.emails += sum(len(message["people"]) for message in messages)
         else:
             [self.next] = messages
@@ -87,8 +88,8 @@ def _tell(url: str, followers: int) -> float:
 def _spread(database: Database) -> Iterator[int]:
     """Handle one message after the other; give the number of e-mails queued by each."""
     now = datetime.now(UTC)
-    fact = Fact(
-        fact_id=ids.new(now),
+    domain_event = DomainEvent(
+        domain_event_id=ids.new(now),
         type="event-published",
         version=1,
         subject=UUID(ground.event(0)),
@@ -96,10 +97,10 @@ def _spread(database: Database) -> Iterator[int]:
         body={"eventId": ground.event(0), "hostId": ground.HOST},
     )
     sink = Sink()
-    message: dict[str, Any] | None = fact.as_message()
+    message: dict[str, Any] | None = domain_event.as_message()
     while message is not None:
         before = sink.emails
-        spread(database, sink, topology.FOLLOW_NOTIFICATIONS.name, message, now)
+        fan_out(database, sink, queues.FOLLOW_NOTIFICATIONS.name, message, now)
         yield sink.emails - before
         message = sink.take()
 

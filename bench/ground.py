@@ -12,7 +12,7 @@ import pg8000.native
 from sqlalchemy import make_url
 
 from chalicelib.migrations import upgrade
-from chalicelib.settings import Settings
+from chalicelib.platform.settings import Settings
 from infra.local import postgres
 from infra.local.postgres import Postgres
 

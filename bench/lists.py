@@ -14,7 +14,7 @@ from bench import ground
 from bench.figures import Figure, Target, at_most, ratios
 from bench.requests import next_query, request, token_of
 from bench.scale import Scale
-from chalicelib.security import Role
+from chalicelib.platform.security import Role
 from chalicelib.wiring import Wiring, using
 
 LONGEST = 1.0
@@ -97,35 +97,37 @@ def measure(scale: Scale) -> list[Figure]:
                     ask_short(question, in_short[question.name], scale.requests)
                 for question in [*shallow[1], deep]:
                     ask_long(question, in_long[question.name], scale.requests)
-    figures = [_latency(name, many, answers) for name, answers in in_long.items()]
-    for name, answers in in_long.items():
-        figures += _cost(name, many, answers)
+    figures = [_latency(name, many, responses) for name, responses in in_long.items()]
+    for name, responses in in_long.items():
+        figures += _cost(name, many, responses)
     figures.append(
         _ratio(
             f"{deep.name} to page 1, {many} events", in_long[deep.name], in_long["GET /events"], at_most(1.2)
         )
     )
-    for name, answers in in_short.items():
-        figures.append(_ratio(f"{name}, {many} events to {few}", in_long[name], answers, at_most(1.5)))
+    for name, responses in in_short.items():
+        figures.append(_ratio(f"{name}, {many} events to {few}", in_long[name], responses, at_most(1.5)))
     return figures
 
 
-def _latency(name: str, events: int, answers: Answers) -> Figure:
-    return Figure(name=f"{name}, {events} events", unit="ms", runs=tuple(t * 1e3 for t in answers.latencies))
+def _latency(name: str, events: int, responses: Answers) -> Figure:
+    return Figure(
+        name=f"{name}, {events} events", unit="ms", runs=tuple(t * 1e3 for t in responses.latencies)
+    )
 
 
-def _cost(name: str, events: int, answers: Answers) -> list[Figure]:
+def _cost(name: str, events: int, responses: Answers) -> list[Figure]:
     return [
         Figure(
             name=f"Statements of {name}",
             unit="",
-            runs=(answers.statements,),
+            runs=(responses.statements,),
             target=at_most(2),
         ),
         Figure(
             name=f"CPU of the client for {name}, {events} events",
             unit="ms",
-            runs=tuple(seconds * 1e3 for seconds in answers.cpu),
+            runs=tuple(seconds * 1e3 for seconds in responses.cpu),
             target=at_most(1.5),
         ),
     ]
@@ -194,7 +196,7 @@ def _asking(on: Ground) -> Iterator[Ask]:
     executed: list[str] = []
     event.listen(wiring.database.engine, "before_cursor_execute", lambda *given: executed.append(given[2]))
 
-    def ask(question: Question, answers: Answers, times: int) -> None:
+    def ask(question: Question, responses: Answers, times: int) -> None:
         token = None if question.user is None else token_of(wiring.tokens, *question.user)
         asked = request("GET", question.route, query=question.query, token=token)
         with using(wiring):
@@ -208,9 +210,9 @@ def _asking(on: Ground) -> Iterator[Ask]:
                 began = time.perf_counter()
                 app(asked, None)
                 latencies.append(time.perf_counter() - began)
-            answers.cpu.append((time.process_time() - cpu) / len(latencies))
-            answers.latencies.append(median(latencies))
-            answers.statements = len(executed) // len(latencies)
+            responses.cpu.append((time.process_time() - cpu) / len(latencies))
+            responses.latencies.append(median(latencies))
+            responses.statements = len(executed) // len(latencies)
 
     yield ask
 

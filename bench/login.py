@@ -10,7 +10,7 @@ from bench import ground
 from bench.figures import Figure, at_least, ratios
 from bench.requests import request
 from bench.scale import Scale
-from chalicelib.security import hash_password, password_matches
+from chalicelib.platform.security import hash_password, password_matches
 from chalicelib.wiring import Wiring, using
 
 _PASSWORD = "correct horse battery"  # noqa: S105

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from chalicelib.security import Caller, Role, Tokens
+from chalicelib.platform.security import Caller, Role, Tokens
 
 
 def request(

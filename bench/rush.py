@@ -154,10 +154,10 @@ def check(url: str, outcome: Outcome, load: str) -> None:
         raise RuntimeError(f"{len(rows)} bookings of {people} people, counter {taken} of {capacity}")
     if len(outcome.bookings) != len(rows) or set(outcome.bookings) != rows:
         raise RuntimeError(f"{len(outcome.bookings)} were told of a place, {len(rows)} have one")
-    if "409 sold-out" in outcome.answers and taken < capacity:
+    if "409 sold-out" in outcome.responses and taken < capacity:
         raise RuntimeError(f"sold out was answered at {taken} of {capacity}")
     allowed = {"201", LATE, WAITING} if load == QUEUEING else IN_TIME
-    if others := {kind for kind, count in outcome.answers.items() if count} - allowed:
+    if others := {kind for kind, count in outcome.responses.items() if count} - allowed:
         raise RuntimeError(f"answers of other kinds: {sorted(others)}")
 
 
@@ -174,7 +174,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
     return {
         "offered a second": round(outcome.offered / outcome.seconds),
         "booked a second": round(outcome.booked),
-        "answers": {kind: count for kind, count in outcome.answers.items() if count},
+        "answers": {kind: count for kind, count in outcome.responses.items() if count},
         "p50 ms": round(outcome.percentile(50) * 1000, 1),
         "p99 ms": round(outcome.percentile(99) * 1000, 1),
     }
@@ -200,7 +200,7 @@ def table(result: Result) -> str:
 
 def _count(runs: Sequence[Outcome], status: str) -> list[int]:
     """Answers of a status, whichever problem it is."""
-    return [sum(n for kind, n in one.answers.items() if kind.split(" ")[0] == status) for one in runs]
+    return [sum(n for kind, n in one.responses.items() if kind.split(" ")[0] == status) for one in runs]
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

@@ -16,10 +16,10 @@ from sqlalchemy import make_url
 from bench import ground
 from bench.figures import Tally
 from bench.scale import Scale
-from chalicelib import tracing
-from chalicelib.bookings import service
-from chalicelib.db import Database
-from chalicelib.security import Caller
+from chalicelib.bookings import booking
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.observability import request_context
+from chalicelib.platform.security import Caller
 from infra.local import installation
 
 _EVENT = "00000000-0000-7000-9000-000000000000"
@@ -42,8 +42,8 @@ def call_text() -> str:
     recorder = _Recorder()
     caller = Caller(UUID(_PERSON), "attendee", 1)
     now = datetime.now(UTC)
-    with tracing.following("c6af9ac6-7b61-11e6-9a41-93e8deadbeef"):
-        service.book(recorder, caller, UUID(_EVENT), key=None, hold=timedelta(minutes=15), now=now)
+    with request_context.bind("c6af9ac6-7b61-11e6-9a41-93e8deadbeef"):
+        booking.book(recorder, caller, UUID(_EVENT), key=None, hold=timedelta(minutes=15), now=now)
     text = recorder.sql.replace(f"'{UUID(_PERSON).hex}'", ":person").replace(
         f"'{UUID(_EVENT).hex}'", ":event"
     )

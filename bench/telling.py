@@ -20,13 +20,15 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from chalicelib import ids, topology
-from chalicelib.db import Database
-from chalicelib.events import service as events
+from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
 from chalicelib.migrations import upgrade
-from chalicelib.ports import Mailer, Queues
-from chalicelib.settings import Settings
+from chalicelib.notifications.mailer import Mailer
+from chalicelib.platform import ids
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.ports import QueueSender
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import aws, postgres
 from infra.local.installation import Say
@@ -72,7 +74,7 @@ class NotingMailer:
 class CountingQueues:
     """Queues that count what the functions put into each."""
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: QueueSender) -> None:
         self._queues = queues
         self.sent: Counter[str] = Counter()
 
@@ -89,7 +91,7 @@ class Result:
     chunk_messages: int
     """Of the e-mail queue."""
     continuation_messages: int
-    """Of the queue of the fact, for the next page of people."""
+    """Of the queue of the domain event, for the next page of people."""
     seconds_to_last_inbox_row: float
     seconds_to_last_email: float
     emails_per_second: float
@@ -135,8 +137,8 @@ class Run:
             people=people,
             inbox_rows=rows.total(),
             emails=mails.total(),
-            chunk_messages=self._queues.sent[topology.EMAIL.name],
-            continuation_messages=self._queues.sent[topology.ON_SALE_NOTIFICATIONS.name],
+            chunk_messages=self._queues.sent[queues.EMAIL.name],
+            continuation_messages=self._queues.sent[queues.ON_SALE_NOTIFICATIONS.name],
             seconds_to_last_inbox_row=round(to_row, 2),
             seconds_to_last_email=round(to_mail, 2),
             emails_per_second=round(mails.total() / to_mail, 1) if to_mail else 0.0,
@@ -187,12 +189,12 @@ SELECT :event_id, user_id, :now FROM users WHERE role = 'attendee'
 def populate(database: Database, people: int) -> None:
     """Make a host, and people who have accounts but no inboxes yet."""
     now = datetime.now(UTC)
-    with database.transaction() as session:
-        session.execute(text(_PEOPLE), {"people": people, "now": now})
-        session.execute(text(_HOST), {"host_id": ids.new(now), "now": now})
-        session.execute(text(_CREDENTIALS))
+    with database.transaction() as connection:
+        connection.execute(text(_PEOPLE), {"people": people, "now": now})
+        connection.execute(text(_HOST), {"host_id": ids.new(now), "now": now})
+        connection.execute(text(_CREDENTIALS))
         # What autovacuum would have found out about accounts that are older than a minute.
-        session.execute(text("ANALYZE users, credentials"))
+        connection.execute(text("ANALYZE users, credentials"))
 
 
 def put_on_sale(database: Database, people: int) -> float:
@@ -214,12 +216,12 @@ def put_on_sale(database: Database, people: int) -> float:
         status="published",
     )
     host_id: UUID = _value(database, "SELECT user_id FROM users WHERE role = 'host'")
-    with database.transaction() as session:
-        event_id = events.create(session, host_id, details, now)
-        session.execute(text(_INTERESTS), {"event_id": event_id, "now": now})
+    with database.transaction() as connection:
+        event_id = events.create(connection, host_id, details, now)
+        connection.execute(text(_INTERESTS), {"event_id": event_id, "now": now})
         # Only now, as many interests take longer to write than the sale is ahead.
         starts_at = datetime.now(UTC) + AHEAD
-        session.execute(
+        connection.execute(
             text("UPDATE events SET sale_starts_at = :starts_at WHERE event_id = :event_id"),
             {"starts_at": starts_at, "event_id": event_id},
         )
@@ -227,14 +229,14 @@ def put_on_sale(database: Database, people: int) -> float:
 
 
 def addresses(database: Database) -> set[str]:
-    with database.transaction() as session:
-        return set(session.scalars(text(_ADDRESSES)))
+    with database.transaction() as connection:
+        return set(connection.scalars(text(_ADDRESSES)))
 
 
 def inbox(database: Database) -> Counter[str]:
     """Count the rows in everyone's inbox, by address."""
-    with database.transaction() as session:
-        return Counter({row.email: row.count for row in session.execute(text(_INBOX))})
+    with database.transaction() as connection:
+        return Counter({row.email: row.count for row in connection.execute(text(_INBOX))})
 
 
 def mail() -> Counter[str]:
@@ -248,8 +250,8 @@ def mail() -> Counter[str]:
 
 
 def _value(database: Database, query: str) -> Any:
-    with database.transaction() as session:
-        return session.execute(text(query)).scalar_one()
+    with database.transaction() as connection:
+        return connection.execute(text(query)).scalar_one()
 
 
 @contextlib.contextmanager
@@ -283,7 +285,7 @@ def run(people: int, senders: int, wish: Wish, say: Say) -> Result:
             database_url=url,
             jwt_secret=token_bytes(32),
             database_pool_size=POOL_SIZE,
-            facts_topic_arn=made.topics[topology.FACTS_TOPIC],
+            domain_events_topic_arn=made.topics[queues.DOMAIN_EVENTS_TOPIC],
             public_url="https://booking.example.com",
         )
         mailer = NotingMailer(SesMailer(settings.mail_sender))
@@ -294,7 +296,7 @@ def run(people: int, senders: int, wish: Wish, say: Say) -> Result:
             populate(wiring.database, people)
             wish.check()
             say("Waiting until all of them are told")
-            triggers = Triggers(app, sqs, at_once={topology.EMAIL.function: senders})
+            triggers = Triggers(app, sqs, at_once={queues.EMAIL.function: senders})
             return Run(wiring, mailer, queues, wish).measure(triggers, people)
 
 

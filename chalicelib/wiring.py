@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chalicelib.db import Database
-from chalicelib.ports import Mailer, PaymentGateway, Publisher, Queues
-from chalicelib.security import Tokens
-from chalicelib.settings import BadSetting, Settings
+from chalicelib.notifications.mailer import Mailer
+from chalicelib.payments.gateway import PaymentGateway
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.messaging.ports import Publisher, QueueSender
+from chalicelib.platform.security import Tokens
+from chalicelib.platform.settings import BadSetting, Settings
 
 
 class Wiring:
@@ -18,7 +20,7 @@ class Wiring:
         settings: Settings,
         *,
         publisher: Publisher | None = None,
-        queues: Queues | None = None,
+        queues: QueueSender | None = None,
         mailer: Mailer | None = None,
         payments: PaymentGateway | None = None,
     ) -> None:
@@ -38,13 +40,13 @@ class Wiring:
         if self._publisher is None:
             from chalicelib.adapters.sns import SnsPublisher  # noqa: PLC0415
 
-            if self.settings.facts_topic_arn is None:
-                raise BadSetting("FACTS_TOPIC_ARN is not set")
-            self._publisher = SnsPublisher(self.settings.facts_topic_arn)
+            if self.settings.domain_events_topic_arn is None:
+                raise BadSetting("DOMAIN_EVENTS_TOPIC_ARN is not set")
+            self._publisher = SnsPublisher(self.settings.domain_events_topic_arn)
         return self._publisher
 
     @property
-    def queues(self) -> Queues:
+    def queues(self) -> QueueSender:
         if self._queues is None:
             from chalicelib.adapters.sqs import SqsQueues  # noqa: PLC0415
 
@@ -62,7 +64,7 @@ class Wiring:
     @property
     def payments(self) -> PaymentGateway:
         if self._payments is None:
-            from chalicelib.adapters.stripe_payments import StripePayments  # noqa: PLC0415
+            from chalicelib.adapters.stripe import StripePayments  # noqa: PLC0415
 
             if self.settings.stripe_api_key is None:
                 raise BadSetting("STRIPE_API_KEY is not set")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from chalice.app import Chalice
 
-from chalicelib import topology
-from chalicelib.payments.watching import LINES
-from chalicelib.topology import Queue
+from chalicelib.payments.due import STRIPE_CONCURRENCY
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.queues import Queue
 
 API = "api_handler"
 """Chalice's name for the function that answers every route."""
@@ -27,7 +27,7 @@ class Function:
     connections: int = 1
     """To the database; more for a function that does several things at a time."""
     publishes: bool = False
-    """Facts, to SNS."""
+    """Domain events, to SNS."""
     sends_to: tuple[Queue, ...] = ()
     mails: bool = False
     pays: bool = False
@@ -47,7 +47,7 @@ class Function:
     @property
     def queue(self) -> Queue | None:
         """The queue that triggers it, if one does."""
-        return next((queue for queue in topology.QUEUES if queue.function == self.name), None)
+        return next((queue for queue in queues.QUEUES if queue.function == self.name), None)
 
     @property
     def timeout(self) -> int:
@@ -61,7 +61,7 @@ class Function:
 
 def _telling(name: str, queue: Queue) -> Function:
     """Make the entry of a function that tells people: page by page, and by e-mail."""
-    return Function(name=name, memory=256, at_once=5, sends_to=(queue, topology.EMAIL))
+    return Function(name=name, memory=256, at_once=5, sends_to=(queue, queues.EMAIL))
 
 
 TABLE = (
@@ -89,17 +89,26 @@ TABLE = (
     # between two runs. Two at once, as the next may be called while one ends.
     Function(name="relay_outbox", memory=256, seconds=65, at_once=2, publishes=True),
     Function(name="start_sales", memory=256, seconds=65, at_once=2),
-    Function(name="expire_holds", memory=256, seconds=65, at_once=2, pays=True, connections=LINES),
-    Function(name="forget_what_expired", memory=256, seconds=300, at_once=1),
-    _telling("notify_followers", topology.FOLLOW_NOTIFICATIONS),
-    _telling("notify_interested", topology.ON_SALE_NOTIFICATIONS),
-    _telling("notify_attendees", topology.BOOKING_NOTIFICATIONS),
+    Function(
+        name="expire_holds", memory=256, seconds=65, at_once=2, pays=True, connections=STRIPE_CONCURRENCY
+    ),
+    Function(name="purge_expired", memory=256, seconds=300, at_once=1),
+    _telling("notify_followers", queues.FOLLOW_NOTIFICATIONS),
+    _telling("notify_interested", queues.ON_SALE_NOTIFICATIONS),
+    _telling("notify_attendees", queues.BOOKING_NOTIFICATIONS),
     # One sends about ten e-mails a second. Raise it with the sending rate that SES grants.
     Function(name="send_email", memory=512, at_once=4, mails=True, speaks_to_clients=True),
-    Function(name="note_mail_feedback", memory=256, at_once=2),
+    Function(name="handle_mail_reports", memory=256, at_once=2),
     # Stripe takes 100 calls a second: ten at once make some 30 refunds of them.
     Function(name="refund_payments", memory=256, at_once=10, pays=True),
-    Function(name="reconcile_payments", memory=256, seconds=240, at_once=2, pays=True, connections=LINES),
+    Function(
+        name="reconcile_payments",
+        memory=256,
+        seconds=240,
+        at_once=2,
+        pays=True,
+        connections=STRIPE_CONCURRENCY,
+    ),
     Function(name="migrate", memory=512, seconds=900, at_once=1),
 )
 

@@ -13,12 +13,12 @@ from uuid import UUID
 from chalice.local import RouteMatcher
 
 import app
-from chalicelib import security
-from chalicelib.bookings import service as bookings
-from chalicelib.events import service as events
+from chalicelib.bookings import booking as bookings
+from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
-from chalicelib.security import Caller, Role
-from chalicelib.users import service as users
+from chalicelib.platform import security
+from chalicelib.platform.security import Caller, Role
+from chalicelib.users import accounts as users
 from chalicelib.wiring import Wiring
 from infra import functions
 from infra.local.server import PerThread
@@ -135,9 +135,9 @@ class Client:
         """Make an account without the cost of hashing; its password is PASSWORD."""
         now = datetime.now(UTC)
         email = email or f"{secrets.token_hex(6)}@example.com"
-        with self.wiring.database.transaction() as session:
+        with self.wiring.database.transaction() as connection:
             caller = users.register(
-                session, name=name, email=email, password_hash=password_hash(), role=role, now=now
+                connection, name=name, email=email, password_hash=password_hash(), role=role, now=now
             )
         return self._signed_in(caller, name, email)
 
@@ -151,11 +151,11 @@ class Client:
         """Make many attendees in one transaction."""
         now = datetime.now(UTC)
         made: list[Account] = []
-        with self.wiring.database.transaction() as session:
+        with self.wiring.database.transaction() as connection:
             for _ in range(count):
                 email = f"{secrets.token_hex(6)}@example.com"
                 caller = users.register(
-                    session,
+                    connection,
                     name="One of many",
                     email=email,
                     password_hash=password_hash(),
@@ -194,9 +194,9 @@ class Client:
             "status": "published",
         }
         caller = self.wiring.tokens.read(host.token)
-        with self.wiring.database.transaction() as session:
+        with self.wiring.database.transaction() as connection:
             event_id = events.create(
-                session, caller.user_id, Details(**{**details, **more}), starts_at - timedelta(days=2)
+                connection, caller.user_id, Details(**{**details, **more}), starts_at - timedelta(days=2)
             )
         return str(event_id)
 

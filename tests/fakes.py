@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from chalicelib.ports import AddressRefused, Due, Fact, Intent, OutOfReach, PaymentRefused, Refund
+from chalicelib.notifications.mailer import AddressRefused
+from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
+from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.ports import DomainEvent
 
 
 def nothing() -> None:
@@ -17,18 +20,20 @@ class FakePublisher:
     """Keeps what was published. Each stand-in calls `at_step` before and after it does something."""
 
     def __init__(self) -> None:
-        self.published: list[Fact] = []
+        self.published: list[DomainEvent] = []
         self.reachable = True
         self.refused_once: set[UUID] = set()
         self.at_step: Callable[[], None] = nothing
 
-    def publish(self, facts: Sequence[Fact]) -> set[UUID]:
+    def publish(self, domain_events: Sequence[DomainEvent]) -> set[UUID]:
         if not self.reachable:
-            raise OutOfReach("SNS is down")
+            raise Unreachable("SNS is down")
         self.at_step()
-        refused = self.refused_once & {fact.fact_id for fact in facts}
+        refused = self.refused_once & {domain_event.domain_event_id for domain_event in domain_events}
         self.refused_once -= refused
-        self.published += [fact for fact in facts if fact.fact_id not in refused]
+        self.published += [
+            domain_event for domain_event in domain_events if domain_event.domain_event_id not in refused
+        ]
         self.at_step()
         return refused
 
@@ -48,11 +53,11 @@ class FakeQueues:
 
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
         if not self.reachable:
-            raise OutOfReach("SQS is down")
+            raise Unreachable("SQS is down")
         self.at_step()
         for message in messages:
             if self.cut_after == 0:
-                raise OutOfReach("SQS took some of the messages")
+                raise Unreachable("SQS took some of the messages")
             if self.cut_after is not None:
                 self.cut_after -= 1
             self.put(queue, message)
@@ -73,7 +78,7 @@ class FakeMailer:
         if address in self.refused:
             raise AddressRefused(address)
         if not self.reachable or self.cut_after == 0:
-            raise OutOfReach("SES is down")
+            raise Unreachable("SES is down")
         if self.cut_after is not None:
             self.cut_after -= 1
         self.at_step()
@@ -88,17 +93,17 @@ class FakePayments:
     """Keeps payments and refunds. A payment is made by `pay`; the real adapter is tested by itself."""
 
     def __init__(self) -> None:
-        self.intents: dict[str, Intent] = {}
+        self.intents: dict[str, PaymentIntent] = {}
         self.refunds: dict[str, Refund] = {}
         self.reachable = True
         self.at_step: Callable[[], None] = nothing
 
     def _call(self) -> None:
         if not self.reachable:
-            raise OutOfReach("Stripe is down")
+            raise Unreachable("Stripe is down")
         self.at_step()
 
-    def open(self, due: Due, event_id: UUID, receipt_email: str) -> Intent:
+    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
         assert due.booking_id != event_id
         assert "@" in receipt_email
         self._call()
@@ -108,7 +113,7 @@ class FakePayments:
             if (one.booking_id, one.attempt) == (due.booking_id, due.attempt)
         )
         intent_id = f"pi_{uuid4().hex}"
-        made = next(same, None) or Intent(
+        made = next(same, None) or PaymentIntent(
             intent_id=intent_id,
             status="open",
             amount=due.amount,
@@ -123,18 +128,18 @@ class FakePayments:
         self.at_step()
         return made
 
-    def look_up(self, intent_id: str) -> Intent:
+    def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         self._call()
         return self.intents[intent_id]
 
-    def call_off(self, intent_id: str) -> Intent:
+    def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         self._call()
         if self.intents[intent_id].status == "open":
             self.intents[intent_id] = replace(self.intents[intent_id], status="canceled")
         self.at_step()
         return self.intents[intent_id]
 
-    def refund(self, due: Due, intent_id: str) -> Refund:
+    def refund(self, due: Charge, intent_id: str) -> Refund:
         self._call()
         if self.intents[intent_id].status != "succeeded":
             raise PaymentRefused("payment_intent_unexpected_state")
@@ -151,11 +156,11 @@ class FakePayments:
         self.at_step()
         return made
 
-    def look_up_refund(self, refund_id: str) -> Refund:
+    def get_refund(self, refund_id: str) -> Refund:
         self._call()
         return self.refunds[refund_id]
 
-    def pay(self, intent_id: str) -> Intent:
+    def pay(self, intent_id: str) -> PaymentIntent:
         """Pay as the attendee's browser does."""
         intent = self.intents[intent_id]
         assert intent.status == "open"

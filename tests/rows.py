@@ -8,7 +8,7 @@ from tests.client import Client
 
 
 class Fact(NamedTuple):
-    """A fact that waits in the outbox."""
+    """A domain event that waits in the outbox."""
 
     type: str
     body: dict[str, Any]
@@ -16,8 +16,8 @@ class Fact(NamedTuple):
 
 def rows(client: Client, sql: str, **values: Any) -> list[Row[Any]]:
     """Run a statement in a transaction of its own; the rows that it returns, if any."""
-    with client.wiring.database.transaction() as session:
-        result = session.execute(text(sql), values)
+    with client.wiring.database.transaction() as connection:
+        result = connection.execute(text(sql), values)
         return list(result.all()) if result.returns_rows else []
 
 
@@ -27,7 +27,7 @@ def value(client: Client, sql: str, **values: Any) -> Any:
     return row[0]
 
 
-def facts(client: Client, subject: str, *types: str) -> list[Fact]:
+def domain_events(client: Client, subject: str, *types: str) -> list[Fact]:
     """What was told of an event or a user, in order; of some types only where they are named."""
     told = rows(
         client, "SELECT type, body FROM outbox WHERE subject = :subject ORDER BY position", subject=subject

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from chalicelib.settings import Settings
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, Reply
 from tests.conftest import SECRET

@@ -3,8 +3,8 @@
 import boto3
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.calls import CONFIG, reaching
-from chalicelib.ports import AddressRefused
+from chalicelib.adapters.transient import CONFIG, reaching
+from chalicelib.notifications.mailer import AddressRefused
 
 
 class SesMailer:

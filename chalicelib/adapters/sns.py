@@ -1,4 +1,4 @@
-"""Facts through SNS: one topic, the type as an attribute to filter by."""
+"""Domain events through SNS: one topic, the type as an attribute to filter by."""
 
 import json
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from uuid import UUID
 
 import boto3
 
-from chalicelib.adapters.calls import AT_ONCE, CONFIG, reaching
-from chalicelib.ports import Fact
+from chalicelib.adapters.transient import AT_ONCE, CONFIG, reaching
+from chalicelib.platform.messaging.ports import DomainEvent
 
 
 class SnsPublisher:
@@ -17,20 +17,22 @@ class SnsPublisher:
         self._sns = boto3.client("sns", config=CONFIG)
         self._topic = topic_arn
 
-    def publish(self, facts: Sequence[Fact]) -> set[UUID]:
+    def publish(self, domain_events: Sequence[DomainEvent]) -> set[UUID]:
         failed: set[UUID] = set()
-        for start in range(0, len(facts), AT_ONCE):
-            part = facts[start : start + AT_ONCE]
+        for start in range(0, len(domain_events), AT_ONCE):
+            part = domain_events[start : start + AT_ONCE]
             with reaching("SNS"):
                 answer = self._sns.publish_batch(
                     TopicArn=self._topic,
                     PublishBatchRequestEntries=[
                         {
-                            "Id": str(fact.fact_id),
-                            "Message": json.dumps(fact.as_message(), separators=(",", ":")),
-                            "MessageAttributes": {"type": {"DataType": "String", "StringValue": fact.type}},
+                            "Id": str(domain_event.domain_event_id),
+                            "Message": json.dumps(domain_event.as_message(), separators=(",", ":")),
+                            "MessageAttributes": {
+                                "type": {"DataType": "String", "StringValue": domain_event.type}
+                            },
                         }
-                        for fact in part
+                        for domain_event in part
                     ],
                 )
             failed.update(UUID(entry["Id"]) for entry in answer.get("Failed", []))

@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 
-from chalicelib.adapters.calls import AT_ONCE, CONFIG, reaching
-from chalicelib.ports import OutOfReach
+from chalicelib.adapters.transient import AT_ONCE, CONFIG, reaching
+from chalicelib.platform.errors import Unreachable
 
 
 class SqsQueues:
@@ -33,4 +33,4 @@ class SqsQueues:
                     ],
                 )
             if answer.get("Failed"):
-                raise OutOfReach(f"SQS took {len(part) - len(answer['Failed'])} of {len(part)} messages")
+                raise Unreachable(f"SQS took {len(part) - len(answer['Failed'])} of {len(part)} messages")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from chalicelib.ports import Intent, Refund
+from chalicelib.payments.gateway import PaymentIntent, Refund
 
 _IN_HUNDREDTHS = frozenset({"isk", "ugx"})
 """Without minor units in ISO 4217, but counted in hundredths by Stripe (docs.stripe.com/currencies)."""
@@ -73,14 +73,14 @@ def _from_stripe(amount: Any, currency: str) -> int:
     return amount // 100 if amount % 100 == 0 else -1
 
 
-def intent(of: Mapping[str, Any]) -> Intent:
+def intent(of: Mapping[str, Any]) -> PaymentIntent:
     """Read a PaymentIntent."""
     currency = _text(of["currency"])
     booking_id, attempt = _ours(of)
     error = of.get("last_payment_error") or {}
     failure = error.get("decline_code") or error.get("code")
     secret = of.get("client_secret")
-    return Intent(
+    return PaymentIntent(
         intent_id=_text(of["id"]),
         status=_INTENT_STATUS[of["status"]],
         amount=_from_stripe(of["amount"], currency),

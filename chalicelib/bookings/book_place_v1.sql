@@ -137,7 +137,7 @@ BEGIN
             RETURN;
         END IF;
 
-        INSERT INTO outbox (fact_id, type, subject, occurred_at, body)
+        INSERT INTO outbox (domain_event_id, type, subject, occurred_at, body)
         VALUES (p_fact_id, 'booking-confirmed', p_event_id, p_now, answer::json);
 
         -- The lock is waited for here. The conditions are tested on the row as it is after the wait.

@@ -148,11 +148,11 @@ BEGIN
         END IF;
 
         IF v_held_until IS NULL THEN
-            INSERT INTO outbox (fact_id, type, subject, occurred_at, request_id, body)
+            INSERT INTO outbox (domain_event_id, type, subject, occurred_at, request_id, body)
             VALUES (p_fact_id, 'booking-confirmed', p_event_id, p_now, p_request_id, answer::json);
         ELSE
             INSERT INTO payments (
-                booking_id, amount, currency, status, open_until, next_look_at, created_at, updated_at
+                booking_id, amount, currency, status, open_until, next_check_at, created_at, updated_at
             )
             VALUES (
                 p_booking_id, v_event.price, v_event.currency, 'requires_payment',

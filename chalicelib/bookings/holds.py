@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     DateTime,
     Insert,
     Integer,
@@ -19,22 +20,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.bookings.ledger import payments
 from chalicelib.bookings.models import booking_members, bookings
-from chalicelib.db import Session, violated
-from chalicelib.events.models import counted, events, places
-from chalicelib.listing import json_object
-from chalicelib.outbox import recording
+from chalicelib.events.models import events, place_counters, places
+from chalicelib.payments.models import payments
+from chalicelib.platform.database.engine import violated
+from chalicelib.platform.database.listing import json_object
+from chalicelib.platform.messaging.outbox import recording
 
 _now = bindparam("now", type_=DateTime(timezone=True))
 # Not `booking_id`: SQLAlchemy would take a parameter named like a column for a value to set.
 _this = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 
 
-def lock(session: Session, booking_id: UUID) -> Row[Any]:
+def lock(connection: Connection, booking_id: UUID) -> Row[Any]:
     """Lock a booking and its row in the ledger, in this order, and read both."""
-    session.execute(_LOCK, {"this_booking": booking_id})
-    return session.execute(_READ, {"this_booking": booking_id}).one()
+    connection.execute(_LOCK, {"this_booking": booking_id})
+    return connection.execute(_READ, {"this_booking": booking_id}).one()
 
 
 _LOCK = select(bookings.c.booking_id).where(_this).with_for_update(key_share=True)
@@ -53,12 +54,12 @@ _READ = (
 )
 
 
-def confirm(session: Session, booking_id: UUID, now: datetime) -> None:
+def confirm(connection: Connection, booking_id: UUID, now: datetime) -> None:
     """Make a pending booking, which the caller has locked, a confirmed one, and tell of it."""
-    session.execute(_CONFIRM["pending"], {"this_booking": booking_id, "now": now})
+    connection.execute(_CONFIRM["pending"], {"this_booking": booking_id, "now": now})
 
 
-def take_again(session: Session, booking_id: UUID, now: datetime) -> bool:
+def reclaim(connection: Connection, booking_id: UUID, now: datetime) -> bool:
     """Confirm a booking whose hold has run out, if a place is left; say whether.
 
     Goes the way of a new booking: the row first, under the unique index, the counter last, under the
@@ -69,24 +70,26 @@ def take_again(session: Session, booking_id: UUID, now: datetime) -> bool:
     """
     # Again where the host has changed the event between the look and the counter.
     for _ in range(5):
-        looked_at = session.execute(_LOOK, {"this_booking": booking_id, "now": now}).one_or_none()
-        if looked_at is None:
+        checked = connection.execute(_READ_EVENT, {"this_booking": booking_id, "now": now}).one_or_none()
+        if checked is None:
             return False
-        if _take_as_seen(session, booking_id, looked_at.event_id, looked_at.revision, now):
+        if _reclaim_if_unchanged(connection, booking_id, checked.event_id, checked.revision, now):
             return True
     return False
 
 
-def _take_as_seen(session: Session, booking_id: UUID, event_id: UUID, revision: int, now: datetime) -> bool:
-    part = session.begin_nested()
+def _reclaim_if_unchanged(
+    connection: Connection, booking_id: UUID, event_id: UUID, revision: int, now: datetime
+) -> bool:
+    part = connection.begin_nested()
     try:
-        session.execute(_CONFIRM["expired"], {"this_booking": booking_id, "now": now})
+        connection.execute(_CONFIRM["expired"], {"this_booking": booking_id, "now": now})
     except DBAPIError as error:
         part.rollback()
         if violated(error) == "uq_bookings_live":  # they have another place at the event by now
             return False
         raise
-    taken = session.execute(_TAKE, {"this_event": event_id, "seen_revision": revision})
+    taken = connection.execute(_TAKE_PLACE, {"this_event": event_id, "seen_revision": revision})
     if not taken.rowcount:
         part.rollback()
         return False
@@ -94,7 +97,7 @@ def _take_as_seen(session: Session, booking_id: UUID, event_id: UUID, revision: 
     return True
 
 
-_LOOK = (
+_READ_EVENT = (
     select(bookings.c.event_id, places.c.revision)
     .join(places, places.c.event_id == bookings.c.event_id)
     .join(events, events.c.event_id == bookings.c.event_id)
@@ -106,19 +109,19 @@ _LOOK = (
         places.c.taken < places.c.capacity,
     )
 )
-_TAKE = (
+_TAKE_PLACE = (
     update(places)
     .where(
         places.c.event_id == bindparam("this_event", type_=Uuid),
         places.c.taken < places.c.capacity,
         places.c.revision == bindparam("seen_revision", type_=Integer),
     )
-    .values(counted(places.c.taken + 1))
+    .values(place_counters(places.c.taken + 1))
 )
 
 
 def _confirming(status: ColumnElement[str]) -> Insert:
-    """A statement that confirms a booking of a status, and writes the fact with what it was paid by."""
+    """A statement that confirms a booking of a status, and writes the domain event with what it was paid by."""
     confirmed = (
         update(bookings)
         .where(_this, bookings.c.status == status)

@@ -21,10 +21,16 @@ from sqlalchemy import (
     select,
 )
 
-from chalicelib.bookings.ledger import payment_json
-from chalicelib.db import metadata
 from chalicelib.events.models import event_json, event_rows, events
-from chalicelib.listing import Listing, Sort, given, json_object, noted
+from chalicelib.payments.models import payment_json
+from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.database.listing import (
+    ListQuery,
+    Sort,
+    json_object,
+    system_time_json,
+    user_time_json,
+)
 from chalicelib.users.models import users
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
@@ -46,7 +52,7 @@ bookings = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=True),
     Column("refund_until", DateTime(timezone=True), nullable=True),
-    Column("end_reason", Text, nullable=True),
+    Column("cancellation_reason", Text, nullable=True),
     CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("amount >= 0", name="amount"),
@@ -92,11 +98,11 @@ def booking_members(row: FromClause) -> tuple[Any, ...]:
         "currency",
         row.c.currency,
         "createdAt",
-        noted(row.c.created_at),
+        system_time_json(row.c.created_at),
         "updatedAt",
-        noted(row.c.updated_at),
+        system_time_json(row.c.updated_at),
         "expiresAt",
-        case((row.c.status == literal_column("'pending'"), noted(row.c.expires_at))),
+        case((row.c.status == literal_column("'pending'"), system_time_json(row.c.expires_at))),
     )
 
 
@@ -106,7 +112,7 @@ def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     return func.json_strip_nulls(json_object(*booking_members(row), "payment", payment))
 
 
-def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
+def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking with its payment and its event."""
     return func.json_strip_nulls(
         json_object(
@@ -114,14 +120,14 @@ def attendees_booking_json(row: FromClause) -> ColumnElement[Any]:
             "payment",
             payment_json(row, to_attendee=True),
             "refundUntil",
-            _money_back_until(row),
+            _refundable_until(row),
             "event",
-            _its_event(row),
+            _event_of(row),
         )
     )
 
 
-def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
+def host_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking with its event and who comes, without name and e-mail once their account is gone."""
     attendee = (
         select(json_object("name", users.c.name, "email", users.c.email))
@@ -134,21 +140,21 @@ def hosts_booking_json(row: FromClause) -> ColumnElement[Any]:
             "payment",
             payment_json(row, to_attendee=False),
             "refundUntil",
-            _money_back_until(row),
+            _refundable_until(row),
             "event",
-            _its_event(row),
+            _event_of(row),
             "attendee",
             attendee,
         )
     )
 
 
-def _money_back_until(row: FromClause) -> ColumnElement[str]:
+def _refundable_until(row: FromClause) -> ColumnElement[str]:
     """Until when its attendee gets the money back: as agreed, or longer where the host has put it off."""
-    return case((row.c.amount > 0, given(row.c.money_back_until)))
+    return case((row.c.amount > 0, user_time_json(row.c.money_back_until)))
 
 
-def _its_event(row: FromClause) -> ColumnElement[Any]:
+def _event_of(row: FromClause) -> ColumnElement[Any]:
     its = event_rows.subquery("its_event")
     return select(event_json(its)).where(its.c.event_id == row.c.event_id).scalar_subquery()
 
@@ -161,13 +167,13 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
 }
 _SORTS = {"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))}
 
-ATTENDEES_BOOKINGS = Listing(
+ATTENDEE_BOOKINGS = ListQuery(
     rows=booking_rows,
     id="booking_id",
     sorts=_SORTS,
     filters=_FILTERS,
-    item=attendees_booking_json,
+    item=attendee_booking_json,
 )
-HOSTS_BOOKINGS = Listing(
-    rows=booking_rows, id="booking_id", sorts=_SORTS, filters=_FILTERS, item=hosts_booking_json
+HOST_BOOKINGS = ListQuery(
+    rows=booking_rows, id="booking_id", sorts=_SORTS, filters=_FILTERS, item=host_booking_json
 )

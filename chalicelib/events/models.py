@@ -29,12 +29,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, given, json_object, noted
+from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.database.listing import (
+    ListQuery,
+    Sort,
+    json_object,
+    system_time_json,
+    user_time_json,
+)
 
 Status = Literal["draft", "published", "cancelled"]
 
-LONGEST = timedelta(days=14)
+MAX_DURATION = timedelta(days=14)
 """The longest an event lasts."""
 
 events = Table(
@@ -56,7 +62,7 @@ events = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=True),
-    Column("sale_told_at", DateTime(timezone=True), nullable=True),
+    Column("sale_announced_at", DateTime(timezone=True), nullable=True),
     Column("refund_until", DateTime(timezone=True), nullable=True),
     Column(
         "words",
@@ -68,7 +74,7 @@ events = Table(
     CheckConstraint("starts_at < ends_at", name="duration"),
 )
 """A deleted event's row stays, unseen, for the bookings and the ledger that point at it.
-`sale_told_at` is when the fact that its sale started was written."""
+`sale_announced_at` is when the domain event that its sale started was written."""
 
 interests = Table(
     "interests",
@@ -114,7 +120,7 @@ writes `taken` writes it too, see `counted`; a generated column would be worked 
 """
 
 
-def counted(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
+def place_counters(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
     """The columns of `places` where so many are taken; the booking procedure writes the same."""
     popularity = cast(literal_column("10") * func.ln(cast(taken + 1, Double)), Integer)
     return {"taken": taken, "popularity": popularity}
@@ -142,7 +148,7 @@ Index("ix_events_host_id", events.c.host_id, events.c.starts_at, events.c.event_
 Index(
     "ix_events_sale_starts_at",
     events.c.sale_starts_at,
-    postgresql_where=and_(_published, events.c.sale_told_at.is_(None)),
+    postgresql_where=and_(_published, events.c.sale_announced_at.is_(None)),
 )
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_events_duration", _duration(events))
@@ -203,9 +209,9 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "location",
             row.c.location,
             "startDateTime",
-            given(row.c.starts_at),
+            user_time_json(row.c.starts_at),
             "endDateTime",
-            given(row.c.ends_at),
+            user_time_json(row.c.ends_at),
             "timezone",
             row.c.timezone,
             "capacity",
@@ -217,11 +223,11 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "currency",
             row.c.currency,
             "saleStartsAt",
-            given(row.c.sale_starts_at),
+            user_time_json(row.c.sale_starts_at),
             "saleEndsAt",
-            given(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
+            user_time_json(func.coalesce(row.c.sale_ends_at, row.c.ends_at)),
             "refundUntil",
-            case((_price(row) > 0, given(func.coalesce(row.c.refund_until, row.c.starts_at)))),
+            case((_price(row) > 0, user_time_json(func.coalesce(row.c.refund_until, row.c.starts_at)))),
             "status",
             case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status),
             "ticketTypes",
@@ -229,9 +235,9 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
             "onSale",
             _on_sale(row.c, row.c),
             "createdAt",
-            noted(row.c.created_at),
+            system_time_json(row.c.created_at),
             "updatedAt",
-            noted(row.c.updated_at),
+            system_time_json(row.c.updated_at),
         )
     )
 
@@ -246,12 +252,12 @@ event_rows = select(
 visible_events = event_rows.where(_visible)
 
 _others = events.alias("others")
-_longest = select(func.max(_duration(_others))).scalar_subquery()
+_max_duration = select(func.max(_duration(_others))).scalar_subquery()
 """Of the events that there are; read from the end of its index."""
 _from = bindparam("from", type_=DateTime(timezone=True))
 _to = bindparam("to", type_=DateTime(timezone=True))
 
-EVENTS = Listing(
+EVENTS = ListQuery(
     rows=visible_events,
     id="event_id",
     sorts={
@@ -268,7 +274,7 @@ EVENTS = Listing(
         },
         "host": events.c.host_id == bindparam("host", type_=Uuid),
         # Implied by the first; bounds the part of the index that is read.
-        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _longest),
+        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _max_duration),
         "to": events.c.starts_at < _to,
         "q": events.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
         "on_sale": _on_sale(events.c, places.c),

@@ -12,16 +12,16 @@ _ISO_4217 = """
 """
 CURRENCIES = frozenset(_ISO_4217.split())
 
-_NOT_CHARGED = frozenset(
+_UNSUPPORTED = frozenset(
     {"bhd", "btn", "cup", "ern", "ghs", "iqd", "irr", "kpw", "lyd", "mga", "mru", "rub", "sdg", "ssp"}
     | {"svc", "syp", "tmt", "ves"}
 )
 """Money that Stripe does not take, or, the ariary, counts in other units than ISO 4217."""
 
-_TO_THE_TEN = frozenset({"jod", "kwd", "omr", "tnd"})
+_LAST_DECIMAL_ZERO = frozenset({"jod", "kwd", "omr", "tnd"})
 """Three decimals, of which the last must be 0 (docs.stripe.com/currencies, "Three-decimal currencies")."""
 
-_LEAST = {
+_MIN_AMOUNTS = {
     "aed": 200,
     "aud": 50,
     "bgn": 100,
@@ -51,20 +51,20 @@ _LEAST = {
 amounts"). Of other currencies it is what comes to as much in the currency of the account, which is not
 known here."""
 
-_MOST = {"isk": 999_999, "ugx": 999_999}
+_MAX_AMOUNTS = {"isk": 999_999, "ugx": 999_999}
 """Stripe counts these in hundredths, and an amount has eight digits there."""
 
 
-def fault(price: int, currency: str) -> str | None:
+def violation(price: int, currency: str) -> str | None:
     """Why a price above 0 cannot be charged, in words that go on after "price"; None if it can be."""
-    if currency in _NOT_CHARGED:
+    if currency in _UNSUPPORTED:
         return f"must be 0: payments in {currency} cannot be taken"
-    least = _LEAST.get(currency, 1)
+    least = _MIN_AMOUNTS.get(currency, 1)
     if price < least:
         return f"must be 0 or at least {least} minor units of {currency}, the least that can be charged"
-    most = _MOST.get(currency, price)
+    most = _MAX_AMOUNTS.get(currency, price)
     if price > most:
         return f"must be at most {most} minor units of {currency}, the most that can be charged"
-    if currency in _TO_THE_TEN and price % 10:
+    if currency in _LAST_DECIMAL_ZERO and price % 10:
         return f"must end in 0: in {currency} the third decimal cannot be charged"
     return None

@@ -3,11 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, bindparam, case, cast, func, literal_column, select
+from sqlalchemy import Connection, DateTime, Text, Uuid, bindparam, case, cast, func, literal_column, select
 
-from chalicelib.db import Session
-from chalicelib.errors import NotFound
 from chalicelib.events.models import events
+from chalicelib.platform.errors import NotFound
 from chalicelib.users.models import follows, user_json, users
 
 
@@ -44,13 +43,13 @@ _PROFILE = select(
 ).where(users.c.user_id == bindparam("user_id", type_=Uuid), users.c.deleted_at.is_(None))
 
 
-def get(session: Session, user_id: UUID, *, caller_id: UUID, now: datetime) -> tuple[str, int]:
+def get(connection: Connection, user_id: UUID, *, caller_id: UUID, now: datetime) -> tuple[str, int]:
     """A user as the caller sees them, as JSON text, and the profile's version.
 
     Raises:
         NoSuchUser: There is none, or not any more.
     """
-    row = session.execute(_PROFILE, {"user_id": user_id, "caller": caller_id, "now": now}).one_or_none()
+    row = connection.execute(_PROFILE, {"user_id": user_id, "caller": caller_id, "now": now}).one_or_none()
     if row is None:
         raise NoSuchUser
     return row[0], row[1]

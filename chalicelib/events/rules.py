@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from zoneinfo import available_timezones
 
-from chalicelib.errors import FieldError
 from chalicelib.events import prices
-from chalicelib.events.models import LONGEST, Status
+from chalicelib.events.models import MAX_DURATION, Status
+from chalicelib.platform.errors import FieldError
 
-SHORTEST = timedelta(minutes=5)
-FURTHEST_AHEAD = timedelta(days=3653)
-LARGEST_CAPACITY = 1_000_000
+MIN_DURATION = timedelta(minutes=5)
+MAX_TIME_AHEAD = timedelta(days=3653)
+MAX_CAPACITY = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Details:
     status: Status
 
 
-def faults(
+def violations(
     details: Details, now: datetime, *, begun: bool = False, charges: bool = True
 ) -> Iterator[FieldError]:
     """Yield what is not acceptable.
@@ -47,15 +47,15 @@ def faults(
     """
     if details.starts_at <= now and not begun:
         yield FieldError("startDateTime", "must be in the future")
-    elif details.starts_at > now + FURTHEST_AHEAD:
+    elif details.starts_at > now + MAX_TIME_AHEAD:
         yield FieldError("startDateTime", "must be within ten years from now")
     if details.ends_at <= details.starts_at:
         yield FieldError("endDateTime", "must be after startDateTime")
-    elif not SHORTEST <= details.ends_at - details.starts_at <= LONGEST:
+    elif not MIN_DURATION <= details.ends_at - details.starts_at <= MAX_DURATION:
         yield FieldError("endDateTime", "must be 5 minutes to 14 days after startDateTime")
     if details.timezone not in _timezones():
         yield FieldError("timezone", "must be the name of an IANA time zone, such as Europe/Berlin")
-    yield from _price_faults(details, charges=charges)
+    yield from _price_violations(details, charges=charges)
     sale_ends_at = details.sale_ends_at or details.ends_at
     if sale_ends_at > details.ends_at:
         yield FieldError("saleEndsAt", "must not be after endDateTime")
@@ -65,12 +65,12 @@ def faults(
         yield FieldError("refundUntil", "must not be after startDateTime")
 
 
-def _price_faults(details: Details, *, charges: bool) -> Iterator[FieldError]:
+def _price_violations(details: Details, *, charges: bool) -> Iterator[FieldError]:
     if details.currency not in prices.CURRENCIES:
         yield FieldError("currency", "must be an ISO 4217 code in lower case, such as eur")
     elif details.price > 0 and not charges:
         yield FieldError("price", "must be 0: payments are not set up here")
-    elif details.price > 0 and (message := prices.fault(details.price, details.currency)):
+    elif details.price > 0 and (message := prices.violation(details.price, details.currency)):
         yield FieldError("price", message)
 
 

@@ -9,7 +9,7 @@ import chalicelib.outbox
 import chalicelib.payments.models
 import chalicelib.security
 import chalicelib.web.idempotency  # noqa: F401 (each registers its tables)
-from chalicelib.db import metadata
+from chalicelib.platform.database.engine import metadata
 
 _ONE_AT_A_TIME = 7_310_482_656
 """Key of the advisory lock: arbitrary, but the same for every runner."""

@@ -1,1 +1,1 @@
-"""Telling people: in-app notifications and e-mails, from facts, through queues."""
+"""Telling people: in-app notifications and e-mails, from domain events, through queues."""

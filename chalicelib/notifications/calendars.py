@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from icalendar import Calendar, Event, vCalAddress
 
+from chalicelib.notifications.mail_context import EventView
 from chalicelib.notifications.mime import one_line
-from chalicelib.notifications.recipients import EventView
 
 
 def entry(event: EventView, *, uid: str, organizer: str, made_at: datetime) -> str:

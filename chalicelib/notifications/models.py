@@ -19,9 +19,9 @@ from sqlalchemy import (
     select,
 )
 
-from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, json_object, noted
-from chalicelib.ports import Fact
+from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.database.listing import ListQuery, Sort, json_object, system_time_json
+from chalicelib.platform.messaging.ports import DomainEvent
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
 """What a person can have e-mails of, or not. That an event is cancelled is always told, and so is what
@@ -43,14 +43,14 @@ _TOPICS_OF_FACTS: dict[str, Topic] = {
 }
 
 
-def is_receipt(fact: Fact) -> bool:
-    """Whether a fact confirms a booking that was paid for."""
-    return fact.type == "booking-confirmed" and fact.body["amount"] > 0
+def is_receipt(domain_event: DomainEvent) -> bool:
+    """Whether a domain event confirms a booking that was paid for."""
+    return domain_event.type == "booking-confirmed" and domain_event.body["amount"] > 0
 
 
-def topic_of(fact: Fact) -> Topic | None:
-    """The topic whose e-mails a fact is among; None where they are sent whatever a person wants."""
-    return None if is_receipt(fact) else _TOPICS_OF_FACTS.get(fact.type)
+def topic_of(domain_event: DomainEvent) -> Topic | None:
+    """The topic whose e-mails a domain event is among; None where they are sent whatever a person wants."""
+    return None if is_receipt(domain_event) else _TOPICS_OF_FACTS.get(domain_event.type)
 
 
 notifications = Table(
@@ -58,15 +58,15 @@ notifications = Table(
     metadata,
     Column("notification_id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=False),
-    Column("fact_id", Uuid, nullable=False),
+    Column("domain_event_id", Uuid, nullable=False),
     Column("type", Text, nullable=False),
     Column("event_id", Uuid, nullable=False),
     Column("title", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("read_at", DateTime(timezone=True), nullable=True),
-    UniqueConstraint("fact_id", "user_id"),
+    UniqueConstraint("domain_event_id", "user_id"),
 )
-"""The in-app inbox: one row per fact and person, whatever is delivered twice."""
+"""The in-app inbox: one row per domain event and person, whatever is delivered twice."""
 
 Index("ix_notifications_user_id", notifications.c.user_id, notifications.c.notification_id)
 Index(
@@ -79,7 +79,7 @@ Index(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("fact_id", Uuid, primary_key=True),
+    Column("domain_event_id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
     Column("claimed_at", DateTime(timezone=True), nullable=False),
     Column("sent_at", DateTime(timezone=True), nullable=True),
@@ -119,14 +119,14 @@ def notification_json(row: FromClause) -> ColumnElement[Any]:
             "title",
             row.c.title,
             "createdAt",
-            noted(row.c.created_at),
+            system_time_json(row.c.created_at),
             "readAt",
-            noted(row.c.read_at),
+            system_time_json(row.c.read_at),
         )
     )
 
 
-INBOX = Listing(
+INBOX = ListQuery(
     rows=select(notifications).where(notifications.c.user_id == bindparam("owner", type_=Uuid)),
     id="notification_id",
     sorts={"createdAt": Sort((), "desc")},

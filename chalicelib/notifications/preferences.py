@@ -3,12 +3,11 @@
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, all_, bindparam, column, delete, func, literal_column, select
+from sqlalchemy import Connection, Text, Uuid, all_, bindparam, column, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from chalicelib.db import Session
 from chalicelib.notifications.models import TOPICS, Topic, opt_outs
-from chalicelib.security import credentials
+from chalicelib.users.models import credentials
 
 _user_id = bindparam("of_user", type_=Uuid)
 _topics = bindparam("topics", type_=ARRAY(Text))
@@ -31,22 +30,22 @@ _ADD = (
 _REMOVE_OTHERS = delete(opt_outs).where(opt_outs.c.user_id == _user_id, opt_outs.c.topic != all_(_topics))
 
 
-def get(session: Session, user_id: UUID) -> dict[Topic, bool]:
+def get(connection: Connection, user_id: UUID) -> dict[Topic, bool]:
     """Whether a person wants the e-mails of each topic."""
-    unwanted = frozenset(session.scalars(_GET, {"of_user": user_id}))
+    unwanted = frozenset(connection.scalars(_GET, {"of_user": user_id}))
     return {topic: topic not in unwanted for topic in TOPICS}
 
 
-def replace(session: Session, user_id: UUID, wanted: Mapping[Topic, bool]) -> None:
+def replace(connection: Connection, user_id: UUID, wanted: Mapping[Topic, bool]) -> None:
     """Set what a person wants, for all topics.
 
     The account must be locked for update, or two at once could leave what neither asked for.
     """
     unwanted = [topic for topic in TOPICS if not wanted[topic]]
-    session.execute(_REMOVE_OTHERS, {"of_user": user_id, "topics": unwanted})
-    opt_out(session, user_id, unwanted)
+    connection.execute(_REMOVE_OTHERS, {"of_user": user_id, "topics": unwanted})
+    opt_out(connection, user_id, unwanted)
 
 
-def opt_out(session: Session, user_id: UUID, topics: Collection[Topic]) -> None:
+def opt_out(connection: Connection, user_id: UUID, topics: Collection[Topic]) -> None:
     """End a person's e-mails of some topics; again is the same, and so is for an account that is gone."""
-    session.execute(_ADD, {"of_user": user_id, "topics": list(topics)})
+    connection.execute(_ADD, {"of_user": user_id, "topics": list(topics)})

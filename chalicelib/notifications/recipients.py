@@ -1,106 +1,175 @@
-"""Recipients: who may be written to, and the event that they are written to about."""
+"""Audiences: whom a domain event concerns, a page at a time, and the rows of their inboxes."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, any_, bindparam, case, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Executable,
+    Integer,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
 
-from chalicelib.db import Session
-from chalicelib.events.models import Status, events
-from chalicelib.notifications.models import Topic, opt_outs, suppressed_addresses
-from chalicelib.users.models import users
+from chalicelib.bookings.models import bookings, live
+from chalicelib.events.models import events, interests
+from chalicelib.notifications.models import notifications
+from chalicelib.payments.models import payments
+from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.users.models import credentials, follows
 
+START_KEY = UUID(int=0)
+"""Comes before all ids: the first page is after it."""
 
-@dataclass(frozen=True, kw_only=True)
-class Recipient:
-    """A person to write to."""
+_after = bindparam("after", type_=Uuid)
+_event_id = bindparam("event_id", type_=Uuid)
+_at_most = bindparam("at_most", type_=Integer)
 
-    user_id: UUID
-    name: str
-    email: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventView:
-    """An event as a letter tells of it."""
-
-    event_id: UUID
-    title: str
-    description: str | None
-    location: str | None
-    starts_at: datetime
-    ends_at: datetime
-    timezone: str
-    host_name: str | None
-    """None when the host's account is gone."""
-    status: Status
-    updated_at: datetime
-    version: int
-
-
-_suppressed = (
-    select(suppressed_addresses.c.email)
+_open_event = (
+    select(events.c.event_id)
     .where(
-        suppressed_addresses.c.email == func.lower(users.c.email),
-        suppressed_addresses.c.since <= bindparam("now", type_=DateTime(timezone=True)),
+        events.c.event_id == _event_id,
+        events.c.status == "published",
+        events.c.deleted_at.is_(None),
+        events.c.ends_at > bindparam("now", type_=DateTime(timezone=True)),
     )
     .exists()
 )
-_opted_out = (
-    select(opt_outs.c.topic)
-    .where(
-        opt_outs.c.user_id == users.c.user_id,
-        opt_outs.c.topic == bindparam("topic", type_=Text),
-    )
+"""What is told of an event that is to come is told while it still is."""
+
+_living = bookings.join(credentials, credentials.c.user_id == bookings.c.user_id)
+
+_flagged = (
+    select(payments.c.booking_id)
+    .where(payments.c.booking_id == bookings.c.booking_id, payments.c.flag.is_not(None))
     .exists()
 )
-_FIND = (
-    select(users.c.user_id, users.c.name, users.c.email)
-    .where(
-        users.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
-        users.c.deleted_at.is_(None),
-        ~_suppressed,
-        ~_opted_out,  # of no topic nobody has opted out: nothing equals null
+
+VALID_WHILE: dict[str, ColumnElement[bool]] = {
+    "booking-confirmed": live,
+    "booking-expired": (bookings.c.status == "expired") & ~_flagged,
+    "payment-failed": bookings.c.status == "pending",
+}
+"""How the booking of a domain event must still be for the domain event to be told. A hold that has run out may have been
+confirmed since, by a payment that came late; of one with a flag it is not certain that nothing was paid."""
+
+
+def _page(key: Any, user_id: Any, *which: Any) -> Select[Any]:
+    """The people of an audience in the order of a key, each person once."""
+    return (
+        select(key.label("key"), user_id.label("user_id"))
+        .where(*which, key > _after)
+        .order_by(key)
+        .limit(_at_most)
     )
-    .order_by(users.c.user_id)
-)
 
 
-def find(
-    session: Session, user_ids: Collection[UUID], *, topic: Topic | None, now: datetime
-) -> list[Recipient]:
-    """Those of the users who can be written to about a topic, in the order of their ids.
+def _attendee(*which: ColumnElement[bool]) -> Select[Any]:
+    """Who made the booking of a domain event."""
+    return _page(
+        bookings.c.user_id,
+        bookings.c.user_id,
+        bookings.c.booking_id == bindparam("booking_id", type_=Uuid(as_uuid=False)),
+        *which,
+    ).select_from(_living)
 
-    Left out are closed accounts, addresses that were suppressed by `now`, and who opted out of the topic.
-    `None` is for what an account needs and nobody opts out of.
+
+_host_id = bindparam("host_id", type_=Uuid(as_uuid=False))
+_host = _page(credentials.c.user_id, credentials.c.user_id, credentials.c.user_id == _host_id)
+
+_RECIPIENTS: dict[str, Select[Any]] = {
+    "event-published": _page(
+        follows.c.user_id,
+        follows.c.user_id,
+        follows.c.host_id == _host_id,
+        _open_event,
+    ),
+    "sale-started": _page(
+        interests.c.user_id, interests.c.user_id, interests.c.event_id == _event_id, _open_event
+    ),
+    "event-changed": _page(
+        bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _open_event
+    ).select_from(_living),
+    # By booking, since who booked, cancelled and booked again has several; one of them ended this way.
+    "event-cancelled": _page(
+        bookings.c.booking_id,
+        bookings.c.user_id,
+        bookings.c.event_id == _event_id,
+        bookings.c.cancellation_reason.in_(["event-cancelled", "event-deleted"]),
+    ).select_from(_living),
+    **{kind: _attendee(still) for kind, still in VALID_WHILE.items()},
+    # Those that ended with their event are told so by event-cancelled.
+    "booking-cancelled": _attendee(
+        bookings.c.cancellation_reason.in_(["attendee", "host", "refunded", "dispute-lost"])
+    ),
+    "payment-refund-due": _attendee(),
+    "payment-disputed": _host,
+    "payment-dispute-closed": _host,
+}
+
+
+def _notifying(audience: Select[Any]) -> Executable:
+    """A statement that writes a page of an audience's inbox rows and returns the page.
+
+    Who has the row already is returned too: the e-mails of a page may be missing though its rows are not.
     """
-    rows = session.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
-    return [Recipient(user_id=row.user_id, name=row.name, email=row.email) for row in rows]
-
-
-_EVENT = (
-    select(
-        events.c.event_id,
-        events.c.title,
-        events.c.description,
-        events.c.location,
-        events.c.starts_at,
-        events.c.ends_at,
-        events.c.timezone,
-        users.c.name.label("host_name"),
-        case((events.c.deleted_at.is_not(None), "cancelled"), else_=events.c.status).label("status"),
-        events.c.updated_at,
-        events.c.version,
+    page = audience.cte("page")
+    rows = select(
+        func.uuidv7(),
+        page.c.user_id,
+        bindparam("domain_event_id", type_=Uuid),
+        bindparam("domain_event_type", type_=Text),
+        _event_id,
+        select(events.c.title).where(events.c.event_id == _event_id).scalar_subquery(),
+        bindparam("now", type_=DateTime(timezone=True)),
     )
-    .join(users, users.c.user_id == events.c.host_id)
-    .where(events.c.event_id == bindparam("event_id", type_=Uuid))
-)
+    columns = ["notification_id", "user_id", "domain_event_id", "type", "event_id", "title", "created_at"]
+    told = (
+        insert(notifications)
+        .from_select(columns, rows)
+        .on_conflict_do_nothing(index_elements=["domain_event_id", "user_id"])
+        .cte("told")
+    )
+    return select(page.c.key, page.c.user_id).order_by(page.c.key).add_cte(told)
 
 
-def event_view(session: Session, event_id: UUID) -> EventView | None:
-    """An event as it is now; a deleted one, which nobody else sees, as cancelled."""
-    row = session.execute(_EVENT, {"event_id": event_id}).one_or_none()
-    return EventView(**row._asdict()) if row else None
+_NOTIFY = {kind: _notifying(audience) for kind, audience in _RECIPIENTS.items()}
+
+
+@dataclass(frozen=True)
+class NotifiedPage:
+    """A page of people who have the domain event in their inbox now."""
+
+    people: list[UUID]
+    next_after: UUID | None
+    """Where the next page begins; None after the last."""
+
+
+def notify(
+    connection: Connection, domain_event: DomainEvent, after: UUID, at_most: int, now: datetime
+) -> NotifiedPage:
+    """Put a domain event into the inboxes of the next people whom it concerns, each once, by one statement."""
+    rows = connection.execute(
+        _NOTIFY[domain_event.type],
+        {
+            "after": after,
+            "at_most": at_most,
+            "event_id": domain_event.subject,
+            "host_id": domain_event.body.get("hostId"),
+            "booking_id": domain_event.body.get("bookingId"),
+            "domain_event_id": domain_event.domain_event_id,
+            "domain_event_type": domain_event.type,
+            "now": now,
+        },
+    ).all()
+    full = len(rows) == at_most
+    return NotifiedPage([row.user_id for row in rows], rows[-1].key if full else None)

@@ -5,8 +5,8 @@ import hmac
 from collections.abc import Iterable
 from uuid import UUID
 
-from chalicelib.errors import InvalidInput
 from chalicelib.notifications.models import TOPICS, Topic
+from chalicelib.platform.errors import InvalidInput
 
 TOPIC_WORDS: dict[Topic, str] = {
     "newEvent": "new events of hosts you follow",

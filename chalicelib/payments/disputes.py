@@ -4,17 +4,16 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
-from chalicelib import outbox
-from chalicelib.bookings import endings, holds
-from chalicelib.db import Session
-from chalicelib.payments import refunding
-from chalicelib.payments.settling import Outcome, by_id, change
+from chalicelib.bookings import cancellation, holds
+from chalicelib.payments import refunds
+from chalicelib.payments.settlement import Outcome, booking_of_intent, update_payment
+from chalicelib.platform.messaging import outbox
 
 
-def note(
-    session: Session,
+def apply_dispute(
+    connection: Connection,
     intent_id: str,
     state: Literal["open", "won", "lost"],
     reason: str,
@@ -25,28 +24,28 @@ def note(
     Lost, the money has gone back: the booking ends, and what was due back is settled. Won, what was due back
     and could not be paid during the dispute is tried again.
     """
-    booking_id = by_id(session, intent_id)
+    booking_id = booking_of_intent(connection, intent_id)
     if booking_id is None:
         return "foreign", None
-    endings.lock_its_places(session, booking_id)
-    row = holds.lock(session, booking_id)
+    cancellation.lock_places_of_booking(connection, booking_id)
+    row = holds.lock(connection, booking_id)
     if row.dispute == state or (row.dispute is not None and state == "open"):
         return "no-change", booking_id
-    change(session, booking_id, now, dispute=state)
+    update_payment(connection, booking_id, now, dispute=state)
     if state == "open":
-        outbox.record(session, "payment-disputed", row.event_id, _told(row, reason), now)
+        outbox.record(connection, "payment-disputed", row.event_id, _body(row, reason), now)
         return "disputed", booking_id
-    body = {**_told(row, reason), "outcome": state}
-    outbox.record(session, "payment-dispute-closed", row.event_id, body, now)
+    body = {**_body(row, reason), "outcome": state}
+    outbox.record(connection, "payment-dispute-closed", row.event_id, body, now)
     if state == "won":
-        refunding.try_again(session, row, now)
+        refunds.retry(connection, row, now)
     elif row.status in {"paid", "refund_pending"}:
-        refunding.close(session, booking_id, None, now)
-        endings.end(session, booking_id, reason="dispute-lost", now=now)
+        refunds.mark_refunded(connection, booking_id, None, now)
+        cancellation.cancel_booking(connection, booking_id, reason="dispute-lost", now=now)
     return "dispute-closed", booking_id
 
 
-def _told(row: Row[Any], reason: str) -> dict[str, Any]:
+def _body(row: Row[Any], reason: str) -> dict[str, Any]:
     return {
         "bookingId": str(row.booking_id),
         "userId": str(row.user_id),

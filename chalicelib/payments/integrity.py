@@ -4,19 +4,18 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Connection, Text, bindparam, text
 
-from chalicelib.db import Session
-from chalicelib.events.finding import NoSuchEvent
-from chalicelib.events.service import NotYourEvent
+from chalicelib.events.locks import NotYourEvent
+from chalicelib.events.search import NoSuchEvent
 
 _COUNT = text(Path(__file__).with_suffix(".sql").read_text()).bindparams(bindparam("checked_at", type_=Text))
 
-MOST = 1000
+MAX_DIFFERENCES = 1000
 """Differences that are named."""
 
 
-def check(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> str:
+def check(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> str:
     """Count an event's places and money, as JSON text.
 
     Raises:
@@ -25,9 +24,9 @@ def check(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> str
     values = {
         "event_id": event_id,
         "checked_at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "at_most": MOST,
+        "at_most": MAX_DIFFERENCES,
     }
-    row = session.execute(_COUNT, values).one_or_none()
+    row = connection.execute(_COUNT, values).one_or_none()
     if row is None or (row.status == "draft" and row.host_id != host_id):
         raise NoSuchEvent
     if row.host_id != host_id:

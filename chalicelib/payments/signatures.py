@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from chalicelib.errors import InvalidInput
+from chalicelib.platform.errors import InvalidInput
 
 HEADER = "stripe-signature"
 TOLERANCE = timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""Users: their table, and a profile as others and as they themselves see it."""
+"""Accounts: their tables, and a user as JSON."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from chalicelib.db import metadata
-from chalicelib.listing import Listing, Sort, json_object, noted
+from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.database.listing import ListQuery, Sort, json_object, system_time_json
 
 users = Table(
     "users",
@@ -77,7 +77,9 @@ email_tokens = Table(
 _present = users.c.deleted_at.is_(None)
 
 Index("uq_users_email", func.lower(users.c.email), unique=True)
+
 Index("ix_users_name", func.lower(users.c.name), users.c.user_id, postgresql_where=_present)
+
 Index("ix_users_words", users.c.words, postgresql_using="gin")
 
 
@@ -97,9 +99,9 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
             "role",
             row.c.role,
             "createdAt",
-            noted(row.c.created_at),
+            system_time_json(row.c.created_at),
             "updatedAt",
-            case((own, noted(row.c.updated_at))),
+            case((own, system_time_json(row.c.updated_at))),
             *extra,
         )
     )
@@ -107,7 +109,7 @@ def user_json(row: FromClause, *extra: Any) -> ColumnElement[Any]:
 
 present_users = select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(_present)
 
-USERS = Listing(
+USERS = ListQuery(
     rows=present_users,
     id="user_id",
     sorts={"name": Sort(("sort_name",)), "createdAt": Sort((), "desc")},
@@ -118,3 +120,13 @@ USERS = Listing(
     item=user_json,
     searched=frozenset({"q"}),
 )
+
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.user_id"), primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("token_version", Integer, nullable=False),
+)
+"""Apart from the profile, so that no list of users can touch a hash. Goes when the account goes."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from chalice.app import Chalice
 
-from chalicelib import topology
-from chalicelib.settings import BadSetting, Settings
-from chalicelib.web import access_log
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.observability import logs
+from chalicelib.platform.settings import BadSetting, Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import mail, mail_page, state
 from infra.local.installation import CannotStart, Say
@@ -56,10 +56,10 @@ def cloud(stack: Stack, folder: Path, mail_ports: list[int], say: Say) -> Iterat
         sns, sqs, ses = boto3.client("sns"), boto3.client("sqs"), boto3.client("ses")
         sender = os.environ.get("MAIL_SENDER") or Settings.mail_sender
         made = make_topology(sns, sqs, ses, sender=sender, visibility=RETRY_AFTER)
-        os.environ["FACTS_TOPIC_ARN"] = made.topics[topology.FACTS_TOPIC]
+        os.environ["DOMAIN_EVENTS_TOPIC_ARN"] = made.topics[queues.DOMAIN_EVENTS_TOPIC]
         mailbox = mail.Mailbox(folder / state.MAIL)
-        simulator = Simulator(sns, made.topics[topology.FEEDBACK_TOPIC])
-        dead_letters = tuple(made.queues[queue.dead_letters] for queue in topology.QUEUES)
+        simulator = Simulator(sns, made.topics[queues.MAIL_REPORTS_TOPIC])
+        dead_letters = tuple(made.queues[queue.dead_letters] for queue in queues.QUEUES)
         with (
             mail.keeping(mailbox, stack.sent, simulator.react),
             _mail_page(mailbox, mail_ports) as address,
@@ -127,7 +127,7 @@ def parts() -> Iterator[None]:
 def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
     """Run the triggers of the app for a block; at its end let them do what is under way."""
     say("Starting the functions")
-    access_log.leave_metrics_out()
+    logs.without_metrics()
     triggers = Triggers(app, stand_in.sqs)
     triggers.start()
     try:
@@ -140,5 +140,5 @@ def functions(app: Chalice, stand_in: Cloud, say: Say) -> Iterator[None]:
         elif left or dead:
             say(
                 f"Lost, because queues last as long as a run: {left} messages that were not done yet, "
-                f"{dead} dead letters. Facts that were not published yet wait in the database."
+                f"{dead} dead letters. Domain events that were not published yet wait in the database."
             )

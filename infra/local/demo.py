@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from chalicelib import security
-from chalicelib.bookings import endings
-from chalicelib.bookings import service as bookings
-from chalicelib.db import Database, Session
-from chalicelib.events import service as events
+from chalicelib.bookings import booking as bookings
+from chalicelib.bookings import event_cancellation
+from chalicelib.events import publishing as events
 from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
-from chalicelib.security import Caller, Role
-from chalicelib.settings import Settings
-from chalicelib.users import following
-from chalicelib.users import service as users
+from chalicelib.platform import security
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.security import Caller, Role
+from chalicelib.platform.settings import Settings
+from chalicelib.users import accounts as users
+from chalicelib.users import follows
 
 HOST = "host@example.com"
 ATTENDEE = "attendee@example.com"
@@ -49,7 +49,7 @@ def load(database_url: str) -> Demo:
         with database.transaction() as session:
             host = _account(session, "The Blue Notes", HOST, "host", now)
             attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
-            following.follow(session, attendee.user_id, host.user_id, now)
+            follows.follow(session, attendee.user_id, host.user_id, now)
             free, priced = (_bookable(session, host, title, now) for title in (BOOKABLE, PRICED))
         if free is None or priced is None:
             made = _make_events(database, host, attendee, now)
@@ -59,14 +59,14 @@ def load(database_url: str) -> Demo:
         database.close()
 
 
-def _account(session: Session, name: str, email: str, role: Role, now: datetime) -> Caller:
-    if account := users.claimed(session, email=email):
+def _account(session: Connection, name: str, email: str, role: Role, now: datetime) -> Caller:
+    if account := users.find_credentials(session, email=email):
         return account.caller
     password_hash = security.hash_password(PASSWORD)
     return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
 
 
-def _bookable(session: Session, host: Caller, title: str, now: datetime) -> UUID | None:
+def _bookable(session: Connection, host: Caller, title: str, now: datetime) -> UUID | None:
     return session.scalar(
         select(events_table.c.event_id)
         .where(
@@ -83,7 +83,7 @@ def _bookable(session: Session, host: Caller, title: str, now: datetime) -> UUID
 def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
     with database.transaction() as session:
         made = {details.title: events.create(session, host.user_id, details, now) for details in _events(now)}
-        endings.call_off_event(
+        event_cancellation.cancel_event(
             session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
         )
     bookings.book(

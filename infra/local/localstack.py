@@ -13,9 +13,9 @@ from urllib.request import Request, urlopen
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from chalicelib.db import Database
-from chalicelib.errors import Unavailable
-from chalicelib.settings import Settings
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.settings import Settings
 from infra.local import aws
 from infra.local.installation import CannotStart, Say
 from infra.local.mail import Sent

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
-from chalicelib import topology
-from chalicelib.settings import Settings
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_ses.client import SESClient
@@ -41,10 +41,10 @@ def make_topology(
     What is there already is brought to what it should be. `visibility` is for whoever wants to see a
     failed message again sooner than the topology says.
     """
-    names = dict.fromkeys([*(queue.topic for queue in topology.QUEUES), topology.FACTS_TOPIC])
+    names = dict.fromkeys([*(queue.topic for queue in queues.QUEUES), queues.DOMAIN_EVENTS_TOPIC])
     topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in names}
     queues: dict[str, str] = {}
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         dead = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(A_FORTNIGHT)})
         redrive = {"deadLetterTargetArn": _arn(sqs, dead), "maxReceiveCount": queue.attempts}
         url = _queue(
@@ -56,8 +56,8 @@ def make_topology(
             },
         )
         attributes = {"RawMessageDelivery": "true"}
-        if queue.facts:
-            attributes["FilterPolicy"] = json.dumps({"type": list(queue.facts)})
+        if queue.domain_events:
+            attributes["FilterPolicy"] = json.dumps({"type": list(queue.domain_events)})
         _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
         queues |= {queue.name: url, queue.dead_letters: dead}
     _, address = parseaddr(sender)
@@ -66,7 +66,7 @@ def make_topology(
         ses.set_identity_notification_topic(
             Identity=address,
             NotificationType=kind,
-            SnsTopic=topics[topology.FEEDBACK_TOPIC],
+            SnsTopic=topics[queues.MAIL_REPORTS_TOPIC],
         )
     return Made(topics, queues)
 

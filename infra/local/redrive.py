@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import topology
+from chalicelib.platform.messaging import queues
 from infra.local import aws, state
 from infra.local.installation import CannotStart
 from infra.local.pollers import AT_ONCE, count
@@ -38,7 +38,7 @@ def redrive(sqs: "SQSClient") -> Iterator[tuple[str, int]]:
     A cut in the middle loses nothing: a message may then be delivered twice, as all may be. Only as
     many are moved as there were at the beginning, so that one that dies again does not go round.
     """
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         source = sqs.get_queue_url(QueueName=queue.dead_letters)["QueueUrl"]
         target = sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
         yield queue.name, _move(sqs, source, target, count(sqs, source))

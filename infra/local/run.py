@@ -21,7 +21,7 @@ from chalice.cli.factory import CLIFactory
 from chalice.config import Config
 
 from chalicelib.migrations import upgrade
-from chalicelib.settings import BadSetting, Settings
+from chalicelib.platform.settings import BadSetting, Settings
 from infra.local import backstage, demo, localstack, state
 from infra.local.demo import Demo
 from infra.local.embedded import Embedded

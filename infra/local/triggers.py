@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalice.app import Chalice, ScheduledEventConfig, SQSEventConfig
 
-from chalicelib import topology
+from chalicelib.platform.messaging import queues
 from infra.local import schedules
 from infra.local.functions import Function
 from infra.local.pollers import Mapping, Poller
@@ -79,7 +79,7 @@ class Triggers:
     def stop(self, grace: float = GRACE) -> int:
         """End all of them, and return how many messages are left in the queues.
 
-        First the schedules, so that no more facts are published; then, when all that was published
+        First the schedules, so that no more domain events are published; then, when all that was published
         is done or the grace is over, the queues. A function that still runs gets the grace to end.
         """
         until = time.monotonic() + grace
@@ -97,7 +97,7 @@ class Triggers:
         return sum(poller.waiting() for poller in self._pollers)
 
     def _function(self, app: Chalice, name: str, halt: threading.Event) -> Function:
-        seconds = {queue.function: queue.timeout for queue in topology.QUEUES}
+        seconds = {queue.function: queue.timeout for queue in queues.QUEUES}
         return Function(name, app.handler_map[name], seconds.get(name, MINUTE), halt)
 
     def _mapping(self, source: SQSEventConfig) -> Mapping:

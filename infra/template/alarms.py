@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from chalicelib import metrics, topology
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.observability import metrics
 from infra.functions import Function
 from infra.template.messaging import dead_letters_of, queue_of
 from infra.template.words import Json, att, of_stage, ref, resource, titled, when
@@ -26,7 +27,7 @@ def alarms(table: Iterable[Function]) -> Json:
     }
     for function in table:
         made |= _of_function(function)
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         made |= _of_queue(queue)
     return made
 
@@ -82,7 +83,7 @@ def _of_function(function: Function) -> Json:
     }
 
 
-def _of_queue(queue: topology.Queue) -> Json:
+def _of_queue(queue: queues.Queue) -> Json:
     name = titled(queue.name)
 
     def of(measure: str, resource_name: str) -> Json:
@@ -107,7 +108,7 @@ def _of_queue(queue: topology.Queue) -> Json:
 def _of_the_outbox() -> Json:
     return {
         "OutboxAgeAlarm": _alarm(
-            "Facts wait, or relay_outbox does not run: see its log",
+            "Domain events wait, or relay_outbox does not run: see its log",
             metric(metrics.NAMESPACE, "OutboxAge"),
             60,
             missing="breaching",

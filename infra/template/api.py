@@ -6,23 +6,12 @@ from http import HTTPStatus
 
 from chalice.app import Chalice
 
-from chalicelib.errors import Unavailable
-from chalicelib.web.problems import CONTENT_TYPE, STATUS
-from chalicelib.web.router import CORS
+from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.http.problems import CONTENT_TYPE, STATUS
+from chalicelib.platform.http.router import CORS
 from infra.functions import API, Function
 from infra.template.functions import public_url
-from infra.template.words import (
-    NOTHING,
-    Json,
-    arn,
-    assumed_by,
-    att,
-    of_stage,
-    ref,
-    resource,
-    sub,
-    when,
-)
+from infra.template.words import NOTHING, Json, arn, assumed_by, att, of_stage, ref, resource, sub, when
 
 _ANSWERS: dict[HTTPStatus, list[str]] = {
     HTTPStatus.BAD_REQUEST: ["BAD_REQUEST_BODY", "BAD_REQUEST_PARAMETERS"],

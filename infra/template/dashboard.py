@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from chalicelib import metrics, topology
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.observability import metrics
 from infra.functions import Function
 from infra.template.messaging import dead_letters_of, queue_of
 from infra.template.words import Json, att, ref, resource, sub, when
@@ -19,7 +20,7 @@ def dashboard(table: Iterable[Function]) -> Json:
         "DatabaseDimension": when("HasAurora", "DBClusterIdentifier", "DBInstanceIdentifier"),
         "DatabaseName": when("HasAurora", ref("DatabaseCluster"), ref("Database")),
     }
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         for name in (queue_of(queue), dead_letters_of(queue)):
             values[f"{name}Name"] = att(name, "QueueName")
     widgets = [
@@ -69,7 +70,7 @@ def _api_and_database() -> Iterable[_Widget]:
         [["AWS/ApiGateway", "Latency", *api, {"stat": statistic}] for statistic in ("p50", "p90", "p99")],
     )
     yield "Age of the outbox (s)", "Maximum", [[metrics.NAMESPACE, "OutboxAge"]]
-    yield "Facts", "Sum", [[metrics.NAMESPACE, "FactsPublished"]]
+    yield "Domain events", "Sum", [[metrics.NAMESPACE, "DomainEventsPublished"]]
     yield "Bookings by outcome", "Sum", [_by_outcome("Bookings", "SampleCount")]
     yield "Time of the booking procedure (ms)", "p99", [_by_outcome("BookingLatency", "p99")]
     yield "Stripe's events by outcome", "Sum", [_by_outcome("WebhookEvents", "Sum")]
@@ -77,7 +78,7 @@ def _api_and_database() -> Iterable[_Widget]:
     yield (
         "Holds ended, e-mails sent, payments flagged",
         "Sum",
-        [[metrics.NAMESPACE, name] for name in ("HoldsEnded", "EmailsSent", "PaymentsFlagged")],
+        [[metrics.NAMESPACE, name] for name in ("HoldsExpired", "EmailsSent", "PaymentsFlagged")],
     )
     yield "Processor of the database (%)", "Average", [["AWS/RDS", "CPUUtilization", *server]]
     yield (
@@ -119,13 +120,13 @@ def _queues() -> Iterable[_Widget]:
     yield (
         "Age of the oldest message (s)",
         "Maximum",
-        [of("ApproximateAgeOfOldestMessage", queue_of(queue), queue.name) for queue in topology.QUEUES],
+        [of("ApproximateAgeOfOldestMessage", queue_of(queue), queue.name) for queue in queues.QUEUES],
     )
     yield (
         "Dead letters",
         "Maximum",
         [
             of("ApproximateNumberOfMessagesVisible", dead_letters_of(queue), queue.name)
-            for queue in topology.QUEUES
+            for queue in queues.QUEUES
         ],
     )

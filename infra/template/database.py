@@ -2,19 +2,7 @@
 
 from chalicelib.migrations.role import SETTINGS
 from infra.template.network import subnets
-from infra.template.words import (
-    Json,
-    allow,
-    assumed_by,
-    att,
-    of_stage,
-    policy,
-    ref,
-    resource,
-    sub,
-    tag,
-    when,
-)
+from infra.template.words import Json, allow, assumed_by, att, of_stage, policy, ref, resource, sub, tag, when
 
 NAME = "booking"
 """Of the database, and of the role that owns it."""

@@ -58,7 +58,7 @@ def environment(function: Function) -> Json:
         "SECRETS_ROTATION": ref("SecretsRotation"),
     }
     if function.publishes:
-        made["FACTS_TOPIC_ARN"] = ref(FACTS_TOPIC)
+        made["DOMAIN_EVENTS_TOPIC_ARN"] = ref(FACTS_TOPIC)
     if function.mails:
         made["MAIL_SENDER"] = ref("MailSender")
     if function.speaks_to_clients:

@@ -1,21 +1,11 @@
 """Topics, queues, dead letters, subscriptions and the sender of e-mails: all of the topology's table."""
 
-from chalicelib import topology
-from chalicelib.topology import Queue
-from infra.template.words import (
-    Json,
-    allow,
-    arn,
-    att,
-    policy,
-    ref,
-    resource,
-    sub,
-    titled,
-)
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.queues import Queue
+from infra.template.words import Json, allow, arn, att, policy, ref, resource, sub, titled
 
-FACTS_TOPIC = titled(topology.FACTS_TOPIC)
-FEEDBACK_TOPIC = titled(topology.FEEDBACK_TOPIC)
+FACTS_TOPIC = titled(queues.DOMAIN_EVENTS_TOPIC)
+FEEDBACK_TOPIC = titled(queues.MAIL_REPORTS_TOPIC)
 MAIL_EVENTS = "MailEvents"
 """SES's configuration set."""
 
@@ -26,12 +16,12 @@ _FOUR_DAYS = 4 * 24 * 3600
 
 
 def messaging() -> Json:
-    topics = dict.fromkeys([topology.FACTS_TOPIC, *(queue.topic for queue in topology.QUEUES)])
+    topics = dict.fromkeys([queues.DOMAIN_EVENTS_TOPIC, *(queue.topic for queue in queues.QUEUES)])
     made: Json = {"TopicsKey": _key()}
     for name in topics:
         made[titled(name)] = resource("SNS::Topic", {"TopicName": name, "KmsMasterKeyId": ref("TopicsKey")})
         made[f"{titled(name)}Policy"] = _topic_policy(name)
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         made |= _queue(queue)
     return made | _mail()
 
@@ -87,7 +77,7 @@ def _topic_policy(name: str) -> Json:
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     ]
-    if name == topology.FEEDBACK_TOPIC:
+    if name == queues.MAIL_REPORTS_TOPIC:
         statements.append(
             {
                 **allow("sns:Publish", topic, _of_this_account()),
@@ -106,8 +96,8 @@ def _queue(queue: Queue) -> Json:
         "Endpoint": att(name),
         "RawMessageDelivery": True,
     }
-    if queue.facts:
-        subscription["FilterPolicy"] = {"type": list(queue.facts)}
+    if queue.domain_events:
+        subscription["FilterPolicy"] = {"type": list(queue.domain_events)}
     return {
         dead: resource(
             "SQS::Queue",

@@ -55,11 +55,11 @@ def test_a_throttle_lets_through_its_rate_and_a_burst_above_it() -> None:
     ],
 )
 def test_what_was_not_as_it_was_told_fails_the_run(
-    database_url: str, answers: dict[str, int], bookings: list[str], complaint: str
+    database_url: str, responses: dict[str, int], bookings: list[str], complaint: str
 ) -> None:
     ground.run(database_url, ground.FILLING, "INSERT INTO places (event_id, capacity) VALUES (uuidv7(), 3)")
     outcome = Outcome(1.0, bookings=bookings)
-    outcome.answers.update(answers)
+    outcome.responses.update(responses)
 
     with pytest.raises(RuntimeError, match=complaint):
         rush.check(database_url, outcome, rush.REFUSING)

@@ -7,7 +7,7 @@ import pytest
 import app
 from chalicelib.wiring import Wiring
 from infra.local.server import serving
-from tests.racing import Web
+from tests.races import Web
 
 
 @pytest.fixture

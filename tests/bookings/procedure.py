@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pg8000
 
-from chalicelib.bookings import service
-from chalicelib.db import Database, violated
-from chalicelib.errors import Refusal
+from chalicelib.bookings import booking
+from chalicelib.platform.database.engine import Database, violated
+from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
 from tests.client import HOLD, Account
 
-SOURCE = Path(service.__file__).with_name("book_place_v3.sql").read_text()
+SOURCE = Path(booking.__file__).with_name("book_place_v3.sql").read_text()
 
 PLACES_LEFT = " AND taken < capacity"
 SAME_EVENT = " AND revision = v_event.revision"
@@ -33,15 +33,15 @@ def take_out(database: Database, *guards: str) -> None:
     for guard in guards:
         assert source.count(guard) == 1, f"the procedure has another guard than {guard}"
         source = source.replace(guard, "\n")
-    with database.transaction() as session:
-        session.exec_driver_sql(source)
+    with database.transaction() as connection:
+        connection.exec_driver_sql(source)
 
 
 def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
     """Book a place: `booked`, the name of a refusal, or of a constraint that stopped it. Thread-safe."""
     caller = wiring.tokens.read(attendee.token)
     try:
-        service.book(wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=datetime.now(UTC))
+        booking.book(wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=datetime.now(UTC))
     except Refusal as refusal:
         return refusal.slug()
     except pg8000.DatabaseError as error:

@@ -38,11 +38,11 @@ def test_a_booking_writes_its_fact_in_the_same_transaction(client: Client) -> No
     event = client.event(client.host())
     booking = client.book(client.attendee(), event["eventId"]).json
 
-    with client.wiring.database.transaction() as session:
-        fact = session.execute(text("SELECT * FROM outbox WHERE type = 'booking-confirmed'")).one()
+    with client.wiring.database.transaction() as connection:
+        domain_event = connection.execute(text("SELECT * FROM outbox WHERE type = 'booking-confirmed'")).one()
 
-    assert str(fact.subject) == event["eventId"]
-    assert fact.body == booking
+    assert str(domain_event.subject) == event["eventId"]
+    assert domain_event.body == booking
 
 
 def test_a_second_booking_of_the_same_event_is_refused(client: Client) -> None:

@@ -15,7 +15,7 @@ import pytest
 from chalicelib.migrations import upgrade
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
-from tests.bookings.crashing import DATABASE, DURABLE, book_until_the_crash, client_of, present
+from tests.bookings.crashes import DATABASE, DURABLE, book_until_the_crash, client_of, present
 from tests.bookings.procedure import FLUSH, take_out
 from tests.client import Client
 from tests.rows import rows, value

@@ -11,25 +11,17 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from chalicelib import security
-from chalicelib.bookings import endings
-from chalicelib.db import Session
-from chalicelib.events import service as events
-from tests.bookings.procedure import (
-    ACCOUNT_STAYS,
-    NO_SECOND,
-    PLACES_LEFT,
-    SAME_EVENT,
-    attempt,
-    take_out,
-)
+from chalicelib.bookings import account_deletion, event_cancellation
+from chalicelib.events import publishing as events
+from chalicelib.users import authentication
+from tests.bookings.procedure import ACCOUNT_STAYS, NO_SECOND, PLACES_LEFT, SAME_EVENT, attempt, take_out
 from tests.client import Account, Client
-from tests.racing import until_waiting
-from tests.rows import facts, rows, value
+from tests.races import until_waiting
+from tests.rows import domain_events, rows, value
 
-Change = Callable[[Session, UUID, UUID, datetime], object]
+Change = Callable[[Connection, UUID, UUID, datetime], object]
 
 DROP_CHECK = "ALTER TABLE places DROP CONSTRAINT ck_places_taken"
 DROP_INDEX = "DROP INDEX uq_bookings_live"
@@ -48,8 +40,8 @@ def live(client: Client, event_id: str) -> int:
 
 def race(client: Client, event_id: str, attendees: list[Account]) -> list[str]:
     """Let all come to the event's counter, each having seen that there is room, and then go on."""
-    with ThreadPoolExecutor(len(attendees)) as threads, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places WHERE event_id = :id FOR UPDATE"), {"id": event_id})
+    with ThreadPoolExecutor(len(attendees)) as threads, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places WHERE event_id = :id FOR UPDATE"), {"id": event_id})
         attempts = [threads.submit(attempt, client.wiring, who, event_id) for who in attendees]
         until_waiting(client, len(attendees))
     return sorted(outcome.result() for outcome in attempts)
@@ -78,7 +70,7 @@ def test_the_last_place_is_sold_twice_only_without_the_guard_and_the_net_under_i
     sold = outcomes.count("booked")
     assert live(client, event["eventId"]) == sold
     assert value(client, "SELECT taken FROM places") == sold
-    assert len(facts(client, event["eventId"], "booking-confirmed")) == sold
+    assert len(domain_events(client, event["eventId"], "booking-confirmed")) == sold
 
 
 @pytest.mark.parametrize(
@@ -104,17 +96,17 @@ def test_one_attendee_gets_two_places_only_without_the_guard_and_the_index_under
     assert value(client, "SELECT taken FROM places") == outcomes.count("booked")
 
 
-def cancelled(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    endings.call_off_event(session, host_id, event_id, how="cancelled", expected=None, now=now)
+def cancelled(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
+    event_cancellation.cancel_event(connection, host_id, event_id, how="cancelled", expected=None, now=now)
 
 
-def deleted(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    endings.call_off_event(session, host_id, event_id, how="deleted", expected=None, now=now)
+def deleted(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
+    event_cancellation.cancel_event(connection, host_id, event_id, how="deleted", expected=None, now=now)
 
 
-def sale_closed(session: Session, host_id: UUID, event_id: UUID, now: datetime) -> None:
+def sale_closed(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
     changes = {"sale_ends_at": now - timedelta(minutes=1)}
-    events.change(session, host_id, event_id, changes=changes, expected=None, now=now)
+    events.change(connection, host_id, event_id, changes=changes, expected=None, now=now)
 
 
 @pytest.mark.parametrize(
@@ -129,11 +121,11 @@ def test_a_booking_lands_on_an_event_changed_meanwhile_only_without_the_revision
     event = client.event(host)
     take_out(client.wiring.database, *guards)
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         booking = thread.submit(attempt, client.wiring, attendee, event["eventId"])
         until_waiting(client, 1)  # it has looked at the event as it was
-        change(session, UUID(host.user_id), UUID(event["eventId"]), datetime.now(UTC))
+        change(connection, UUID(host.user_id), UUID(event["eventId"]), datetime.now(UTC))
 
     assert booking.result() == ("booked" if guards else refused)
     assert live(client, event["eventId"]) == len(guards)
@@ -146,11 +138,11 @@ def test_a_booking_does_not_land_beyond_a_capacity_lowered_meanwhile(client: Cli
     rows(client, DROP_CHECK)
     lower = partial(events.change, changes={"capacity": 1}, expected=None, now=datetime.now(UTC))
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         booking = thread.submit(attempt, client.wiring, client.attendee(), event["eventId"])
         until_waiting(client, 1)
-        lower(session, UUID(host.user_id), UUID(event["eventId"]))
+        lower(connection, UUID(host.user_id), UUID(event["eventId"]))
 
     assert booking.result() == "sold-out"
     assert live(client, event["eventId"]) == 1
@@ -162,8 +154,8 @@ def test_a_capacity_is_not_lowered_below_what_is_taken_meanwhile(client: Client)
     client.book(client.attendee(), event["eventId"])
     rows(client, DROP_CHECK)
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        session.execute(text("UPDATE places SET taken = 2"))  # as a booking does, last
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("UPDATE places SET taken = 2"))  # as a booking does, last
         path = f"/events/{event['eventId']}"
         lowering = thread.submit(client, "PATCH", path, {"capacity": 1}, by=host)
         until_waiting(client, 1, lowering)
@@ -180,8 +172,8 @@ def test_an_account_deleted_during_its_booking_leaves_it_only_without_the_guard(
     if not guarded:
         rows(client, DROP_KEY)
 
-    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         booking = threads.submit(attempt, client.wiring, attendee, event["eventId"])
         until_waiting(client, 1)
         deletion = threads.submit(client, "DELETE", "/users/me", by=attendee)
@@ -202,9 +194,9 @@ def test_a_booking_during_the_deletion_of_its_account_is_made_only_without_the_g
     caller = client.wiring.tokens.read(attendee.token)
     take_out(client.wiring.database, *guards)
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        security.confirm(session, caller, "update")
-        endings.close_account(session, caller, expected=None, now=datetime.now(UTC))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        authentication.require_account(connection, caller, "update")
+        account_deletion.delete_account(connection, caller, expected=None, now=datetime.now(UTC))
         booking: Future[str] = thread.submit(attempt, client.wiring, attendee, event["eventId"])
         until_waiting(client, 1, booking)
 

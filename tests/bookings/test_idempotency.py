@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.client import Account, Client, Reply
-from tests.racing import until_waiting
-from tests.rows import facts, rows, taken
+from tests.races import until_waiting
+from tests.rows import domain_events, rows, taken
 
 KEY = {"Idempotency-Key": "a key"}
 
@@ -25,7 +25,7 @@ def test_the_first_answer_comes_again(client: Client) -> None:
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
     assert taken(client, event["eventId"]) == 1
-    assert len(facts(client, event["eventId"], "booking-confirmed")) == 1
+    assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 1
 
 
 def sell_out(client: Client, _: Account, event: Any) -> None:
@@ -125,14 +125,14 @@ def test_who_looks_while_the_first_request_takes_the_last_place_gets_its_answer(
         rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of the two above)
     rows(client, "UPDATE places SET taken = 0")
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         # Whoever looks at the event waits here, and has looked at what comes before the event.
-        session.execute(text("LOCK TABLE ticket_types"))
+        connection.execute(text("LOCK TABLE ticket_types"))
         again = thread.submit(client.book, attendee, event["eventId"], **KEY)
         until_waiting(client, 1, again)
         for table in ("bookings", "idempotency_keys"):
-            session.execute(text(f"INSERT INTO {table} TABLE kept_{table}"))
-        session.execute(text("UPDATE places SET taken = 1"))
+            connection.execute(text(f"INSERT INTO {table} TABLE kept_{table}"))
+        connection.execute(text("UPDATE places SET taken = 1"))
 
     reply: Reply = again.result()
     assert (reply.status, reply.text) == (201, first.text)

@@ -9,8 +9,8 @@ from itertools import chain, cycle, islice
 import pytest
 
 from tests.client import Account, Client, Reply
-from tests.racing import Deed, Line, Web, until
-from tests.rows import facts, rows, taken, value
+from tests.races import Deed, Line, Web, until
+from tests.rows import domain_events, rows, taken, value
 
 
 def outcomes(replies: Sequence[Reply]) -> Counter[str]:
@@ -31,7 +31,7 @@ def test_of_500_attendees_who_rush_for_100_places_100_get_one(client: Client, we
     assert {reply.status for reply in replies} == {201, 409}
     assert taken(client, event["eventId"]) == 100
     assert len({reply.json["userId"] for reply in replies if reply.status == 201}) == 100
-    assert len(facts(client, event["eventId"], "booking-confirmed")) == 100
+    assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 100
 
 
 def test_who_sends_200_bookings_at_once_gets_one_place(client: Client, web: Web) -> None:
@@ -57,7 +57,7 @@ def test_who_sends_one_booking_200_times_gets_one_answer_200_times(
     assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
     assert Counter("idempotent-replayed" in reply.headers for reply in replies) == {False: 1, True: 199}
     assert taken(client, event["eventId"]) == 1
-    assert len(facts(client, event["eventId"], "booking-confirmed")) == 1
+    assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 1
 
 
 def test_capacity_that_is_changed_during_a_rush_is_never_exceeded(client: Client, web: Web) -> None:
@@ -110,19 +110,19 @@ def test_an_event_called_off_during_a_rush_keeps_no_booking(
             made.extend(replies[-1:] if replies[-1].status == 201 else [])
         return replies
 
-    def call_off(line: Line) -> list[Reply]:
+    def cancel_payment_intent(line: Line) -> list[Reply]:
         until(lambda: len(made) >= 20)
         return [line(method, path + end, by=host)]
 
     people = client.attendees(160)
     rush: list[Deed[list[Reply]]] = [partial(book_for_some, people[n::16]) for n in range(16)]
-    *bookings, [called_off] = web.at_once([*rush, call_off])
+    *bookings, [called_off] = web.at_once([*rush, cancel_payment_intent])
 
     assert called_off.status in {200, 204}
     assert outcomes(list(chain.from_iterable(bookings))).keys() <= {"201", refused}
     assert taken(client, event["eventId"]) == 0
-    for fact in ("booking-confirmed", "booking-cancelled"):
-        assert len(facts(client, event["eventId"], fact)) == len(made)
+    for domain_event in ("booking-confirmed", "booking-cancelled"):
+        assert len(domain_events(client, event["eventId"], domain_event)) == len(made)
 
 
 def test_a_single_place_that_goes_from_hand_to_hand_is_never_held_by_two(client: Client, web: Web) -> None:
@@ -159,7 +159,7 @@ def test_two_who_cancel_one_booking_at_once_free_one_place(client: Client, web: 
 
     assert outcomes(replies) == {"204": 20}
     assert taken(client, event["eventId"]) == 1
-    assert len(facts(client, event["eventId"], "booking-cancelled")) == 1
+    assert len(domain_events(client, event["eventId"], "booking-cancelled")) == 1
 
 
 def test_everything_at_once_on_several_events_ends_without_a_deadlock_or_a_fault(

@@ -4,18 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from chalicelib.events import sales
+from chalicelib.events import sale_start
 from tests.client import Account, Client, in_days
 
 
 def told(client: Client, event_id: str) -> int:
-    with client.wiring.database.transaction() as session:
+    with client.wiring.database.transaction() as connection:
         query = text("SELECT count(*) FROM outbox WHERE type = 'sale-started' AND subject = :event")
-        return int(session.execute(query, {"event": event_id}).scalar_one())
+        return int(connection.execute(query, {"event": event_id}).scalar_one())
 
 
 def start(client: Client, after: timedelta = timedelta(0)) -> int:
-    return sales.start(client.wiring.database, datetime.now(UTC) + after)
+    return sale_start.announce(client.wiring.database, datetime.now(UTC) + after)
 
 
 def interests(client: Client, user: Account) -> list[str]:

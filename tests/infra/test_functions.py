@@ -6,7 +6,7 @@ import pytest
 from chalice.app import Chalice
 
 import app
-from chalicelib import topology
+from chalicelib.platform.messaging import queues
 from infra import functions
 
 
@@ -29,8 +29,8 @@ def test_a_function_that_the_table_does_not_have_is_named() -> None:
 
 def test_each_queue_triggers_a_function_that_has_its_time() -> None:
     by_name = {function.name: function for function in functions.of(app.app)}
-    assert {queue.function: by_name[queue.function].timeout for queue in topology.QUEUES} == {
-        queue.function: queue.timeout for queue in topology.QUEUES
+    assert {queue.function: by_name[queue.function].timeout for queue in queues.QUEUES} == {
+        queue.function: queue.timeout for queue in queues.QUEUES
     }
 
 

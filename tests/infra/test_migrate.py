@@ -8,7 +8,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 import app
 from chalicelib.migrations import role
-from chalicelib.settings import Settings
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
@@ -47,8 +47,8 @@ def test_the_role_has_its_settings_and_again_is_the_same(new: Wiring) -> None:
     migrate()
     migrate()
     written = text("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'newcomer'")
-    with new.database.transaction() as session:
-        found = session.scalars(written).all()
+    with new.database.transaction() as connection:
+        found = connection.scalars(written).all()
     assert sorted(found) == sorted(
         f"{'TimeZone' if name == 'timezone' else name}={value}" for name, value in role.SETTINGS.items()
     )

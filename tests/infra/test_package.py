@@ -16,7 +16,7 @@ import app
 from infra import functions
 from infra.package import ARCHIVE, TEMPLATE, archive, chalice_step
 from infra.package.target import RUNTIME_VERSION, NoInterpreter, of_lambda, this_machine
-from tests.web.test_gateway import gateway_event
+from tests.api.test_gateway import gateway_event
 
 OF_THE_RUNTIME = ("boto3", "botocore", "jmespath", "s3transfer", "dateutil", "six", "urllib3")
 """What Lambda has beside the package."""

@@ -16,11 +16,11 @@ from botocore.model import OperationModel
 from sqlalchemy import func, select
 
 import app
-from chalicelib import topology
-from chalicelib.events import service as events
+from chalicelib.events import publishing as events
 from chalicelib.notifications.models import deliveries, suppressed_addresses
-from chalicelib.outbox import outbox
-from chalicelib.settings import Settings
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.outbox import outbox
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra import functions
 from infra.local import aws, triggers
@@ -178,27 +178,27 @@ def test_roles_allow_what_the_functions_call_and_nothing_else(
         database_url=database_url,
         jwt_secret=SECRET,
         database_pool_size=16,
-        facts_topic_arn=environments["RelayOutbox"]["FACTS_TOPIC_ARN"],
+        domain_events_topic_arn=environments["RelayOutbox"]["DOMAIN_EVENTS_TOPIC_ARN"],
         mail_sender=environments["SendEmail"]["MAIL_SENDER"],
         public_url=environments["SendEmail"]["PUBLIC_URL"],
     )
     sqs = boto3.client("sqs")
     with using(Wiring(settings)) as wiring, triggers.running(app.app, sqs, long_poll=0):
         client = Client(wiring)
-        cause_every_fact(client)
+        cause_every_domain_event(client)
         Simulator(boto3.client("sns"), stack.known[FEEDBACK_TOPIC, "Ref"]).react(
             "bounce@simulator.amazonses.com"
         )
 
         def all_is_done() -> bool:
             with wiring.database.transaction() as session:
-                facts = session.scalar(select(func.count()).select_from(outbox))
+                domain_events = session.scalar(select(func.count()).select_from(outbox))
                 sent = session.scalar(select(func.count()).select_from(deliveries))
                 suppressed = session.scalar(select(func.count()).select_from(suppressed_addresses))
-            return not facts and sent == EMAILS and suppressed == 1
+            return not domain_events and sent == EMAILS and suppressed == 1
 
         assert becomes_true(all_is_done)
-        urls = [stack.known[queue_of(queue), "Ref"] for queue in topology.QUEUES]
+        urls = [stack.known[queue_of(queue), "Ref"] for queue in queues.QUEUES]
         assert becomes_true(lambda: not any(count(sqs, url, hidden=True) for url in urls))
 
     # Here the functions share a process, where the first who asks for a queue's address asks for all.
@@ -218,7 +218,7 @@ EMAILS = 9
 """Three welcomes, as many proofs of an address, a new event, a sale that starts, and a place."""
 
 
-def cause_every_fact(client: Client) -> None:
+def cause_every_domain_event(client: Client) -> None:
     host, follower, stranger = client.host(), client.attendee(), client.attendee()
     assert client("PUT", f"/users/{host.user_id}/follow", by=follower).status < 300
     event = client.event(host)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import app
-from chalicelib import topology
-from chalicelib.adapters.stripe_payments import API_VERSION
-from chalicelib.payments import webhooks
+from chalicelib.adapters.stripe import API_VERSION
+from chalicelib.payments import stripe_events
 from infra import functions
 from infra.template.alarms import TOPIC
 from infra.template.functions import RUNTIME
@@ -106,7 +105,7 @@ def test_each_queue_of_the_topology_is_there_with_dead_letters_alarms_and_partia
     queues = {
         part["Properties"]["QueueName"] for part in resources.values() if part["Type"] == "AWS::SQS::Queue"
     }
-    assert queues == {name for queue in topology.QUEUES for name in (queue.name, queue.dead_letters)}
+    assert queues == {name for queue in queues.QUEUES for name in (queue.name, queue.dead_letters)}
     for function in functions.of(app.app):
         if function.queue:
             (event,) = resources[function.logical_name]["Properties"]["Events"].values()
@@ -114,7 +113,7 @@ def test_each_queue_of_the_topology_is_there_with_dead_letters_alarms_and_partia
             assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
             assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": function.at_once}
             assert event["Properties"]["BatchSize"] == function.queue.batch_size
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         assert f"{titled(queue.name)}AgeAlarm" in resources
         assert f"{titled(queue.name)}DeadLettersAlarm" in resources
 
@@ -134,9 +133,9 @@ def test_the_outbox_alarm_rings_also_when_nothing_is_measured(resources: dict[st
 def test_what_the_gateway_answers_by_itself_is_a_problem_document(template: dict[str, Any]) -> None:
     stack = Stack(template, GIVEN)
     api = stack.of_type("AWS::Serverless::Api")["RestAPI"]
-    answers = api["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
-    assert set(answers) == RESPONSE_TYPES
-    for answer in answers.values():
+    responses = api["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    assert set(responses) == RESPONSE_TYPES
+    for answer in responses.values():
         problem = json.loads(answer["responseTemplates"]["application/json"])
         headers = answer["responseParameters"]
         assert problem["type"].startswith("https://api.example.com/docs#")
@@ -145,8 +144,8 @@ def test_what_the_gateway_answers_by_itself_is_a_problem_document(template: dict
         assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
         assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
-    assert answers["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == "404"
-    assert answers["THROTTLED"]["responseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == "404"
+    assert responses["THROTTLED"]["responseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
 
 
 def test_each_path_hands_methods_that_it_does_not_have_to_the_app(resources: dict[str, Any]) -> None:
@@ -220,7 +219,7 @@ def test_a_function_has_no_secret_that_it_has_no_use_for(template: dict[str, Any
         variables = lambdas[function.logical_name]["Environment"]["Variables"]
         assert ("STRIPE_API_KEY" in variables) == (function.pays or function.listens_to_stripe)
         assert ("STRIPE_WEBHOOK_SECRETS" in variables) == function.listens_to_stripe
-        assert ("FACTS_TOPIC_ARN" in variables) == function.publishes
+        assert ("DOMAIN_EVENTS_TOPIC_ARN" in variables) == function.publishes
         assert ("MAIL_SENDER" in variables) == function.mails
         assert variables["DATABASE_URL"] == (
             "postgresql+pg8000://booking:{{resolve:secretsmanager:DatabaseSecret.Ref:SecretString:password}}"
@@ -261,5 +260,5 @@ def test_an_operator_chooses_the_server_and_the_way_out(made: Any) -> None:
 
 def test_the_guide_names_each_event_of_stripe_that_is_listened_to() -> None:
     guide = (Path(__file__).parents[2] / "docs/deployment.md").read_text()
-    assert [event for event in webhooks._HANDLERS if f"`{event}`" not in guide] == []  # noqa: SLF001
+    assert [event for event in stripe_events._HANDLERS if f"`{event}`" not in guide] == []  # noqa: SLF001
     assert f"`{API_VERSION}`" in guide

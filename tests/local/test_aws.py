@@ -11,10 +11,10 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from chalicelib import topology
 from chalicelib.adapters.sns import SnsPublisher
 from chalicelib.adapters.sqs import SqsQueues
-from chalicelib.ports import Fact
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.ports import DomainEvent
 from infra.local import aws
 from infra.local.aws import REGION
 from infra.local.installation import CHECKOUT
@@ -22,12 +22,12 @@ from infra.local.provision import make_topology
 from infra.local.simulator import Simulator
 from tests.local.conftest import Cloud, becomes_true
 
-UNHEARD_OF = "weather-changed"  # a fact that nobody listens to
+UNHEARD_OF = "weather-changed"  # a domain event that nobody listens to
 
 
-def fact(kind: str) -> Fact:
-    return Fact(
-        fact_id=uuid4(),
+def domain_event(kind: str) -> DomainEvent:
+    return DomainEvent(
+        domain_event_id=uuid4(),
         type=kind,
         version=1,
         subject=uuid4(),
@@ -53,20 +53,26 @@ def bodies(cloud: Cloud, queue: str, coming: int = 0) -> list[Any]:
 
 
 def test_each_fact_is_in_the_queues_that_listen_to_its_type_and_in_no_other(cloud: Cloud) -> None:
-    kinds = [UNHEARD_OF, *(kind for queue in topology.QUEUES for kind in queue.facts)]
-    facts = {kind: fact(kind) for kind in kinds}  # once, though several queues may listen to it
-    refused = SnsPublisher(cloud.made.topics[topology.FACTS_TOPIC]).publish(list(facts.values()))
+    kinds = [UNHEARD_OF, *(kind for queue in queues.QUEUES for kind in queue.domain_events)]
+    domain_events = {
+        kind: domain_event(kind) for kind in kinds
+    }  # once, though several queues may listen to it
+    refused = SnsPublisher(cloud.made.topics[queues.DOMAIN_EVENTS_TOPIC]).publish(
+        list(domain_events.values())
+    )
     assert refused == set()
-    for queue in topology.QUEUES:
-        told = [facts[kind].as_message() for kind in queue.facts]
+    for queue in queues.QUEUES:
+        told = [domain_events[kind].as_message() for kind in queue.domain_events]
         received = bodies(cloud, queue.name, coming=len(told))
         assert sorted(received, key=itemgetter("type")) == sorted(told, key=itemgetter("type"))
 
 
 def test_what_a_function_sends_is_in_the_queue_as_it_was(cloud: Cloud) -> None:
-    messages = [{"fact": fact("event-published").as_message(), "people": [str(i)]} for i in range(12)]
-    SqsQueues().send(topology.EMAIL.name, messages)
-    received = bodies(cloud, topology.EMAIL.name, coming=len(messages))
+    messages = [
+        {"domainEvent": domain_event("event-published").as_message(), "people": [str(i)]} for i in range(12)
+    ]
+    SqsQueues().send(queues.EMAIL.name, messages)
+    received = bodies(cloud, queues.EMAIL.name, coming=len(messages))
     assert sorted(received, key=lambda message: int(message["people"][0])) == messages
 
 
@@ -75,8 +81,8 @@ def test_what_was_published_is_not_kept_for_ever(cloud: Cloud) -> None:
     from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 - slow to import
     from moto.sns.models import sns_backends  # noqa: PLC0415
 
-    topic = cloud.made.topics[topology.FACTS_TOPIC]
-    SnsPublisher(topic).publish([fact(UNHEARD_OF)])
+    topic = cloud.made.topics[queues.DOMAIN_EVENTS_TOPIC]
+    SnsPublisher(topic).publish([domain_event(UNHEARD_OF)])
     kept = sns_backends[DEFAULT_ACCOUNT_ID][REGION].topics[topic].sent_notifications
     assert len(kept) == 1
     aws.trim()
@@ -95,14 +101,14 @@ def test_what_was_published_is_not_kept_for_ever(cloud: Cloud) -> None:
 def test_the_addresses_that_ses_has_for_it_bounce_or_complain(
     cloud: Cloud, address: str, kind: str | None
 ) -> None:
-    Simulator(cloud.sns, cloud.made.topics[topology.FEEDBACK_TOPIC]).react(address)
-    reports = bodies(cloud, topology.MAIL_FEEDBACK.name, coming=1 if kind else 0)
+    Simulator(cloud.sns, cloud.made.topics[queues.MAIL_REPORTS_TOPIC]).react(address)
+    reports = bodies(cloud, queues.MAIL_REPORTS.name, coming=1 if kind else 0)
     assert [report["notificationType"] for report in reports] == ([kind] if kind else [])
     assert all(address in json.dumps(report[str(kind).lower()]) for report in reports)
 
 
 def test_a_message_that_is_received_too_often_is_with_the_dead_letters(cloud: Cloud) -> None:
-    queue = topology.BOOKING_NOTIFICATIONS
+    queue = queues.BOOKING_NOTIFICATIONS
     SqsQueues().send(queue.name, [{"poison": True}])
     url = cloud.made.queues[queue.name]
     received = [
@@ -116,7 +122,7 @@ def test_without_a_wish_queues_hide_and_try_as_the_topology_says(endpoint: str) 
     assert endpoint
     sqs = boto3.client("sqs")
     made = make_topology(boto3.client("sns"), sqs, boto3.client("ses"))
-    for queue in topology.QUEUES:
+    for queue in queues.QUEUES:
         url = made.queues[queue.name]
         seen = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         policy = json.loads(seen["RedrivePolicy"])
@@ -129,12 +135,12 @@ def test_without_a_wish_queues_hide_and_try_as_the_topology_says(endpoint: str) 
 def test_what_is_made_again_is_as_it_should_be_and_no_fact_comes_twice(cloud: Cloud) -> None:
     again = make_topology(cloud.sns, cloud.sqs, cloud.ses, visibility=7)
     assert again == cloud.made
-    url = cloud.made.queues[topology.EMAIL.name]
+    url = cloud.made.queues[queues.EMAIL.name]
     seen = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
     assert seen == {"VisibilityTimeout": "7"}
-    told = fact(topology.EMAIL.facts[0])
-    SnsPublisher(cloud.made.topics[topology.FACTS_TOPIC]).publish([told])
-    assert bodies(cloud, topology.EMAIL.name, coming=1) == [told.as_message()]
+    told = domain_event(queues.EMAIL.domain_events[0])
+    SnsPublisher(cloud.made.topics[queues.DOMAIN_EVENTS_TOPIC]).publish([told])
+    assert bodies(cloud, queues.EMAIL.name, coming=1) == [told.as_message()]
 
 
 @pytest.mark.moto
@@ -144,7 +150,7 @@ import os, boto3
 from infra.local import aws
 before = dict(os.environ)
 with aws.running():
-    print(boto3.client("sns").create_topic(Name="facts")["TopicArn"])
+    print(boto3.client("sns").create_topic(Name="domain_events")["TopicArn"])
 print(dict(os.environ) == before)
 """
     persons_own = {

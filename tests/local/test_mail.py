@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from chalicelib.adapters.ses import SesMailer
-from chalicelib.settings import Settings
+from chalicelib.platform.settings import Settings
 from infra.local import mail_page
 from infra.local.mail import Mailbox, given_to_moto, keeping
 from tests.local.conftest import Cloud, becomes_true

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.topology import QUEUES
+from chalicelib.platform.messaging.queues import QUEUES
 from infra.local import orphans, state
 from tests.local.conftest import becomes_true
 from tests.local.project import Project, get, status
@@ -22,22 +22,22 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a
 def test_what_it_tells_to_paste_books_a_place_and_a_second_run_still_knows(
     project: Project,
 ) -> None:
-    answers = []
+    responses = []
     for number in (signal.SIGINT, signal.SIGTERM):
         with project.run() as run:
             lines = [run.wait_for("TOKEN="), run.wait_for("curl -i")]
             pasted = subprocess.run(  # noqa: S602
                 "\n".join(lines), shell=True, check=True, capture_output=True, text=True
             )
-            answers.append(pasted.stdout)
+            responses.append(pasted.stdout)
             assert run.end(number) == 0, run.said
             assert orphans.read(project.data()) is None
             assert '"route":"/bookings"' in run.said
             assert "_aws" not in run.said, "metrics are for CloudWatch"
             assert '"message":"metric"' not in run.said
-    assert answers[0].startswith("HTTP/1.1 201 ")
-    assert answers[1].startswith("HTTP/1.1 409 ")
-    assert "already-booked" in answers[1]
+    assert responses[0].startswith("HTTP/1.1 201 ")
+    assert responses[1].startswith("HTTP/1.1 409 ")
+    assert "already-booked" in responses[1]
 
 
 def test_it_serves_until_a_second_impatient_signal_and_leaves_nothing_running(

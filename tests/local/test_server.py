@@ -282,12 +282,12 @@ def test_a_client_that_goes_away_leaves_no_trace(small: Small, capsys: pytest.Ca
 def test_more_clients_than_may_run_at_once_wait_in_line(small: Small, url: str) -> None:
     clients = AT_ONCE + 10
     with ThreadPoolExecutor(clients) as pool:
-        answers = [pool.submit(send, url, "GET", "/held") for _ in range(clients)]
+        responses = [pool.submit(send, url, "GET", "/held") for _ in range(clients)]
         for _ in range(AT_ONCE):
             assert small.held.acquire(timeout=PATIENCE)
         assert not small.held.acquire(timeout=0.2)
         small.let_go.set()
-        results = [answer.result() for answer in answers]
+        results = [answer.result() for answer in responses]
     assert {response.status for response, _ in results} == {200}
     # Each request saw the context of its own, though all ran in one app object.
     assert len({body for _, body in results}) == clients

@@ -12,7 +12,7 @@ import pytest
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib.adapters.sqs import SqsQueues
-from chalicelib.topology import EMAIL, MAIL_FEEDBACK
+from chalicelib.platform.messaging.queues import EMAIL, MAIL_REPORTS
 from infra.local import redrive, schedules, triggers
 from infra.local.functions import Context, Function
 from infra.local.installation import CannotStart
@@ -127,7 +127,7 @@ def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cl
         cloud.sqs.send_message(
             QueueUrl=url,
             MessageBody=f'"{i}"',
-            MessageAttributes={"type": {"DataType": "String", "StringValue": f"fact-{i}"}},
+            MessageAttributes={"type": {"DataType": "String", "StringValue": f"domain event-{i}"}},
         )
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 23
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 0
@@ -138,7 +138,7 @@ def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cl
 
     with Consumer(cloud, handle).running():
         assert becomes_true(lambda: len(attributes) == 23)
-    assert {one["stringValue"] for one in attributes} == {f"fact-{i}" for i in range(23)}
+    assert {one["stringValue"] for one in attributes} == {f"domain event-{i}" for i in range(23)}
     assert {one["dataType"] for one in attributes} == {"String"}
 
 
@@ -208,9 +208,9 @@ def test_a_stop_lets_what_was_sent_be_done_and_leaves_no_thread(cloud: Cloud) ->
     @app.on_sqs_message(queue=EMAIL.name)
     def first(event: SQSEvent) -> None:
         time.sleep(0.2)
-        send(*[json.loads(record.body) for record in event], queue=MAIL_FEEDBACK.name)
+        send(*[json.loads(record.body) for record in event], queue=MAIL_REPORTS.name)
 
-    @app.on_sqs_message(queue=MAIL_FEEDBACK.name)
+    @app.on_sqs_message(queue=MAIL_REPORTS.name)
     def second(event: SQSEvent) -> None:
         done.extend(json.loads(record.body) for record in event)
 

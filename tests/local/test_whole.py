@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 import app
-from chalicelib import topology
 from chalicelib.notifications.models import suppressed_addresses
-from chalicelib.settings import Settings
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import triggers
 from infra.local.letter import Letter, take_apart
@@ -39,10 +39,10 @@ def client(
         database_url=database_url,
         jwt_secret=SECRET,
         database_pool_size=16,
-        facts_topic_arn=topics[topology.FACTS_TOPIC],
+        domain_events_topic_arn=topics[queues.DOMAIN_EVENTS_TOPIC],
         public_url=PUBLIC_URL,
     )
-    simulator = Simulator(boto3.client("sns"), topics[topology.FEEDBACK_TOPIC])
+    simulator = Simulator(boto3.client("sns"), topics[queues.MAIL_REPORTS_TOPIC])
     with (
         using(Wiring(settings)) as wiring,
         keeping(mailbox, sent, simulator.react),
@@ -84,8 +84,8 @@ def test_an_address_that_bounces_is_not_written_to_again(client: Client, mailbox
     bouncing = client.account("attendee", "Nobody", f"bounce+{token_hex(4)}@simulator.amazonses.com")
 
     def suppressed() -> bool:
-        with client.wiring.database.transaction() as session:
-            return session.scalars(select(suppressed_addresses.c.email)).all() == [bouncing.email]
+        with client.wiring.database.transaction() as connection:
+            return connection.scalars(select(suppressed_addresses.c.email)).all() == [bouncing.email]
 
     assert becomes_true(suppressed)
     reached = client.attendee("Somebody")

@@ -3,10 +3,10 @@
 import pytest
 
 from chalicelib.wiring import Wiring
-from tests.notifications.post_office import PostOffice
+from tests.notifications.pipeline import PostOffice
 
 
 @pytest.fixture
 def post_office(wiring: Wiring) -> PostOffice:
-    """Facts to people, step by step."""
+    """Domain events to people, step by step."""
     return PostOffice(wiring)

@@ -1,4 +1,4 @@
-"""An event, facts about it, and the letters that tell of them."""
+"""An event, domain events about it, and the letters that tell of them."""
 
 import email
 from datetime import UTC, datetime
@@ -9,9 +9,9 @@ from uuid import UUID
 
 from icalendar import Calendar
 
-from chalicelib.notifications import letters
-from chalicelib.notifications.recipients import EventView, Recipient
-from chalicelib.ports import Fact
+from chalicelib.notifications import emails
+from chalicelib.notifications.mail_context import EventView, Recipient
+from chalicelib.platform.messaging.ports import DomainEvent
 
 HOST = UUID("019b2f3e-7c1a-7b55-9d41-000000000001")
 ADA = Recipient(
@@ -89,9 +89,9 @@ ABOUT_EVENTS = [kind for kind, body in BODIES.items() if "eventId" in body]
 TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"
 
 
-def fact(kind: str, **more: Any) -> Fact:
-    return Fact(
-        fact_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000009"),
+def domain_event(kind: str, **more: Any) -> DomainEvent:
+    return DomainEvent(
+        domain_event_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000009"),
         type=kind,
         version=1,
         subject=JAZZ.event_id,
@@ -101,13 +101,13 @@ def fact(kind: str, **more: Any) -> Fact:
 
 
 def letter(
-    told: Fact,
+    told: DomainEvent,
     recipient: Recipient = ADA,
     event: EventView = JAZZ,
     public_url: str = "https://api.example.com",
     unsubscribe_url: str | None = None,
 ) -> EmailMessage:
-    raw = letters.compose(
+    raw = emails.compose(
         told,
         recipient,
         event=event if "eventId" in told.body else None,
@@ -137,6 +137,6 @@ def calendar(message: EmailMessage) -> Any:
     return Calendar.from_ical(part.get_content())
 
 
-def changed(zone: str = "Europe/Berlin", **members: tuple[str | None, str | None]) -> Fact:
+def changed(zone: str = "Europe/Berlin", **members: tuple[str | None, str | None]) -> DomainEvent:
     named = {name: {"from": old, "to": new} for name, (old, new) in members.items()}
-    return fact("event-changed", changed=named, timezone=zone)
+    return domain_event("event-changed", changed=named, timezone=zone)

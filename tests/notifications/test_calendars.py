@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tests.notifications.examples import BODIES, BOOKING, JAZZ, calendar, fact, letter
+from tests.notifications.examples import BODIES, BOOKING, JAZZ, calendar, domain_event, letter
 
 
 def test_a_confirmed_booking_brings_an_entry_for_the_calendar() -> None:
     event = replace(JAZZ, title='Jazz; blues, "soul" \\ more', location="Hof,\nBerlin", host_name='G "x" H')
 
-    message = letter(fact("booking-confirmed"), event=event)
+    message = letter(domain_event("booking-confirmed"), event=event)
 
     (part,) = message.iter_attachments()
     assert part.get_filename() == "event.ics"
@@ -31,11 +31,11 @@ def test_a_confirmed_booking_brings_an_entry_for_the_calendar() -> None:
 
 def test_no_other_letter_brings_a_file() -> None:
     for kind in set(BODIES) - {"booking-confirmed"}:
-        assert not list(letter(fact(kind)).iter_attachments())
+        assert not list(letter(domain_event(kind)).iter_attachments())
 
 
 def test_an_event_of_a_host_who_left_has_an_entry_without_their_name() -> None:
-    message = letter(fact("booking-confirmed"), event=replace(JAZZ, host_name=None, location=None))
+    message = letter(domain_event("booking-confirmed"), event=replace(JAZZ, host_name=None, location=None))
 
     (shown,) = calendar(message).events
     assert "CN" not in shown["ORGANIZER"].params

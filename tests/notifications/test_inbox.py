@@ -3,7 +3,7 @@
 import pytest
 
 from tests.client import Account, Client
-from tests.notifications.post_office import PostOffice
+from tests.notifications.pipeline import PostOffice
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from chalicelib.notifications.sending import LEASE
+from chalicelib.notifications.delivery import CLAIM_LEASE
 from tests.client import Account, Client
-from tests.notifications.post_office import PostOffice
+from tests.notifications.pipeline import PostOffice
 from tests.rows import rows
 
 FANS = 3
@@ -48,7 +48,7 @@ def tell(client: Client, fate: Fate) -> tuple[PostOffice, list[Account]]:
             done = True
         except Killed:
             rows(client, "UPDATE leases SET held_until = now() - interval '1 second'")
-            office.ahead += LEASE * 2
+            office.ahead += CLAIM_LEASE * 2
     return office, fans
 
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from chalicelib import security
+from chalicelib.api.schemas.users import EmailPreferences
 from chalicelib.notifications import preferences
-from chalicelib.notifications.mail_schemas import EmailPreferences
 from chalicelib.notifications.models import TOPICS
+from chalicelib.users import authentication
 from tests.client import Account, Client
 
 ALL: Any = dict.fromkeys(TOPICS, True)
@@ -119,12 +119,12 @@ def test_of_two_at_once_the_later_replaces_the_earlier(client: Client) -> None:
     later = {**ALL, "saleStarted": False}
 
     with ThreadPoolExecutor(1) as threads:
-        with client.wiring.database.transaction() as session:
-            security.confirm(session, caller, "update")
+        with client.wiring.database.transaction() as connection:
+            authentication.require_account(connection, caller, "update")
             reply = threads.submit(client, "PUT", PATH, {"email": later}, by=user)
             with pytest.raises(TimeoutError):
                 reply.result(timeout=0.3)
-            preferences.replace(session, caller.user_id, {**ALL, "newEvent": False})
+            preferences.replace(connection, caller.user_id, {**ALL, "newEvent": False})
         assert reply.result(timeout=10).json == {"email": later}
 
     assert wanted(client, user) == later
@@ -137,14 +137,14 @@ def test_the_wire_names_every_topic() -> None:
 
 
 def test_opting_out_for_an_account_that_is_not_there_does_nothing(client: Client) -> None:
-    with client.wiring.database.transaction() as session:
-        preferences.opt_out(session, uuid4(), list(TOPICS))
+    with client.wiring.database.transaction() as connection:
+        preferences.opt_out(connection, uuid4(), list(TOPICS))
 
 
 def test_opting_out_of_nothing_leaves_all(client: Client) -> None:
     user = client.attendee()
 
-    with client.wiring.database.transaction() as session:
-        preferences.opt_out(session, UUID(user.user_id), [])
+    with client.wiring.database.transaction() as connection:
+        preferences.opt_out(connection, UUID(user.user_id), [])
 
     assert wanted(client, user) == ALL

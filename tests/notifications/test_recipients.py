@@ -7,44 +7,44 @@ import pytest
 from sqlalchemy import event as events_of
 from sqlalchemy import insert
 
-from chalicelib.notifications import preferences, recipients
+from chalicelib.notifications import mail_context, preferences
+from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.models import TOPICS, Topic, suppressed_addresses
-from chalicelib.notifications.recipients import EventView, Recipient
 from tests.client import Account, Client
 
 NOW = datetime.now(UTC)
 
 
 def found(client: Client, *users: Account, topic: Topic | None = "newEvent") -> list[str]:
-    with client.wiring.database.transaction() as session:
+    with client.wiring.database.transaction() as connection:
         ids = [UUID(user.user_id) for user in users]
-        return [str(one.user_id) for one in recipients.find(session, ids, topic=topic, now=NOW)]
+        return [str(one.user_id) for one in mail_context.find(connection, ids, topic=topic, now=NOW)]
 
 
 def opt_out(client: Client, user: Account, *topics: Topic) -> None:
-    with client.wiring.database.transaction() as session:
-        preferences.opt_out(session, UUID(user.user_id), topics)
+    with client.wiring.database.transaction() as connection:
+        preferences.opt_out(connection, UUID(user.user_id), topics)
 
 
 def suppress(client: Client, email: str, since: datetime = NOW) -> None:
-    with client.wiring.database.transaction() as session:
-        session.execute(
+    with client.wiring.database.transaction() as connection:
+        connection.execute(
             insert(suppressed_addresses).values(email=email.lower(), reason="bounce", since=since)
         )
 
 
 def view(client: Client, event_id: str) -> EventView | None:
-    with client.wiring.database.transaction() as session:
-        return recipients.event_view(session, UUID(event_id))
+    with client.wiring.database.transaction() as connection:
+        return mail_context.event_view(connection, UUID(event_id))
 
 
 def test_people_are_found_with_name_and_address_in_the_order_of_their_ids(client: Client) -> None:
     users = sorted([client.attendee("Ada"), client.host("Grace")], key=lambda user: user.user_id)
     client.attendee("Not asked for")
 
-    with client.wiring.database.transaction() as session:
+    with client.wiring.database.transaction() as connection:
         ids = [uuid4(), *(UUID(user.user_id) for user in reversed(users))]
-        people = recipients.find(session, ids, topic=None, now=NOW)
+        people = mail_context.find(connection, ids, topic=None, now=NOW)
 
     assert people == [
         Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email) for user in users

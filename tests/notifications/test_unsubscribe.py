@@ -32,8 +32,8 @@ def token(secret: bytes = SECRET, topic: Topic = "newEvent") -> str:
 
 
 def unwanted(client: Client) -> set[tuple[str, str]]:
-    with client.wiring.database.transaction() as session:
-        return {(str(row.user_id), row.topic) for row in session.execute(select(opt_outs))}
+    with client.wiring.database.transaction() as connection:
+        return {(str(row.user_id), row.topic) for row in connection.execute(select(opt_outs))}
 
 
 @pytest.mark.parametrize("topic", TOPICS)

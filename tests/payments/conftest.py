@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.adapters.stripe_payments import StripePayments
+from chalicelib.adapters.stripe import StripePayments
 from chalicelib.wiring import Wiring, using
 from infra.local.stripe.server import running
 from infra.local.stripe.stand_in import StandIn
@@ -13,8 +13,8 @@ from infra.local.stripe.webhooks import Endpoint
 from tests.client import Client
 from tests.conftest import WEBHOOK_SECRET
 from tests.fakes import FakePublisher, FakeQueues
-from tests.notifications.post_office import PostOffice
-from tests.payments.buying import deliver_to
+from tests.notifications.pipeline import PostOffice
+from tests.payments.purchases import deliver_to
 
 
 @pytest.fixture
@@ -44,5 +44,5 @@ def client(client: Client, stripe: StandIn) -> Client:
 
 @pytest.fixture
 def post_office(wiring: Wiring) -> PostOffice:
-    """Facts to people, step by step."""
+    """Domain events to people, step by step."""
     return PostOffice(wiring)

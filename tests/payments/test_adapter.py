@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from chalicelib.adapters import stripe_objects
-from chalicelib.adapters.stripe_payments import StripePayments
-from chalicelib.ports import Due, OutOfReach, PaymentRefused
+from chalicelib.adapters.stripe import StripePayments
+from chalicelib.payments.gateway import Charge, PaymentRefused
+from chalicelib.platform.errors import Unreachable
 from infra.local.stripe import shapes
 from infra.local.stripe.stand_in import StandIn
 from infra.local.stripe.switches import Fault, Kind
@@ -24,15 +25,15 @@ def gateway(stripe: StandIn) -> StripePayments:
     return StripePayments("sk_test_of_the_tests", stripe.url)
 
 
-def due(amount: int = 2500, currency: str = "eur", attempt: int = 0, booking: UUID | None = None) -> Due:
-    return Due(booking_id=booking or uuid4(), amount=amount, currency=currency, attempt=attempt)
+def due(amount: int = 2500, currency: str = "eur", attempt: int = 0, booking: UUID | None = None) -> Charge:
+    return Charge(booking_id=booking or uuid4(), amount=amount, currency=currency, attempt=attempt)
 
 
 OPEN: Call = lambda gateway, _: gateway.open(due(), EVENT, EMAIL)  # noqa: E731 (rows of a table)
-LOOK_UP: Call = lambda gateway, intent: gateway.look_up(intent)  # noqa: E731
-CALL_OFF: Call = lambda gateway, intent: gateway.call_off(intent)  # noqa: E731
+LOOK_UP: Call = lambda gateway, intent: gateway.get_payment_intent(intent)  # noqa: E731
+CALL_OFF: Call = lambda gateway, intent: gateway.cancel_payment_intent(intent)  # noqa: E731
 REFUND: Call = lambda gateway, intent: gateway.refund(due(), intent)  # noqa: E731
-LOOK_UP_REFUND: Call = lambda gateway, _: gateway.look_up_refund("re_1")  # noqa: E731
+LOOK_UP_REFUND: Call = lambda gateway, _: gateway.get_refund("re_1")  # noqa: E731
 ALL = {
     "open": OPEN,
     "look up": LOOK_UP,
@@ -50,7 +51,7 @@ def test_what_passes_leaves_open_whether_it_was_done(
     intent = stripe.create(2500)["id"]
     stripe.switches.faults = [Fault(kind)]
 
-    with pytest.raises(OutOfReach, match=r"^Stripe: "):
+    with pytest.raises(Unreachable, match=r"^Stripe: "):
         call(gateway, intent)
 
 
@@ -60,7 +61,7 @@ def test_a_key_that_is_not_accepted_is_for_a_person_to_mend_and_to_be_tried_agai
 ) -> None:
     intent = stripe.create(2500)["id"]
 
-    with pytest.raises(OutOfReach) as raised:
+    with pytest.raises(Unreachable) as raised:
         call(StripePayments("sk_live_nobody_knows", stripe.url), intent)
 
     assert "sk_live_nobody_knows" not in str(raised.value)
@@ -73,7 +74,7 @@ def test_a_fault_of_stripe_passes_where_no_key_keeps_it(
     intent = stripe.create(2500)["id"]
     stripe.switches.faults = [Fault("error")]
 
-    with pytest.raises(OutOfReach):
+    with pytest.raises(Unreachable):
         call(gateway, intent)
 
 
@@ -147,8 +148,8 @@ def test_calling_off_says_how_the_payment_is_then(
         stripe.confirm(intent, method)
 
     for _ in range(2):
-        assert gateway.call_off(intent).status == status
-    assert gateway.look_up(intent).status == status
+        assert gateway.cancel_payment_intent(intent).status == status
+    assert gateway.get_payment_intent(intent).status == status
 
 
 def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments, stripe: StandIn) -> None:
@@ -158,7 +159,10 @@ def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments,
 
     stripe.confirm(made.intent_id)
 
-    assert (gateway.look_up(made.intent_id).received, gateway.look_up(made.intent_id).amount) == (2500, 2500)
+    assert (
+        gateway.get_payment_intent(made.intent_id).received,
+        gateway.get_payment_intent(made.intent_id).amount,
+    ) == (2500, 2500)
 
 
 @pytest.mark.parametrize("after", [True, False])
@@ -171,14 +175,14 @@ def test_a_refund_whose_answer_was_lost_is_the_same_refund(
     stripe.confirm(intent)
     owed = due()
     stripe.switches.faults = [Fault("reset", after=after)]
-    with pytest.raises(OutOfReach):
+    with pytest.raises(Unreachable):
         gateway.refund(owed, intent)
 
     made = gateway.refund(owed, intent)
 
     assert [refund["id"] for refund in stripe.refunds(intent)] == [made.refund_id]
     assert (made.status, made.amount, made.intent_id) == ("succeeded", 2500, intent)
-    assert gateway.look_up_refund(made.refund_id) == made
+    assert gateway.get_refund(made.refund_id) == made
 
 
 def test_a_refund_that_somebody_else_has_made_is_found(gateway: StripePayments, stripe: StandIn) -> None:
@@ -215,7 +219,7 @@ def test_a_refund_that_failed_is_not_taken_for_one_that_stands(
 
     second = gateway.refund(due(attempt=1, booking=owed.booking_id), intent)
 
-    assert gateway.look_up_refund(first.refund_id).status == "failed"
+    assert gateway.get_refund(first.refund_id).status == "failed"
     assert second.refund_id != first.refund_id
     assert second.status == "succeeded"
 

@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Client
-from tests.payments.buying import (
+from tests.payments.purchases import (
     booking,
     bought,
     cancel,
@@ -20,7 +20,7 @@ from tests.payments.buying import (
     tell,
     told,
 )
-from tests.rows import facts, taken
+from tests.rows import domain_events, taken
 
 
 def test_a_dispute_is_told_to_the_host_and_shown_to_both(client: Client, stripe: StandIn) -> None:
@@ -30,8 +30,11 @@ def test_a_dispute_is_told_to_the_host_and_shown_to_both(client: Client, stripe:
     tell(stripe)
 
     assert status(client, paid) == ("confirmed", "paid")
-    [fact] = facts(client, paid.event_id, "payment-disputed")
-    assert (fact.body["hostId"], fact.body["reason"]) == (paid.host.user_id, "product_not_received")
+    [domain_event] = domain_events(client, paid.event_id, "payment-disputed")
+    assert (domain_event.body["hostId"], domain_event.body["reason"]) == (
+        paid.host.user_id,
+        "product_not_received",
+    )
     for who in (paid.attendee, paid.host):
         assert booking(client, paid, by=who)["payment"]["dispute"] == "open"
     assert integrity(client, paid)["money"][0]["disputed"] == 2500
@@ -58,10 +61,10 @@ def test_who_loses_a_dispute_loses_the_place_in_whatever_order_that_is_told(
     assert status(client, paid) == (("confirmed", "paid") if won else ("cancelled", "refunded"))
     assert ledger(client, paid).dispute == ("won" if won else "lost")
     assert taken(client, paid.event_id) == (1 if won else 0)
-    [closed] = facts(client, paid.event_id, "payment-dispute-closed")
+    [closed] = domain_events(client, paid.event_id, "payment-dispute-closed")
     assert closed.body["outcome"] == ("won" if won else "lost")
-    ended = facts(client, paid.event_id, "booking-cancelled")
-    assert [fact.body["reason"] for fact in ended] == ([] if won else ["dispute-lost"])
+    ended = domain_events(client, paid.event_id, "booking-cancelled")
+    assert [domain_event.body["reason"] for domain_event in ended] == ([] if won else ["dispute-lost"])
     assert differences(client, paid) == []
 
 
@@ -112,7 +115,7 @@ def test_a_dispute_of_money_that_is_back_already_changes_nothing_but_is_told(
     tell(stripe)
 
     assert status(client, paid) == ("cancelled", "refunded")
-    assert len(facts(client, paid.event_id, "payment-disputed", "payment-dispute-closed")) == 2
+    assert len(domain_events(client, paid.event_id, "payment-disputed", "payment-dispute-closed")) == 2
 
 
 def test_the_same_dispute_told_twice_is_told_once(client: Client, stripe: StandIn) -> None:

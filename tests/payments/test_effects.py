@@ -7,7 +7,7 @@ import pytest
 from infra.local.stripe.stand_in import StandIn
 from infra.local.stripe.switches import Fault
 from tests.client import Client
-from tests.payments.buying import (
+from tests.payments.purchases import (
     booking,
     bought,
     cancel,
@@ -22,8 +22,8 @@ from tests.payments.buying import (
     tell,
     told,
 )
-from tests.payments.telling import event, intent_of, recorded, send
-from tests.rows import facts, taken
+from tests.payments.webhook_delivery import event, intent_of, recorded, send
+from tests.rows import domain_events, taken
 
 
 def test_a_payment_confirms_its_booking(client: Client, stripe: StandIn) -> None:
@@ -36,9 +36,9 @@ def test_a_payment_confirms_its_booking(client: Client, stripe: StandIn) -> None
     assert "expiresAt" not in shown
     assert "clientSecret" not in shown["payment"]
     assert told(client, held) == ["booking-confirmed"]
-    [fact] = facts(client, held.event_id, "booking-confirmed")
-    assert (fact.body["amount"], fact.body["currency"]) == (2500, "eur")
-    assert fact.body["paymentReference"] == held.intent_id
+    [domain_event] = domain_events(client, held.event_id, "booking-confirmed")
+    assert (domain_event.body["amount"], domain_event.body["currency"]) == (2500, "eur")
+    assert domain_event.body["paymentReference"] == held.intent_id
     assert differences(client, held) == []
 
 
@@ -175,9 +175,9 @@ def test_a_payment_that_fails_is_told_each_time_and_another_try_pays(
     pay(stripe, held)
 
     assert told(client, held) == ["payment-failed", "payment-failed", "booking-confirmed"]
-    [fact, _] = facts(client, held.event_id, "payment-failed")
-    assert fact.body["reason"] in {"generic_decline", "insufficient_funds"}
-    assert fact.body["expiresAt"]
+    [domain_event, _] = domain_events(client, held.event_id, "payment-failed")
+    assert domain_event.body["reason"] in {"generic_decline", "insufficient_funds"}
+    assert domain_event.body["expiresAt"]
 
 
 def test_a_failure_is_not_told_once_the_booking_is_paid_or_over(client: Client, stripe: StandIn) -> None:
@@ -239,7 +239,7 @@ def test_money_for_a_booking_that_has_ended_goes_back(client: Client, stripe: St
 
     assert status(client, held) == ("cancelled", "refund_pending")
     assert told(client, held) == ["booking-cancelled", "payment-refund-due"]
-    assert facts(client, held.event_id, "payment-refund-due")[0].body["reason"] == "late-payment"
+    assert domain_events(client, held.event_id, "payment-refund-due")[0].body["reason"] == "late-payment"
     pay_back(client, held)
     assert status(client, held) == ("cancelled", "refunded")
 

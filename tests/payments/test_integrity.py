@@ -6,15 +6,7 @@ import pytest
 
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Client, in_days
-from tests.payments.buying import (
-    bought,
-    cancel,
-    differences,
-    expire,
-    hold,
-    integrity,
-    pay_back,
-)
+from tests.payments.purchases import bought, cancel, differences, expire, hold, integrity, pay_back
 from tests.rows import rows
 
 

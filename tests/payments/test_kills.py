@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
-from chalicelib.payments import watching
-from chalicelib.ports import Due, Intent, PaymentGateway, Refund
+from chalicelib.payments import hold_expiry, reconciliation
+from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
 from chalicelib.wiring import Wiring, using
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Account, Client
-from tests.notifications.post_office import PostOffice
+from tests.notifications.pipeline import PostOffice
 from tests.rows import rows
 
 PRICE = 2500
@@ -66,20 +66,20 @@ class Fateful:
     gateway: PaymentGateway
     fate: Fate
 
-    def open(self, due: Due, event_id: UUID, receipt_email: str) -> Intent:
+    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
         return self._call("open", lambda: self.gateway.open(due, event_id, receipt_email))
 
-    def look_up(self, intent_id: str) -> Intent:
-        return self._call("look up", lambda: self.gateway.look_up(intent_id))
+    def get_payment_intent(self, intent_id: str) -> PaymentIntent:
+        return self._call("look up", lambda: self.gateway.get_payment_intent(intent_id))
 
-    def call_off(self, intent_id: str) -> Intent:
-        return self._call("call off", lambda: self.gateway.call_off(intent_id))
+    def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
+        return self._call("call off", lambda: self.gateway.cancel_payment_intent(intent_id))
 
-    def refund(self, due: Due, intent_id: str) -> Refund:
+    def refund(self, due: Charge, intent_id: str) -> Refund:
         return self._call("refund", lambda: self.gateway.refund(due, intent_id))
 
-    def look_up_refund(self, refund_id: str) -> Refund:
-        return self._call("look up refund", lambda: self.gateway.look_up_refund(refund_id))
+    def get_refund(self, refund_id: str) -> Refund:
+        return self._call("look up refund", lambda: self.gateway.get_refund(refund_id))
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
         self.fate.step(f"before {what}")
@@ -152,10 +152,10 @@ class Story:
         rows(self.client, "UPDATE bookings SET expires_at = now() WHERE status = 'pending'")
         rows(
             self.client,
-            "UPDATE payments SET open_until = now(), next_look_at = now() WHERE next_look_at > now()",
+            "UPDATE payments SET open_until = now(), next_check_at = now() WHERE next_check_at > now()",
         )
         with self.fate.process():
-            watching.expire(
+            hold_expiry.expire_holds(
                 self.client.wiring.database, lambda: self.client.wiring.payments, datetime.now(UTC)
             )
 
@@ -206,8 +206,8 @@ def recover(client: Client) -> None:
     rows(client, "UPDATE leases SET held_until = now() - interval '1 second'")
     for _ in range(3):
         ahead += timedelta(minutes=20)
-        watching.expire(database, lambda: client.wiring.payments, datetime.now(UTC) + ahead)
-        watching.reconcile(database, lambda: client.wiring.payments, datetime.now(UTC) + ahead)
+        hold_expiry.expire_holds(database, lambda: client.wiring.payments, datetime.now(UTC) + ahead)
+        reconciliation.reconcile(database, lambda: client.wiring.payments, datetime.now(UTC) + ahead)
         office = PostOffice(client.wiring)
         office.ahead = ahead
         office.run()

@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from chalicelib.bookings.endings import REFUND_PATIENCE
-from chalicelib.payments import refunding
-from chalicelib.ports import Due, Intent, OutOfReach, PaymentGateway, Refund
-from chalicelib.topology import REFUNDS
+from chalicelib.bookings.cancellation import REFUND_CHECK_AFTER
+from chalicelib.payments import refunds
+from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
+from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.queues import REFUNDS
 from chalicelib.wiring import Wiring
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Account, Client
-from tests.notifications.post_office import PostOffice
-from tests.payments.buying import reconcile
+from tests.notifications.pipeline import PostOffice
+from tests.payments.purchases import reconcile
 from tests.rows import rows
 
 MANY = 150
@@ -34,7 +35,7 @@ class Deadly:
         self._chance = random.Random(seed)  # noqa: S311 (chance, not secrecy)
         self.kills = 0
 
-    def refund(self, due: Due, intent_id: str) -> Refund:
+    def refund(self, due: Charge, intent_id: str) -> Refund:
         fate = self._chance.random()
         if fate < 0.1:
             self._die()
@@ -47,17 +48,17 @@ class Deadly:
         self.kills += 1
         raise Killed
 
-    def open(self, due: Due, event_id: UUID, receipt_email: str) -> Intent:
+    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
         return self._gateway.open(due, event_id, receipt_email)
 
-    def look_up(self, intent_id: str) -> Intent:
-        return self._gateway.look_up(intent_id)
+    def get_payment_intent(self, intent_id: str) -> PaymentIntent:
+        return self._gateway.get_payment_intent(intent_id)
 
-    def call_off(self, intent_id: str) -> Intent:
-        return self._gateway.call_off(intent_id)
+    def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
+        return self._gateway.cancel_payment_intent(intent_id)
 
-    def look_up_refund(self, refund_id: str) -> Refund:
-        return self._gateway.look_up_refund(refund_id)
+    def get_refund(self, refund_id: str) -> Refund:
+        return self._gateway.get_refund(refund_id)
 
 
 def sell_out(client: Client, stripe: StandIn, many: int) -> tuple[Account, str]:
@@ -72,19 +73,19 @@ def sell_out(client: Client, stripe: StandIn, many: int) -> tuple[Account, str]:
 
 
 def run_functions(
-    wiring: Wiring, facts: list[dict[str, Any]], gateway: PaymentGateway
+    wiring: Wiring, domain_events: list[dict[str, Any]], gateway: PaymentGateway
 ) -> list[dict[str, Any]]:
-    """Hand facts to functions, several at a time; those whose function died come again."""
+    """Hand domain events to functions, several at a time; those whose function died come again."""
 
-    def run(fact: dict[str, Any]) -> bool:
-        with suppress(Killed, OutOfReach):
-            refunding.take(wiring.database, gateway, fact, datetime.now(UTC))
+    def run(domain_event: dict[str, Any]) -> bool:
+        with suppress(Killed, Unreachable):
+            refunds.handle_refund_due(wiring.database, gateway, domain_event, datetime.now(UTC))
             return True
         return False
 
     with ThreadPoolExecutor(4) as functions:
-        done = list(functions.map(run, facts))
-    return [fact for fact, well in zip(facts, done, strict=True) if not well]
+        done = list(functions.map(run, domain_events))
+    return [domain_event for domain_event, well in zip(domain_events, done, strict=True) if not well]
 
 
 def refund_all(client: Client, stripe: StandIn, many: int) -> int:
@@ -94,13 +95,17 @@ def refund_all(client: Client, stripe: StandIn, many: int) -> int:
     office = PostOffice(client.wiring)
     while office.relay(rounds=1):
         pass
-    facts = [fact.as_message() for fact in office.publisher.published if fact.type in REFUNDS.facts]
-    assert len(facts) == many
+    domain_events = [
+        domain_event.as_message()
+        for domain_event in office.publisher.published
+        if domain_event.type in REFUNDS.domain_events
+    ]
+    assert len(domain_events) == many
     deadly = Deadly(client.wiring.payments, seed=many)
     for _ in range(2):  # then the messages are dead letters, and the schedule has the rest
-        facts = run_functions(client.wiring, facts, deadly)
+        domain_events = run_functions(client.wiring, domain_events, deadly)
     stripe.deliver_all("shuffled")
-    reconcile(client, REFUND_PATIENCE)
+    reconcile(client, REFUND_CHECK_AFTER)
 
     made = [stripe.refunds(intent["id"]) for intent in stripe.intents()]
     assert [[refund["amount"] for refund in refunds] for refunds in made] == [[PRICE]] * many

@@ -9,9 +9,9 @@ import pytest
 from infra.local.stripe.shapes import new_id
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Client
-from tests.contents import contents
-from tests.payments.buying import bought, hold, ledger
-from tests.payments.telling import event, intent_of, send
+from tests.database_contents import contents
+from tests.payments.purchases import bought, hold, ledger
+from tests.payments.webhook_delivery import event, intent_of, send
 
 NOT_EVENTS: list[bytes] = [
     b"",

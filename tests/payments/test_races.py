@@ -12,16 +12,18 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib.adapters import stripe_objects
-from chalicelib.payments import refunding, settling, watching
-from chalicelib.ports import Due, OutOfReach, PaymentRefused, Refund
+from chalicelib.payments import due as payments_due
+from chalicelib.payments import refunds, settlement
+from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
+from chalicelib.platform.errors import Unreachable
 from infra.local.stripe.errors import Refused
 from infra.local.stripe.stand_in import StandIn
 from infra.local.stripe.switches import Fault
-from tests.at_once import at_once
 from tests.client import Client
+from tests.concurrency import at_once
 from tests.fakes import FakePayments
-from tests.notifications.post_office import PostOffice
-from tests.payments.buying import (
+from tests.notifications.pipeline import PostOffice
+from tests.payments.purchases import (
     JUST_AFTER,
     Hold,
     bought,
@@ -38,7 +40,7 @@ from tests.payments.buying import (
     tell,
     told,
 )
-from tests.racing import PATIENCE, until_waiting
+from tests.races import PATIENCE, until_waiting
 from tests.rows import rows, taken
 
 
@@ -49,9 +51,9 @@ def test_a_webhook_that_comes_ten_times_at_once_confirms_once_and_sends_one_e_ma
     pay(stripe, held, told=False)
     [succeeded] = [event["id"] for event in stripe.events("payment_intent.succeeded")]
 
-    answers = at_once([partial(stripe.deliver, succeeded)] * 10)
+    responses = at_once([partial(stripe.deliver, succeeded)] * 10)
 
-    assert answers == [[200]] * 10
+    assert responses == [[200]] * 10
     assert status(client, held) == ("confirmed", "paid")
     assert told(client, held) == ["booking-confirmed"]
     assert rows(client, "SELECT count(*) FROM stripe_events")[0][0] == 1
@@ -65,7 +67,7 @@ def lapse(client: Client, *held: Hold) -> None:
         rows(
             client,
             "WITH over AS (UPDATE bookings SET status = 'expired' WHERE booking_id = :id RETURNING event_id),"
-            " failed AS (UPDATE payments SET status = 'failed', next_look_at = NULL WHERE booking_id = :id)"
+            " failed AS (UPDATE payments SET status = 'failed', next_check_at = NULL WHERE booking_id = :id)"
             " UPDATE places SET taken = taken - 1 WHERE event_id IN (SELECT event_id FROM over)",
             id=one.booking_id,
         )
@@ -82,9 +84,9 @@ def test_of_those_who_pay_late_for_one_place_one_has_it_and_the_others_get_their
         pay(stripe, one, told=False)
     events = [event["id"] for event in stripe.events("payment_intent.succeeded")]
 
-    answers = at_once([partial(stripe.deliver, event) for event in events])
+    responses = at_once([partial(stripe.deliver, event) for event in events])
 
-    assert answers == [[200]] * 4
+    assert responses == [[200]] * 4
     outcomes = Counter(status(client, one) for one in late)
     assert outcomes == {("confirmed", "paid"): 1, ("expired", "refund_pending"): 3}
     assert taken(client, first.event_id) == 1
@@ -149,8 +151,8 @@ def test_a_payment_that_is_noted_while_its_event_is_called_off_goes_back(
     forget(stripe)
     intent = stripe_objects.intent(stripe.intent(held.intent_id))
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        settling.settle(session, intent, datetime.now(UTC))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        settlement.settle(connection, intent, datetime.now(UTC))
         path = f"/events/{held.event_id}/cancel"
         calling_off = thread.submit(client, "POST", path, by=held.host)
         until_waiting(client, 1, calling_off)  # it has the places, and waits for the booking
@@ -175,7 +177,7 @@ def test_a_cancellation_at_the_moment_of_the_webhook_gives_the_money_back(
 
 
 def ask(client: Client, held: Hold) -> None:
-    with suppress(OutOfReach):  # Stripe is at work on the same request: it is asked again later
+    with suppress(Unreachable):  # Stripe is at work on the same request: it is asked again later
         pay_back(client, held)
 
 
@@ -221,15 +223,15 @@ def test_a_payment_that_is_noted_while_its_hold_ends_is_called_off_the_next_time
     held = hold(client)
     assert held.intent_id == ""
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         ending = thread.submit(expire, client)
         until_waiting(client, 1, ending)  # it found no payment, and is about to free the place
         made = payment(client, held).json["paymentIntentId"]
 
     ending.result()
     assert status(client, held) == ("pending", "requires_payment")
-    expire(client, JUST_AFTER + watching.LEASE)
+    expire(client, JUST_AFTER + payments_due.CLAIM_LEASE)
     assert stripe.intent(made)["status"] == "canceled"
     assert status(client, held) == ("expired", "failed")
 
@@ -241,7 +243,7 @@ class RefusingBoth(FakePayments):
         super().__init__()
         self._both = Barrier(2)
 
-    def refund(self, due: Due, intent_id: str) -> Refund:
+    def refund(self, due: Charge, intent_id: str) -> Refund:
         self._both.wait(PATIENCE)
         raise PaymentRefused(f"{due.attempt} of {intent_id}")
 
@@ -253,7 +255,7 @@ def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
     cancel(client, held)
     database, gateway, now = client.wiring.database, RefusingBoth(), datetime.now(UTC)
 
-    at_once([lambda: refunding.refund(database, gateway, UUID(held.booking_id), now)] * 2)
+    at_once([lambda: refunds.refund(database, gateway, UUID(held.booking_id), now)] * 2)
 
     assert ledger(client, held).refund_attempt == 1
 
@@ -263,11 +265,11 @@ def test_who_is_told_of_a_refund_waits_for_who_calls_the_event_off(client: Clien
     held = bought(client, stripe)
     stripe.refund(held.intent_id)
 
-    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as session:
-        session.execute(text("SELECT 1 FROM places FOR UPDATE"))
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         telling = thread.submit(stripe.deliver_all)
         until_waiting(client, 1, telling)
-        session.execute(text("UPDATE bookings SET updated_at = now()"))
+        connection.execute(text("UPDATE bookings SET updated_at = now()"))
 
     assert set(telling.result()) == {200}
     assert status(client, held) == ("cancelled", "refunded")

@@ -7,7 +7,7 @@ import pytest
 
 from infra.local.stripe.stand_in import StandIn
 from tests.client import Client
-from tests.payments.buying import (
+from tests.payments.purchases import (
     Hold,
     bought,
     cancel,
@@ -22,7 +22,7 @@ from tests.payments.buying import (
     status,
     tell,
 )
-from tests.rows import facts, rows, taken
+from tests.rows import domain_events, rows, taken
 
 
 def money(client: Client, held: Hold) -> Any:
@@ -48,8 +48,8 @@ def test_money_that_goes_back_in_the_dashboard_takes_the_place_with_it(
 
     assert status(client, held) == ("cancelled", "refunded")
     assert taken(client, held.event_id) == 0
-    [fact] = facts(client, held.event_id, "booking-cancelled")
-    assert fact.body["reason"] == "refunded"
+    [domain_event] = domain_events(client, held.event_id, "booking-cancelled")
+    assert domain_event.body["reason"] == "refunded"
     assert differences(client, held) == []
     assert (money(client, held)["received"], money(client, held)["refunded"]) == (2500, 2500)
 

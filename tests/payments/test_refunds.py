@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib.payments.refunding import PAUSES
-from chalicelib.ports import OutOfReach
+from chalicelib.payments.refunds import RETRY_BACKOFF
+from chalicelib.platform.errors import Unreachable
 from infra.local.stripe.stand_in import StandIn
 from infra.local.stripe.switches import ALL, Fault
 from tests.client import Client
-from tests.notifications.post_office import PostOffice
-from tests.payments.buying import (
+from tests.notifications.pipeline import PostOffice
+from tests.payments.purchases import (
     Hold,
     bought,
     cancel,
@@ -50,7 +50,9 @@ def batch(*bodies: str) -> dict[str, Any]:
 def due(post_office: PostOffice) -> list[str]:
     """The messages that a refund is due, as they stand in the queue."""
     post_office.relay()
-    return [json.dumps(fact.as_message()) for fact in post_office.published("payment-refund-due")]
+    return [
+        json.dumps(domain_event.as_message()) for domain_event in post_office.published("payment-refund-due")
+    ]
 
 
 def failures(answer: dict[str, Any]) -> list[str]:
@@ -110,7 +112,7 @@ def test_a_connection_that_is_lost_makes_no_second_refund(client: Client, stripe
     held = cancelled(client, stripe)
     stripe.switches.faults = [Fault("reset", 1, after=True, route=REFUND)]
 
-    with pytest.raises(OutOfReach):
+    with pytest.raises(Unreachable):
         pay_back(client, held)
     assert status(client, held) == ("cancelled", "refund_pending")
     pay_back(client, held)
@@ -135,11 +137,11 @@ def test_a_refund_that_is_refused_time_and_again_is_left_to_a_person(client: Cli
     held = cancelled(client, stripe)
     stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
 
-    for attempt, pause in enumerate(PAUSES):
+    for attempt, pause in enumerate(RETRY_BACKOFF):
         pay_back(client, held)
         row = ledger(client, held)
         assert (row.refund_attempt, row.flag) == (attempt + 1, None)
-        assert row.next_look_at - row.updated_at == pause
+        assert row.next_check_at - row.updated_at == pause
     assert differences(client, held) == []
     pay_back(client, held)
 
@@ -154,7 +156,7 @@ def test_a_refund_that_is_refused_time_and_again_is_left_to_a_person(client: Cli
 def test_what_a_person_pays_back_then_settles_it(client: Client, stripe: StandIn) -> None:
     held = cancelled(client, stripe)
     stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
-    for _ in range(len(PAUSES) + 1):
+    for _ in range(len(RETRY_BACKOFF) + 1):
         pay_back(client, held)
     stripe.switches.faults = []
 
@@ -170,7 +172,7 @@ def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, st
     stripe.refund(held.intent_id, 1000)
     tell(stripe)
     cancel(client, held)
-    for _ in range(len(PAUSES) + 1):  # all of it cannot be paid back any more
+    for _ in range(len(RETRY_BACKOFF) + 1):  # all of it cannot be paid back any more
         pay_back(client, held)
     assert differences(client, held) == ["refund-failed"]
 
@@ -184,11 +186,11 @@ def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, st
 def test_what_was_left_to_a_person_can_be_tried_again_and_again(client: Client, stripe: StandIn) -> None:
     held = cancelled(client, stripe)
     stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
-    for _ in range(len(PAUSES) + 3):
+    for _ in range(len(RETRY_BACKOFF) + 3):
         pay_back(client, held)
     stripe.switches.faults = []
 
-    rows(client, "UPDATE payments SET next_look_at = now(), flag = NULL")
+    rows(client, "UPDATE payments SET next_check_at = now(), flag = NULL")
     reconcile(client)
 
     assert status(client, held) == ("cancelled", "refunded")

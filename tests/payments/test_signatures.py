@@ -10,8 +10,8 @@ import pytest
 from chalicelib.wiring import Wiring, using
 from infra.local.stripe.webhooks import sign
 from tests.client import Client
-from tests.payments.buying import Hold, hold, status, webhook
-from tests.payments.telling import SECRET, event, intent_of, recorded
+from tests.payments.purchases import Hold, hold, status, webhook
+from tests.payments.webhook_delivery import SECRET, event, intent_of, recorded
 
 OTHER = "whsec_of_somebody_else"
 

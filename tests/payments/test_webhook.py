@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.settings import Settings
-from chalicelib.web import access_log
+from chalicelib.platform.observability import logs
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.stripe.stand_in import StandIn
 from infra.local.stripe.switches import Fault
 from infra.local.stripe.webhooks import sign
 from tests.client import Client
 from tests.conftest import SECRET, WEBHOOK_SECRET
-from tests.payments.buying import (
+from tests.payments.purchases import (
     cancel,
     expire,
     hold,
@@ -28,7 +28,7 @@ from tests.payments.buying import (
     tell,
     webhook,
 )
-from tests.payments.telling import event, intent_of, recorded, send
+from tests.payments.webhook_delivery import event, intent_of, recorded, send
 from tests.rows import rows
 
 
@@ -38,9 +38,9 @@ def log() -> Iterator[io.StringIO]:
     logger = logging.getLogger("event-booking")
     handlers = logger.handlers
     stream = io.StringIO()
-    access_log.set_up(stream)
+    logs.set_up(stream)
     yield stream
-    access_log.set_up()
+    logs.set_up()
     logger.handlers = handlers
 
 
@@ -51,8 +51,8 @@ def test_while_the_database_is_down_nothing_is_taken_and_the_next_delivery_is(
     pay(stripe, held, told=False)
     nowhere = replace(client.wiring.settings, database_url="postgresql+pg8000://nobody@127.0.0.1:9/none")
     with using(Wiring(nowhere)):
-        answers = stripe.deliver_all()
-    assert set(answers) == {503}
+        responses = stripe.deliver_all()
+    assert set(responses) == {503}
     assert status(client, held) == ("pending", "requires_payment")
 
     tell(stripe)

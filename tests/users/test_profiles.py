@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from chalicelib.users import service
+from chalicelib.users import accounts
 from tests.client import Client
 
 HOUR = timedelta(hours=1)
@@ -126,9 +126,9 @@ def test_a_list_is_sorted_by_name_without_case_or_by_newness(
     client: Client, query: str, order: list[str]
 ) -> None:
     for day, name in enumerate(("Émilie", "Grace", "ada"), start=1):
-        with client.wiring.database.transaction() as session:
-            service.register(
-                session,
+        with client.wiring.database.transaction() as connection:
+            accounts.register(
+                connection,
                 name=name,
                 email=f"{day}@example.com",
                 password_hash="",

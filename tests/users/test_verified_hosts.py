@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.settings import Settings
+from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, event_body
 from tests.conftest import SECRET
-from tests.users.proofs import query, verify
+from tests.users.verification_emails import query, verify
 
 
 @pytest.fixture

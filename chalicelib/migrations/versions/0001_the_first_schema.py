@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("fact_id", sa.Uuid(), nullable=False),
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("subject", sa.Uuid(), nullable=False),

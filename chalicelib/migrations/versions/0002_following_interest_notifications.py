@@ -25,14 +25,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "deliveries",
-        sa.Column("fact_id", sa.Uuid(), nullable=False),
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["user_id"], ["credentials.user_id"], name=op.f("fk_deliveries_user_id"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("fact_id", "user_id", name=op.f("pk_deliveries")),
+        sa.PrimaryKeyConstraint("domain_event_id", "user_id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_claimed_at"), "deliveries", ["claimed_at"], unique=False)
     op.create_table(
@@ -85,7 +85,7 @@ def upgrade() -> None:
         "notifications",
         sa.Column("notification_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("fact_id", sa.Uuid(), nullable=False),
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
@@ -95,7 +95,7 @@ def upgrade() -> None:
             ["user_id"], ["credentials.user_id"], name=op.f("fk_notifications_user_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("notification_id", name=op.f("pk_notifications")),
-        sa.UniqueConstraint("fact_id", "user_id", name=op.f("uq_notifications_fact_id_user_id")),
+        sa.UniqueConstraint("domain_event_id", "user_id", name=op.f("uq_notifications_fact_id_user_id")),
     )
     op.create_index(
         "ix_notifications_unread",
@@ -114,23 +114,23 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "topic", name=op.f("pk_opt_outs")),
     )
-    op.add_column("bookings", sa.Column("end_reason", sa.Text(), nullable=True))
-    op.add_column("events", sa.Column("sale_told_at", sa.DateTime(timezone=True), nullable=True))
-    op.execute("UPDATE events SET sale_told_at = now() WHERE sale_starts_at <= now()")
+    op.add_column("bookings", sa.Column("cancellation_reason", sa.Text(), nullable=True))
+    op.add_column("events", sa.Column("sale_announced_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE events SET sale_announced_at = now() WHERE sale_starts_at <= now()")
     op.create_index(
         "ix_events_sale_starts_at",
         "events",
         ["sale_starts_at"],
         unique=False,
-        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published' AND sale_told_at IS NULL"),
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published' AND sale_announced_at IS NULL"),
     )
     op.add_column("users", sa.Column("email_verified_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("users", "email_verified_at")
-    op.drop_column("events", "sale_told_at")
-    op.drop_column("bookings", "end_reason")
+    op.drop_column("events", "sale_announced_at")
+    op.drop_column("bookings", "cancellation_reason")
     for table in (
         "opt_outs",
         "notifications",

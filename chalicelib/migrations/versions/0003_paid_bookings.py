@@ -1,4 +1,4 @@
-"""Paid bookings: holds, the ledger, the inbox of Stripe's events; and facts know their request.
+"""Paid bookings: holds, the ledger, the inbox of Stripe's events; and domain events know their request.
 
 `book_place_v1` stays for the code before, which knows of no prices. Should it meet one, the check `held`
 keeps it from giving the place away.
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("intent_id", sa.Text(), nullable=True),
         sa.Column("client_secret", sa.Text(), nullable=True),
         sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("next_look_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next_check_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("kept_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("refund_reason", sa.Text(), nullable=True),
@@ -63,9 +63,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_payments_next_look_at",
         "payments",
-        ["next_look_at"],
+        ["next_check_at"],
         unique=False,
-        postgresql_where=sa.text("next_look_at IS NOT NULL"),
+        postgresql_where=sa.text("next_check_at IS NOT NULL"),
     )
     op.create_table(
         "stripe_events",

@@ -19,12 +19,12 @@ class Recorder:
     """An endpoint that checks each webhook's signature as the package does, and remembers it."""
 
     got: list[stripe.Event] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
+    responses: list[int] = field(default_factory=list)
     """What it answers next; 200 when nothing is left."""
 
     def __call__(self, body: bytes, signature: str) -> int:
         self.got.append(stripe.Webhook.construct_event(body, signature, SECRET))
-        return self.answers.pop(0) if self.answers else 200
+        return self.responses.pop(0) if self.responses else 200
 
     @property
     def endpoint(self) -> Endpoint:

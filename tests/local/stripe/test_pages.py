@@ -149,7 +149,7 @@ def test_the_dashboard_acts_on_payments(stand_in: StandIn) -> None:
 
 def test_webhooks_are_shown_and_sent_from_the_list(stand_in: StandIn, recorder: Recorder) -> None:
     stand_in.create(1250)
-    recorder.answers = [500]
+    recorder.responses = [500]
     assert "1 waiting." in fetch(stand_in, "/").text
     assert "500" in fetch(stand_in, "/deliver", {"order": "reversed"}).text
     (event,) = stand_in.waiting()

@@ -60,7 +60,7 @@ def test_webhooks_come_signed_by_themselves(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("answer", [500, 404, 302])
 def test_a_webhook_that_is_not_taken_comes_again(recorder: Recorder, answer: int) -> None:
-    recorder.answers = [answer]
+    recorder.responses = [answer]
     with shop(recorder) as url, running(endpoints=[Endpoint(url, (SECRET,))]) as stand_in:
         stand_in.create(1250)
         stand_in.idle()
@@ -112,7 +112,7 @@ def test_an_endpoint_that_is_gone_may_come_back(tmp_path: Path, recorder: Record
 
 def test_it_is_given_up_after_many_attempts(stand_in: StandIn, recorder: Recorder) -> None:
     stand_in.create(1250)
-    recorder.answers = [500] * 100
+    recorder.responses = [500] * 100
     while stand_in.waiting():
         assert stand_in.deliver_all() == [500]
     (delivery,) = stand_in.deliveries()

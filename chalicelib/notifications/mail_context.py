@@ -1,0 +1,105 @@
+"""Recipients: who may be written to, and the event that they are written to about."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, DateTime, Text, Uuid, any_, bindparam, case, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from chalicelib.events.models import Status, events
+from chalicelib.notifications.models import Topic, opt_outs, suppressed_addresses
+from chalicelib.users.models import users
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """A person to write to."""
+
+    user_id: UUID
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventView:
+    """An event as a letter tells of it."""
+
+    event_id: UUID
+    title: str
+    description: str | None
+    location: str | None
+    starts_at: datetime
+    ends_at: datetime
+    timezone: str
+    host_name: str | None
+    """None when the host's account is gone."""
+    status: Status
+    updated_at: datetime
+    version: int
+
+
+_suppressed = (
+    select(suppressed_addresses.c.email)
+    .where(
+        suppressed_addresses.c.email == func.lower(users.c.email),
+        suppressed_addresses.c.since <= bindparam("now", type_=DateTime(timezone=True)),
+    )
+    .exists()
+)
+_opted_out = (
+    select(opt_outs.c.topic)
+    .where(
+        opt_outs.c.user_id == users.c.user_id,
+        opt_outs.c.topic == bindparam("topic", type_=Text),
+    )
+    .exists()
+)
+_FIND = (
+    select(users.c.user_id, users.c.name, users.c.email)
+    .where(
+        users.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
+        users.c.deleted_at.is_(None),
+        ~_suppressed,
+        ~_opted_out,  # of no topic nobody has opted out: nothing equals null
+    )
+    .order_by(users.c.user_id)
+)
+
+
+def find(
+    connection: Connection, user_ids: Collection[UUID], *, topic: Topic | None, now: datetime
+) -> list[Recipient]:
+    """Those of the users who can be written to about a topic, in the order of their ids.
+
+    Left out are closed accounts, addresses that were suppressed by `now`, and who opted out of the topic.
+    `None` is for what an account needs and nobody opts out of.
+    """
+    rows = connection.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
+    return [Recipient(user_id=row.user_id, name=row.name, email=row.email) for row in rows]
+
+
+_EVENT = (
+    select(
+        events.c.event_id,
+        events.c.title,
+        events.c.description,
+        events.c.location,
+        events.c.starts_at,
+        events.c.ends_at,
+        events.c.timezone,
+        users.c.name.label("host_name"),
+        case((events.c.deleted_at.is_not(None), "cancelled"), else_=events.c.status).label("status"),
+        events.c.updated_at,
+        events.c.version,
+    )
+    .join(users, users.c.user_id == events.c.host_id)
+    .where(events.c.event_id == bindparam("event_id", type_=Uuid))
+)
+
+
+def event_view(connection: Connection, event_id: UUID) -> EventView | None:
+    """An event as it is now; a deleted one, which nobody else sees, as cancelled."""
+    row = connection.execute(_EVENT, {"event_id": event_id}).one_or_none()
+    return EventView(**row._asdict()) if row else None

@@ -1,0 +1,1 @@
+"""What any product would need: HTTP, database, messaging, observability, security, settings."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, transactions, lists, and rows rendered as JSON."""

@@ -1,0 +1,1 @@
+"""Messages: the outbox and its relay, queues, and the batches that SQS delivers."""

@@ -1,0 +1,1 @@
+"""Logs, metrics, and the id of the current request."""

@@ -1,0 +1,142 @@
+"""Accounts: register, log in, change the password."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.platform import ids, security
+from chalicelib.platform.database.engine import violated
+from chalicelib.platform.errors import Conflict, Forbidden, Unauthenticated
+from chalicelib.platform.messaging import outbox
+from chalicelib.platform.security import Caller, Role
+from chalicelib.users import authentication, verification
+from chalicelib.users.models import credentials, users
+
+
+class EmailTaken(Conflict):
+    """An account with this e-mail exists."""
+
+
+class WrongCredentials(Unauthenticated):
+    """E-mail or password is wrong."""
+
+
+class WrongPassword(Forbidden):
+    """The current password is wrong."""
+
+
+def register(
+    connection: Connection, *, name: str, email: str, password_hash: str, role: Role, now: datetime
+) -> Caller:
+    """Make an account, and have its e-mail address verified.
+
+    Raises:
+        EmailTaken: Also when two register the same e-mail at once: the unique index lets one in.
+    """
+    user_id = ids.new(now)
+    try:
+        connection.execute(
+            insert(users).values(
+                user_id=user_id, role=role, name=name, email=email, created_at=now, updated_at=now
+            )
+        )
+    except DBAPIError as error:
+        raise _translate(error) from error
+    connection.execute(
+        insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
+    )
+    outbox.record(connection, "user-registered", user_id, {"userId": str(user_id), "role": role}, now)
+    verification.request(connection, purpose="verify-email", email=email, now=now)
+    return Caller(user_id, role, token_version=1)
+
+
+def _translate(error: DBAPIError) -> Exception:
+    return EmailTaken() if violated(error) == "uq_users_email" else error
+
+
+@dataclass(frozen=True)
+class AccountCredentials:
+    """What is known of the account that somebody claims, for checking outside a transaction."""
+
+    caller: Caller
+    password_hash: str
+
+
+_CREDENTIALS = select(
+    users.c.user_id, users.c.role, credentials.c.token_version, credentials.c.password_hash
+).join(credentials, credentials.c.user_id == users.c.user_id)
+
+_CREDENTIALS_BY_EMAIL = _CREDENTIALS.where(func.lower(users.c.email) == func.lower(bindparam("email")))
+
+_CREDENTIALS_BY_ID = _CREDENTIALS.where(users.c.user_id == bindparam("user_id"))
+
+
+def find_credentials(
+    connection: Connection, *, email: str | None = None, user_id: UUID | None = None
+) -> AccountCredentials | None:
+    """Find an account by e-mail, compared without case, or by id."""
+    query = _CREDENTIALS_BY_EMAIL if email is not None else _CREDENTIALS_BY_ID
+    row = connection.execute(query, {"email": email, "user_id": user_id}).one_or_none()
+    if row is None:
+        return None
+    return AccountCredentials(Caller(row.user_id, row.role, row.token_version), row.password_hash)
+
+
+def verify_password(account: AccountCredentials | None, password: str) -> AccountCredentials:
+    """Check a password, at the same cost whether or not there is an account.
+
+    Takes about 25 ms, so it is called between transactions, not in one.
+
+    Raises:
+        WrongCredentials: In the same words for both.
+    """
+    known_hash = account.password_hash if account else None
+    if not security.password_matches(password, known_hash) or account is None:
+        raise WrongCredentials
+    return account
+
+
+def require_unchanged(connection: Connection, account: AccountCredentials) -> None:
+    """Make sure that a claimed account still is as it was when the password was checked.
+
+    Raises:
+        WrongCredentials: It was deleted meanwhile, or its password changed.
+    """
+    try:
+        authentication.require_account(connection, account.caller, "share")
+    except security.InvalidToken as error:
+        raise WrongCredentials from error
+
+
+def replace_hash(connection: Connection, account: AccountCredentials, password_hash: str) -> None:
+    """Store a hash of the same password made with today's parameters; tokens live on."""
+    connection.execute(
+        update(credentials)
+        .where(
+            credentials.c.user_id == account.caller.user_id,
+            credentials.c.password_hash == account.password_hash,
+        )
+        .values(password_hash=password_hash)
+    )
+
+
+def change_password(connection: Connection, account: AccountCredentials, password_hash: str) -> None:
+    """Set a new password, which ends all older tokens, and those that were sent to set one.
+
+    Raises:
+        WrongPassword: The password was changed since the account's present one was proven.
+    """
+    changed = connection.execute(
+        update(credentials)
+        .where(
+            credentials.c.user_id == account.caller.user_id,
+            credentials.c.token_version == account.caller.token_version,
+        )
+        .values(password_hash=password_hash, token_version=credentials.c.token_version + 1)
+    )
+    if not changed.rowcount:
+        raise WrongPassword
+    verification.revoke_all(connection, account.caller.user_id, "reset-password")

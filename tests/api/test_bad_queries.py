@@ -1,0 +1,157 @@
+"""Bad queries and paths: each is refused by the name of its parameter."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+
+from chalicelib.platform.http.pagination import PageQuery
+from chalicelib.platform.http.router import Operation
+from tests.api.conftest import World
+from tests.api.operations import OPERATIONS, each, name
+from tests.api.test_bad_input import NOT_IDS
+from tests.client import Account, Client, Reply
+from tests.database_contents import contents
+
+LISTS = [operation for operation in OPERATIONS if operation.query and issubclass(operation.query, PageQuery)]
+
+IN_EVERY_LIST = {
+    "limit": ["0", "101", "-1", "abc", "", "1.5", "1_0", "+5", "٣", "9" * 5000, "null", "0x10"],
+    "offset": ["-1", "10001", "abc", "", "1.5", "null", str(2**63)],
+    "sort": ["nothing", "", "Title", "title desc", "title,date", "eventId", "null"],
+    "order": ["up", "", "ASC", "ascending", "null"],
+    "cursor": ["", "x" * 5000],
+    "page": ["2"],
+    "Limit": ["5"],
+    "limit[]": ["5"],
+    "\0": ["1"],
+}
+
+PARTICULAR = {
+    "GET /users": {
+        "role": ["admin", "", "Host", "null"],
+        "q": ["", " ", "x" * 201, "a\0b"],
+        "email": ["ada@example.com"],
+    },
+    "GET /events": {
+        "hostId": [str(value) for value in NOT_IDS if value is not None],
+        "from": ["", "yesterday", "2027-06-05T19:30:00", "9999-12-31T23:59:59-14:00", "5"],
+        "to": ["", "2027-06-05", "0001-01-01T00:00:00+14:00"],
+        "q": ["", " ", "x" * 201, "a\0b"],
+        "status": ["sold", "", "Published", "draft", "null"],
+        "onSale": ["maybe", "", "null", "2", "[]"],
+        "mine": ["maybe", "", "null"],
+    },
+    "GET /notifications": {"unread": ["maybe", "", "null"]},
+    "GET /users/{userId}/following": {},
+    "GET /users/{userId}/followers": {},
+    "GET /users/{userId}/interests": {},
+    "GET /bookings": {
+        "eventId": [str(value) for value in NOT_IDS if value is not None],
+        "status": ["free", "", "Confirmed", "null"],
+        "userId": ["019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"],
+    },
+}
+
+
+def path_of(operation: Operation) -> str:
+    return operation.path.replace("{userId}", "me")
+
+
+def get(world: World, path: str, by: Account | None = None) -> Reply:
+    """Ask as the host, and see that nothing is changed by it."""
+    before = contents(world.client)
+    reply = world.client("GET", path, by=by or world.host)
+    assert contents(world.client) == before
+    return reply
+
+
+@each(LISTS)
+def test_a_bad_parameter_of_a_list_is_named(world: World, operation: Operation) -> None:
+    for parameter, values in {**IN_EVERY_LIST, **PARTICULAR[name(operation)]}.items():
+        for value in values:
+            path = f"{path_of(operation)}?{quote(parameter)}={quote(value)}"
+            reply = world.client("GET", path, by=world.host)
+
+            assert (reply.status, reply.problem) == (400, "invalid-input"), (parameter, value)
+            assert reply.faulty_fields == {parameter}
+
+
+@each(LISTS)
+def test_a_parameter_that_is_given_twice_is_named(world: World, operation: Operation) -> None:
+    for parameter in ("limit", "sort", "unknown"):
+        reply = get(world, f"{path_of(operation)}?{parameter}=5&{parameter}=5")
+
+        assert (reply.status, reply.faulty_fields) == (400, {parameter})
+
+
+@each(LISTS)
+def test_all_bad_parameters_are_named_at_once(world: World, operation: Operation) -> None:
+    reply = get(world, f"{path_of(operation)}?limit=0&offset=-1&order=up&colour=red")
+
+    assert reply.faulty_fields == {"limit", "offset", "order", "colour"}
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/events?sort=x", ["date", "title", "createdAt", "popularity"]),
+        ("/users?sort=x", ["name", "createdAt"]),
+        ("/bookings?sort=x", ["createdAt", "date"]),
+        ("/users?role=x", ["host", "attendee"]),
+        ("/events?status=x", ["draft", "published", "cancelled"]),
+        ("/bookings?status=x", ["pending", "confirmed", "cancelled", "expired"]),
+        ("/events?onSale=x", ["true", "false"]),
+        ("/events?order=x", ["asc", "desc"]),
+        ("/events?limit=x", ["1", "100"]),
+        ("/events?colour=x", ["hostId", "from", "to", "q", "status", "onSale", "mine", "sort", "cursor"]),
+    ],
+)
+def test_what_would_be_allowed_is_said(world: World, path: str, allowed: list[str]) -> None:
+    [error] = get(world, path).json["errors"]
+
+    assert set(allowed) <= set(re.findall(r"\w+", error["message"]))
+
+
+@each(LISTS)
+def test_an_offset_beyond_the_deepest_names_the_cursor(world: World, operation: Operation) -> None:
+    [error] = get(world, f"{path_of(operation)}?offset=10001").json["errors"]
+
+    assert error["field"] == "offset"
+    assert "`cursor`" in error["message"]
+    assert get(world, f"{path_of(operation)}?offset=10000").status == 200
+
+
+@each([operation for operation in OPERATIONS if "{" in operation.path])
+def test_a_path_without_an_id_where_one_belongs_names_it(world: World, operation: Operation) -> None:
+    [parameter] = re.findall(r"\{(\w+)\}", operation.path)
+    ids = [quote(str(value), safe="") for value in NOT_IDS if value] + ["%00", "x" * 8000, "%ff", "..%2f"]
+    before = contents(world.client)
+
+    for bad in ids:
+        if (parameter, bad) == ("userId", "me"):
+            continue
+        reply = world.client(
+            operation.method,
+            operation.path.replace(f"{{{parameter}}}", bad),
+            by=world.attendee if operation.who == "attendee" else world.host,
+        )
+        assert (reply.status, reply.faulty_fields) == (400, {parameter}), bad
+
+    assert contents(world.client) == before
+
+
+def test_an_id_is_the_same_in_capital_letters(world: World) -> None:
+    assert get(world, f"/events/{world.event['eventId'].upper()}").json == world.event | {
+        "numberOfAttendees": 1
+    }
+
+
+@pytest.mark.parametrize(
+    "words", ["'", "\\", "a'b\\c", "& | ! ( ) : * <->", ":*", "%", "\u2028a", "\U0001f3b7"]
+)
+def test_any_words_can_be_looked_for(client: Client, words: str) -> None:
+    host = client.host()
+
+    for path in ("/events", "/users"):
+        assert client("GET", f"{path}?q={quote(words)}", by=host).status == 200

@@ -1,0 +1,85 @@
+"""Idempotency when the first request with a key has not ended yet."""
+
+from functools import partial
+
+from chalicelib.platform.http import idempotency
+from tests.api.test_idempotency import KEY, booking, let_a_day_pass, publishing, registering
+from tests.client import Client
+from tests.concurrency import at_once
+from tests.database_contents import count
+from tests.rows import domain_events, rows, taken
+
+
+def test_a_key_whose_first_request_still_runs_is_told_so(client: Client) -> None:
+    """The request that runs is played by an open transaction that holds the key's row."""
+    database = client.wiring.database
+    name = database.engine.url.database
+    send = registering(client)
+    publish = publishing(client)
+    for request in (send, publish):
+        request(headers=KEY)
+    let_a_day_pass(client)
+    rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
+    database.engine.dispose()  # connections made from now on have it
+
+    with database.transaction() as connection:
+        connection.execute(idempotency.idempotency_keys.update().values(status=201))
+        replies = [send(headers=KEY), publish(headers=KEY)]
+
+    for reply in replies:
+        assert (reply.status, reply.problem) == (409, "request-in-progress")
+        assert int(reply.headers["retry-after"]) > 0
+    assert (count(client, "users"), count(client, "events")) == (2, 1)
+    assert publish(headers=KEY).status == 201
+
+
+def test_a_booking_whose_first_request_still_runs_is_told_so(client: Client) -> None:
+    database = client.wiring.database
+    name = database.engine.url.database
+    book = booking(client)
+    book(headers=KEY)
+    let_a_day_pass(client)
+    rows(client, "UPDATE bookings SET status = 'cancelled'")
+    rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
+    database.engine.dispose()
+
+    with database.transaction() as connection:
+        connection.execute(idempotency.idempotency_keys.update().values(status=201))
+        reply = book(headers=KEY)
+
+    assert (reply.status, reply.problem) == (409, "request-in-progress")
+    assert int(reply.headers["retry-after"]) > 0
+    assert count(client, "bookings") == 1
+
+
+def test_fifty_at_once_with_one_key_publish_one_event(client: Client) -> None:
+    publish = partial(publishing(client), headers=KEY)
+
+    replies = at_once([publish] * 50)
+
+    assert {reply.status for reply in replies} == {201}
+    assert len({reply.text for reply in replies}) == 1
+    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+    assert count(client, "events") == 1
+    assert len(domain_events(client, replies[0].json["eventId"], "event-published")) == 1
+
+
+def test_twenty_at_once_with_one_key_take_one_place(client: Client) -> None:
+    event = client.event(client.host(), capacity=1)
+    book = partial(client.book, client.attendee(), event["eventId"], **KEY)
+
+    replies = at_once([book] * 20)
+
+    assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
+    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+    assert taken(client, event["eventId"]) == 1
+    assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 1
+
+
+def test_twenty_at_once_with_one_key_register_one_account(client: Client) -> None:
+    register = partial(registering(client), headers=KEY)
+
+    replies = at_once([register] * 20)
+
+    assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
+    assert count(client, "users") == 1

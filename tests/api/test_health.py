@@ -1,0 +1,104 @@
+"""Health, and what becomes of requests when what they need is not there."""
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from chalicelib import migrations
+from chalicelib.api import health
+from chalicelib.platform.settings import Settings
+from chalicelib.wiring import Wiring, using
+from infra.local import postgres
+from infra.local.postgres import Postgres
+from tests.client import Client, event_body
+from tests.conftest import SECRET
+from tests.forged_tokens import claims, token
+from tests.rows import rows
+
+# The discard service's port: nobody listens there.
+NO_DATABASE = Settings(database_url="postgresql+pg8000://nobody@127.0.0.1:9/none", jwt_secret=SECRET)
+HOST = token(claims("019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90", "host"))
+ATTENDEE = token(claims("019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90", "attendee"))
+
+
+def test_a_process_is_healthy_without_any_database() -> None:
+    with using(Wiring(NO_DATABASE)) as wiring:
+        reply = Client(wiring)("GET", "/health")
+
+    assert (reply.status, reply.json) == (200, {"status": "ok"})
+
+
+def test_a_process_is_ready_with_the_schema_that_it_knows(client: Client) -> None:
+    assert client("GET", "/health/ready").status == 200
+
+
+def test_the_schema_that_the_process_knows_is_the_newest() -> None:
+    script = ScriptDirectory.from_config(migrations.config(""))
+
+    assert script.get_current_head() == health.SCHEMA
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE alembic_version SET version_num = '0000'",
+        "DELETE FROM alembic_version",
+        "DROP TABLE alembic_version",
+    ],
+)
+def test_a_process_is_not_ready_with_another_schema(client: Client, change: str) -> None:
+    rows(client, change)
+
+    reply = client("GET", "/health/ready")
+
+    assert (reply.status, reply.problem) == (503, "unavailable")
+    assert int(reply.headers["retry-after"]) > 0
+    assert client("GET", "/health").status == 200
+
+
+def test_a_process_is_not_ready_with_an_empty_database(server: Postgres) -> None:
+    postgres.create_database(server, "empty")
+    settings = Settings(database_url=server.url("empty"), jwt_secret=SECRET)
+
+    with using(Wiring(settings)) as wiring:
+        assert Client(wiring)("GET", "/health/ready").status == 503
+
+    postgres.drop_database(server, "empty")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "by"),
+    [
+        ("GET", "/health/ready", None, None),
+        ("GET", "/events", None, None),
+        ("GET", "/users/me", None, HOST),
+        ("POST", "/events", event_body(), HOST),
+        ("POST", "/bookings", {"eventId": "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"}, ATTENDEE),
+        ("POST", "/auth/login", {"email": "ada@example.com", "password": "x"}, None),
+    ],
+    ids=["ready", "read", "signed in", "write", "book", "log in"],
+)
+def test_without_its_database_every_request_is_asked_to_come_again(
+    method: str, path: str, body: dict[str, str] | None, by: str | None
+) -> None:
+    with using(Wiring(NO_DATABASE)) as wiring:
+        reply = Client(wiring)(method, path, body, by=by)
+
+    assert (reply.status, reply.problem) == (503, "unavailable")
+    assert int(reply.headers["retry-after"]) > 0
+    assert "nobody" not in reply.text
+
+
+def test_a_deployment_that_lacks_a_setting_asks_to_come_again_and_names_it_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    client = Client(Wiring(NO_DATABASE))  # not in use: the environment is asked
+
+    reply = client("GET", "/events")
+
+    client.wiring.close()
+    assert (reply.status, reply.problem) == (503, "unavailable")
+    assert int(reply.headers["retry-after"]) > 0
+    assert "DATABASE_URL" not in reply.text
+    assert "DATABASE_URL is not set" in caplog.text
+    assert client("GET", "/health").status == 200  # the process runs

@@ -1,0 +1,215 @@
+"""The OpenAPI document: valid, whole, and of one piece with what is served."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from chalicelib.platform.errors import Forbidden, InvalidInput, StaleVersion, Unauthenticated
+from chalicelib.platform.http import openapi, problems
+from chalicelib.platform.http.router import Operation
+from chalicelib.platform.security import InvalidToken
+from tests.api.conftest import World
+from tests.api.operations import OPERATIONS, each
+from tests.client import Client, event_body
+
+Schema = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(shared: Client) -> Schema:
+    reply = shared("GET", "/openapi.json")
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    served: Schema = reply.json
+    return served
+
+
+def written(document: Schema, operation: Operation) -> Schema:
+    found: Schema = document["paths"][operation.path][operation.method.lower()]
+    return found
+
+
+def refusals(document: Schema, operation: Operation) -> dict[int, set[str]]:
+    """What the document says that an operation may refuse: problem names by status."""
+    return {
+        int(status): set(response["content"][problems.CONTENT_TYPE]["examples"])
+        for status, response in written(document, operation)["responses"].items()
+        if int(status) >= 400
+    }
+
+
+def parts(schema: Any) -> Iterator[Schema]:
+    """Every object in a document, at any depth."""
+    if isinstance(schema, dict):
+        yield schema
+        for member in schema.values():
+            yield from parts(member)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from parts(item)
+
+
+def test_the_document_is_valid_openapi_3_1(document: Schema) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+    assert document["openapi"] == "3.1.0"
+
+
+def test_the_document_has_every_operation_and_no_other(document: Schema) -> None:
+    in_document = {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+
+    assert in_document == {(operation.method, operation.path) for operation in OPERATIONS}
+    names = [written(document, operation)["operationId"] for operation in OPERATIONS]
+    assert len(set(names)) == len(names)
+
+
+@each(OPERATIONS)
+def test_an_operation_says_what_it_does_and_for_whom(document: Schema, operation: Operation) -> None:
+    described = written(document, operation)
+
+    assert re.fullmatch(r"[A-Z].*[^.]", described["summary"])
+    assert "Who: " in described["description"]
+    security: dict[str, Any] = {
+        "anyone": None,
+        "known": [{}, {"token": []}],
+        "signed in": [{"token": []}],
+        "host": [{"token": []}],
+        "attendee": [{"token": []}],
+    }
+    assert described.get("security") == security[operation.auth]
+
+
+@each(OPERATIONS)
+def test_every_body_has_an_example_that_fits_its_schema(document: Schema, operation: Operation) -> None:
+    described = written(document, operation)
+    contents = [response.get("content", {}) for response in described["responses"].values()]
+    contents += [described["requestBody"]["content"]] if operation.body else []
+
+    for content in contents:
+        for media_type, body in content.items():
+            if media_type == problems.CONTENT_TYPE:
+                assert body["examples"]
+            else:
+                schema = {**body["schema"], "components": document["components"]}
+                OAS31Validator(schema).validate(body["example"])
+
+
+@each(OPERATIONS)
+def test_every_refusal_that_an_operation_declares_is_in_the_document(
+    document: Schema, operation: Operation
+) -> None:
+    said = refusals(document, operation)
+
+    for refusal in operation.errors:
+        assert refusal.slug() in said[int(problems.status(refusal))]
+    expected = {429, 503}
+    expected |= {400, 413, 415} if operation.body else set()
+    expected |= {400} if operation.query or "{" in operation.path or operation.idempotent else set()
+    expected |= {401} if operation.auth != "anyone" else set()
+    expected |= {403} if operation.auth in {"host", "attendee"} else set()
+    expected |= {409, 422} if operation.idempotent else set()
+    assert expected <= set(said)
+
+
+@each(OPERATIONS)
+def test_every_answer_names_its_headers(document: Schema, operation: Operation) -> None:
+    responses = written(document, operation)["responses"]
+
+    for status, response in responses.items():
+        assert "X-Request-Id" in response["headers"]
+        if status in {"429", "503"}:
+            assert "Retry-After" in response["headers"]
+        if status == "401":
+            assert "WWW-Authenticate" in response["headers"]
+        if status == "201":
+            assert {"Location", "Idempotent-Replayed"} <= set(response["headers"])
+    if operation.conditional and operation.method == "GET":
+        assert {"304", "200"} <= set(responses)
+        assert "ETag" in responses["200"]["headers"]
+
+
+@each(OPERATIONS)
+def test_every_condition_that_an_operation_heeds_is_a_parameter(
+    document: Schema, operation: Operation
+) -> None:
+    headers = {
+        parameter["name"]
+        for parameter in written(document, operation)["parameters"]
+        if parameter["in"] == "header"
+    }
+
+    assert headers == {
+        *(["If-Match"] if StaleVersion in operation.errors else []),
+        *(["If-None-Match"] if operation.conditional and operation.method == "GET" else []),
+        *(["Idempotency-Key"] if operation.idempotent else []),
+    }
+
+
+def test_the_refusals_of_the_edge_are_those_that_it_makes(world: World, document: Schema) -> None:
+    """A sample of refusals as they are answered, each of which the document must have announced."""
+    client, event = world.client, f"/events/{world.event['eventId']}"
+    by_name = {f"{operation.method} {operation.path}": operation for operation in OPERATIONS}
+    sample = [
+        ("POST /events", client("POST", "/events", event_body()), Unauthenticated),
+        ("POST /events", client("POST", "/events", event_body(), by="x"), InvalidToken),
+        ("POST /events", client("POST", "/events", event_body(), by=world.attendee), Forbidden),
+        ("POST /events", client("POST", "/events", {}, by=world.host), InvalidInput),
+        ("GET /events", client("GET", "/events?limit=0"), InvalidInput),
+        ("GET /events", client("GET", "/events?mine=true", by=world.attendee), Forbidden),
+        ("GET /events/{eventId}", client("GET", "/events/x"), InvalidInput),
+        (
+            "DELETE /users/{userId}",
+            client("DELETE", f"/users/{world.host.user_id}", by=world.attendee),
+            Forbidden,
+        ),
+        ("PATCH /events/{eventId}", client("PATCH", event, {}, by="x"), InvalidToken),
+    ]
+
+    for operation, reply, refusal in sample:
+        assert reply.problem == refusal.slug()
+        assert refusal.slug() in refusals(document, by_name[operation])[reply.status]
+        assert refusal in openapi.refusals(by_name[operation])
+
+
+def test_every_reference_leads_to_a_schema_and_every_schema_is_led_to(document: Schema) -> None:
+    schemas = document["components"]["schemas"]
+    references = {part["$ref"] for part in parts(document) if isinstance(part.get("$ref"), str)}
+
+    assert references == {f"#/components/schemas/{name}" for name in schemas}
+
+
+def test_the_limits_in_the_document_are_those_that_are_kept(document: Schema) -> None:
+    event = document["components"]["schemas"]["EventDetails"]
+
+    assert event["additionalProperties"] is False
+    assert set(event["required"]) == {"title", "startDateTime", "endDateTime", "capacity"}
+    assert event["properties"]["title"]["maxLength"] == 200
+    capacity = event["properties"]["capacity"]
+    assert (capacity["minimum"], capacity["maximum"]) == (1, 1_000_000)
+
+
+def test_parameters_of_a_list_are_told_with_their_bounds_and_defaults(document: Schema) -> None:
+    parameters = {
+        parameter["name"]: parameter["schema"]
+        for parameter in document["paths"]["/events"]["get"]["parameters"]
+    }
+
+    assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"]) == (1, 100)
+    assert (parameters["limit"]["default"], parameters["offset"]["maximum"]) == (20, 10_000)
+    assert set(parameters["sort"]["enum"]) == {"date", "title", "createdAt", "popularity"}
+
+
+def test_the_document_has_no_secrets_and_no_fields_of_python(document: Schema) -> None:
+    text = json.dumps(document)
+
+    assert "password_hash" not in text
+    assert "token_version" not in text
+    for name, schema in document["components"]["schemas"].items():
+        for member in schema.get("properties", {}):
+            assert re.fullmatch(r"[a-z][a-zA-Z]*", member), (name, member)

@@ -1,0 +1,272 @@
+"""Paging: every list, in every order, leads past each of its items exactly once."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from chalicelib.bookings.models import ATTENDEE_BOOKINGS
+from chalicelib.events import publishing as events
+from chalicelib.events.models import EVENTS
+from chalicelib.events.rules import Details
+from chalicelib.users import accounts as users
+from chalicelib.users.models import USERS
+from tests.client import Account, Client, Reply, in_days
+from tests.rows import rows
+
+SOME = 13
+"""Items in a list; pages of 5 leave a rest, those of 13 and more do not."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list with items in it, many of which are equal in what it is sorted by."""
+
+    path: str
+    id: str
+    by: Account | None
+    add: Callable[[int], object]
+    """Makes one more item; a higher number makes it later, and higher in all that lists are sorted by."""
+
+
+def publish(client: Client, host: Account, number: int) -> UUID:
+    """Publish an event that has its time, title and guests in common with others of near numbers."""
+    next_month = datetime.fromisoformat(in_days(30)).replace(hour=12, minute=0, second=0)
+    starts_at = next_month + timedelta(days=number // 4)
+    details = Details(
+        title=f"Jazz {number // 4:03}",
+        description=None,
+        location=None,
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=3),
+        timezone="UTC",
+        capacity=1000,
+        price=0,
+        currency="eur",
+        sale_starts_at=None,
+        sale_ends_at=None,
+        refund_until=None,
+        status="published",
+    )
+    now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2)
+    with client.wiring.database.transaction() as connection:
+        event_id = events.create(connection, UUID(host.user_id), details, now)
+    rows(client, "UPDATE places SET taken = :taken WHERE event_id = :id", taken=number // 5 + 5, id=event_id)
+    return event_id
+
+
+def register(client: Client, family: str, number: int) -> None:
+    with client.wiring.database.transaction() as connection:
+        users.register(
+            connection,
+            name=f"Ada {number // 4:03} {family}",
+            email=f"{family}-{number}@example.com",
+            password_hash="",
+            role="attendee",
+            now=datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2),
+        )
+
+
+def book(client: Client, host: Account, attendee: Account, number: int) -> None:
+    event_id = publish(client, host, number)
+    at = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=number // 2)
+    client.book_as_of(attendee, str(event_id), at)
+
+
+def events_of_a_host(client: Client) -> Listed:
+    host = client.host()
+    path = f"/events?hostId={host.user_id}"
+    return Listed(path, "eventId", None, lambda number: publish(client, host, number))
+
+
+def ones_own_events(client: Client) -> Listed:
+    host = client.host()
+    return Listed("/events?mine=true", "eventId", host, lambda number: publish(client, host, number))
+
+
+def profiles(client: Client) -> Listed:
+    family = secrets.token_hex(8)
+    path = f"/users?q={family}"
+    return Listed(path, "userId", client.host(), lambda number: register(client, family, number))
+
+
+def ones_own_bookings(client: Client) -> Listed:
+    host, attendee = client.host(), client.attendee()
+    path = "/bookings?status=confirmed"
+    return Listed(path, "bookingId", attendee, lambda number: book(client, host, attendee, number))
+
+
+def bookings_of_ones_events(client: Client) -> Listed:
+    host, attendee = client.host(), client.attendee()
+    path = "/bookings?status=confirmed"
+    return Listed(path, "bookingId", host, lambda number: book(client, host, attendee, number))
+
+
+LISTS = {
+    events_of_a_host: EVENTS,
+    ones_own_events: EVENTS,
+    profiles: USERS,
+    ones_own_bookings: ATTENDEE_BOOKINGS,
+    bookings_of_ones_events: ATTENDEE_BOOKINGS,
+}
+
+everywhere = pytest.mark.parametrize(
+    ("make", "sort", "order"),
+    [
+        pytest.param(make, sort, order, id=f"{make.__name__} by {sort} {order}")
+        for make, listing in LISTS.items()
+        for sort in listing.sorts
+        for order in ("asc", "desc")
+    ],
+)
+Make = Callable[[Client], Listed]
+
+
+def filled(client: Client, make: Make) -> Listed:
+    listed = make(client)
+    for number in range(SOME):
+        listed.add(number)
+    return listed
+
+
+@pytest.fixture(scope="module")
+def lists(shared: Client) -> dict[Make, Listed]:
+    """All lists with their items, for tests that add none."""
+    return {make: filled(shared, make) for make in LISTS}
+
+
+def walk(client: Client, listed: Listed, query: str) -> Iterator[list[str]]:
+    """The ids on each page, from the first by `next` to the end."""
+    target: str | None = f"{listed.path}&{query}"
+    while target:
+        reply = client("GET", target, by=listed.by)
+        assert reply.status == 200, reply.text
+        yield [item[listed.id] for item in reply.json]
+        target = reply.links().get("next")
+
+
+def joined(pages: Iterator[list[str]]) -> list[str]:
+    return [item for page in pages for item in page]
+
+
+def as_whole(client: Client, listed: Listed, query: str) -> Reply:
+    reply = client("GET", f"{listed.path}&{query}&limit=100", by=listed.by)
+    assert len(reply.json) == SOME
+    return reply
+
+
+@everywhere
+def test_following_next_passes_each_item_once_in_the_order_of_the_whole(
+    shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
+) -> None:
+    listed = lists[make]
+    query = f"sort={sort}&order={order}"
+    whole = [item[listed.id] for item in as_whole(shared, listed, query).json]
+
+    pages = list(walk(shared, listed, f"{query}&limit=5"))
+
+    assert [len(page) for page in pages] == [5, 5, 3]
+    assert joined(iter(pages)) == whole
+    assert len(set(whole)) == SOME
+    assert joined(walk(shared, listed, f"{query}&limit=1")) == whole
+
+
+@everywhere
+def test_offset_and_cursor_lead_to_the_same(
+    shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
+) -> None:
+    listed = lists[make]
+    query = f"sort={sort}&order={order}&limit=5"
+
+    by_offset = [
+        [item[listed.id] for item in shared("GET", f"{listed.path}&{query}&offset={n}", by=listed.by).json]
+        for n in (0, 5, 10)
+    ]
+
+    assert list(walk(shared, listed, query)) == by_offset
+    last = shared("GET", f"{listed.path}&{query}&offset={SOME}", by=listed.by)
+    assert (last.json, last.headers["x-total-count"]) == ([], str(SOME))
+
+
+@everywhere
+def test_the_two_orders_are_each_others_reverse(
+    shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
+) -> None:
+    listed = lists[make]
+    other = "desc" if order == "asc" else "asc"
+
+    one = [item[listed.id] for item in as_whole(shared, listed, f"sort={sort}&order={order}").json]
+    reverse = [item[listed.id] for item in as_whole(shared, listed, f"sort={sort}&order={other}").json]
+
+    assert one == reverse[::-1]
+
+
+@everywhere
+def test_items_that_come_in_during_a_walk_shift_none_of_the_others(
+    shared: Client, make: Make, sort: str, order: str
+) -> None:
+    listed = filled(shared, make)
+    query = f"sort={sort}&order={order}"
+    there_before = [item[listed.id] for item in as_whole(shared, listed, query).json]
+    newcomer = SOME
+
+    passed: list[str] = []
+    for page in walk(shared, listed, f"{query}&limit=4"):
+        passed += page
+        listed.add(newcomer)  # at the front or at the end, by the order
+        newcomer += 1
+        if newcomer > SOME + 20:
+            break
+
+    assert [item for item in passed if item in there_before] == there_before
+    assert len(passed) == len(set(passed))
+
+
+@pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)
+def test_the_links_lead_to_the_first_the_one_before_the_next_and_the_last_page(
+    shared: Client, lists: dict[Make, Listed], make: Make
+) -> None:
+    listed = lists[make]
+
+    def get(target: str) -> Reply:
+        return shared("GET", target, by=listed.by)
+
+    first = get(f"{listed.path}&limit=5")
+    middle = get(f"{listed.path}&limit=5&offset=5")
+    last = get(middle.links()["last"])
+
+    assert set(first.links()) == {"first", "next", "last"}
+    assert set(middle.links()) == {"first", "prev", "next", "last"}
+    assert set(last.links()) == {"first", "prev", "last"}
+    assert get(first.links()["next"]).json == middle.json == get(last.links()["prev"]).json
+    assert get(middle.links()["first"]).json == get(middle.links()["prev"]).json == first.json
+    assert get(middle.links()["next"]).json == last.json
+    assert len(last.json) == SOME % 5
+    for reply in (first, middle, last):
+        assert reply.headers["x-total-count"] == str(SOME)
+        assert "x-total-count-relation" not in reply.headers
+
+
+@pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)
+def test_an_empty_list_is_one_empty_page(shared: Client, make: Make) -> None:
+    listed = make(shared)
+
+    nothing = shared("GET", f"{listed.path}&limit=5&order=desc", by=listed.by)
+
+    assert (nothing.json, nothing.headers["x-total-count"]) == ([], "0")
+    assert set(nothing.links()) == {"first", "last"}
+
+
+def test_links_keep_the_filters(client: Client) -> None:
+    host = client.host()
+    for number in range(3):
+        client.event(host, title=f"Jazz & Blues {number}")
+        client.event(host, title=f"Chess {number}")
+
+    query = f"q=jazz%20blues&hostId={host.user_id}&onSale=true&limit=1&sort=title"
+    titles = [event["title"] for event in client.pages(f"/events?{query}")]
+
+    assert titles == ["Jazz & Blues 0", "Jazz & Blues 1", "Jazz & Blues 2"]

@@ -1,0 +1,307 @@
+"""Rights: every operation there is, against everyone who may not do it."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+
+import app
+from chalicelib.notifications.models import TOPICS
+from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.validation import FORM_TYPE
+from tests.api.conftest import World, make_world
+from tests.api.operations import OPERATIONS, each, name
+from tests.api.resources import proof, stripe_event, unsubscribe_token
+from tests.client import PASSWORD, Account, Client, event_body
+from tests.database_contents import contents
+from tests.forged_tokens import claims, token
+from tests.rows import rows
+
+BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
+    "POST /auth/register": lambda _: {
+        "name": "Eve",
+        "email": "eve@example.com",
+        "password": "correct horse",
+        "role": "host",
+    },
+    "POST /auth/login": lambda world: {"email": world.host.email, "password": PASSWORD},
+    "PUT /users/{userId}": lambda _: {"name": "Eve", "email": "eve@example.com"},
+    "PATCH /users/{userId}": lambda _: {"name": "Eve"},
+    "POST /events": lambda _: event_body(title="Eve's"),
+    "PUT /events/{eventId}": lambda _: event_body(title="Eve's"),
+    "PATCH /events/{eventId}": lambda _: {"title": "Eve's"},
+    "POST /bookings": lambda world: {"eventId": world.event["eventId"]},
+    "POST /auth/verify-email": lambda world: {"token": proof(world.client, "verify-email")},
+    "POST /auth/forgot-password": lambda world: {"email": world.host.email},
+    "POST /auth/reset-password": lambda world: {
+        "token": proof(world.client, "reset-password"),
+        "password": "another password",
+    },
+    "POST /reset-password": lambda _: {"password": "another password"},
+    "PUT /users/{userId}/preferences": lambda _: {
+        "email": dict.fromkeys(TOPICS, False),
+    },
+}
+"""A body that would be accepted, for every operation that takes one."""
+
+QUERIES: dict[str, Callable[[World], str]] = {
+    "GET /verify-email": lambda world: proof(world.client, "verify-email"),
+    "POST /verify-email": lambda world: proof(world.client, "verify-email"),
+    "GET /reset-password": lambda world: proof(world.client, "reset-password"),
+    "POST /reset-password": lambda world: proof(world.client, "reset-password"),
+    "GET /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
+    "POST /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
+}
+"""The token in the query, for every operation that demands one."""
+
+OTHERS: dict[str, tuple[int, str] | Literal["public", "one's own"]] = {
+    "GET /users/{userId}": "public",
+    "PUT /users/{userId}": (403, "forbidden"),
+    "PATCH /users/{userId}": (403, "forbidden"),
+    "DELETE /users/{userId}": (403, "forbidden"),
+    "GET /events/{eventId}": "public",
+    "PUT /events/{eventId}": (403, "not-your-event"),
+    "PATCH /events/{eventId}": (403, "not-your-event"),
+    "DELETE /events/{eventId}": (403, "not-your-event"),
+    "POST /events/{eventId}/cancel": (403, "not-your-event"),
+    "GET /bookings/{bookingId}": (404, "no-such-booking"),
+    "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
+    "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
+    "GET /events/{eventId}/integrity": (403, "not-your-event"),
+    "PUT /events/{eventId}/interest": "one's own",
+    "DELETE /events/{eventId}/interest": "one's own",
+    "PUT /users/{userId}/follow": "one's own",
+    "DELETE /users/{userId}/follow": "one's own",
+    "GET /users/{userId}/following": (403, "forbidden"),
+    "GET /users/{userId}/followers": (403, "forbidden"),
+    "GET /users/{userId}/interests": (403, "forbidden"),
+    "GET /users/{userId}/preferences": (403, "forbidden"),
+    "PUT /users/{userId}/preferences": (403, "forbidden"),
+    "POST /notifications/{notificationId}/read": (404, "no-such-notification"),
+}
+"""How somebody else of the right role is answered, for every operation on one thing.
+
+Interest and following are the caller's own, whosever the event or the host is.
+"""
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Somebody who may not come in."""
+
+    what: str
+    token: str
+
+
+def for_whom(*auth: str) -> pytest.MarkDecorator:
+    return each([operation for operation in OPERATIONS if operation.auth in auth])
+
+
+def path(operation: Operation, world: World, *, user: str = "me", event: str | None = None) -> str:
+    """The operation's path, of things that are there."""
+    things = {
+        "userId": world.host.user_id if operation.path.endswith("/follow") else user,
+        "notificationId": world.notification_id,
+        "eventId": event or world.event["eventId"],
+        "bookingId": (world.hold if operation.path.endswith("/payment") else world.booking)["bookingId"],
+    }
+    filled = operation.path.format_map(things)  # an unknown kind of thing is to be added above
+    return f"{filled}?token={QUERIES[name(operation)](world)}" if name(operation) in QUERIES else filled
+
+
+def body(operation: Operation, world: World) -> dict[str, Any] | None:
+    """A body that would be accepted; an operation that is not known here is to be added above."""
+    return BODIES[name(operation)](world) if operation.body else None
+
+
+@pytest.fixture(scope="module")
+def gone(world: World) -> dict[str, Account]:
+    """Accounts that were deleted, by role."""
+    accounts = {"host": world.client.host(), "attendee": world.client.attendee()}
+    for account in accounts.values():
+        world.client("DELETE", "/users/me", by=account)
+    return accounts
+
+
+@pytest.fixture(scope="module")
+def careful(world: World) -> dict[str, Account]:
+    """Accounts whose password has changed since their token, by role."""
+    accounts = {"host": world.client.host(), "attendee": world.client.attendee()}
+    for account in accounts.values():
+        rows(
+            world.client,
+            "UPDATE credentials SET token_version = 2 WHERE user_id = :user_id",
+            user_id=account.user_id,
+        )
+    return accounts
+
+
+def strangers(
+    operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
+) -> Iterator[Stranger]:
+    """Bad tokens, each of them good but for one thing."""
+    role: Literal["host", "attendee"] = "host" if operation.auth == "host" else "attendee"
+    user_id = (world.host if role == "host" else world.attendee).user_id
+    good = claims(user_id, role)
+    yield Stranger("expired", token(claims(user_id, role, exp=int(time.time()) - 60)))
+    yield Stranger("signed by another", token(good, secret=b"a guess at the secret, of 32 bytes or more"))
+    yield Stranger("not signed", token(good, algorithm="none"))
+    yield Stranger("for another API", token(claims(user_id, role, aud="another-api")))
+    yield Stranger("of an unknown user", token(claims(str(uuid4()), role)))
+    yield Stranger("of a deleted account", gone[role].token)
+    yield Stranger("of an earlier password", careful[role].token)
+
+
+def test_every_route_is_declared_with_who_may_call_it() -> None:
+    served = {f"{method} {path}" for path, methods in app.app.routes.items() for method in methods}
+
+    assert {name(operation) for operation in OPERATIONS} == served
+
+
+@for_whom("signed in", "host", "attendee")
+def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> None:
+    before = contents(world.client)
+
+    reply = world.client(operation.method, path(operation, world), body(operation, world))
+
+    assert (reply.status, reply.problem) == (401, "unauthenticated")
+    assert reply.headers["www-authenticate"] == 'Bearer realm="event-booking"'
+    assert contents(world.client) == before
+
+
+@for_whom("known", "signed in", "host", "attendee")
+def test_with_a_bad_token_nothing_is_done(
+    operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
+) -> None:
+    before = contents(world.client)
+
+    for stranger in strangers(operation, world, gone, careful):
+        reply = world.client(
+            operation.method, path(operation, world), body(operation, world), by=stranger.token
+        )
+
+        assert (reply.status, reply.problem) == (401, "invalid-token"), stranger.what
+        assert reply.headers["www-authenticate"].endswith('error="invalid_token"'), stranger.what
+    assert contents(world.client) == before
+
+
+@for_whom("anyone", "known")
+def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: Client) -> None:
+    world = make_world(client)
+    target, sent = path(operation, world), body(operation, world)
+
+    if operation.media_type == FORM_TYPE:
+        form = {"Content-Type": FORM_TYPE}
+        reply = client(operation.method, target, raw=urlencode(sent or {}).encode(), headers=form)
+    elif name(operation) == "POST /webhooks/stripe":
+        raw, signed = stripe_event()
+        reply = client(operation.method, target, raw=raw, headers=signed)
+    else:
+        reply = client(operation.method, target, sent)
+
+    assert reply.status in operation.responses
+
+
+@for_whom("known", "signed in", "host", "attendee")
+def test_who_may_do_it_can(operation: Operation, client: Client) -> None:
+    """Else the refusals in this file could be for another reason."""
+    world = make_world(client)
+    caller = world.host if operation.auth == "host" else world.attendee
+    if name(operation) == "POST /bookings":
+        caller = client.attendee()  # the other one has a place already
+
+    reply = client(operation.method, path(operation, world), body(operation, world), by=caller)
+
+    assert reply.status in operation.responses
+
+
+@for_whom("host", "attendee")
+def test_the_other_role_does_nothing(operation: Operation, world: World) -> None:
+    other = world.attendee if operation.auth == "host" else world.host
+    before = contents(world.client)
+
+    reply = world.client(operation.method, path(operation, world), body(operation, world), by=other)
+
+    assert (reply.status, reply.problem) == (403, "forbidden")
+    assert contents(world.client) == before
+
+
+@each([operation for operation in OPERATIONS if OTHERS.get(name(operation), "one's own") != "one's own"])
+def test_on_the_thing_of_somebody_else_nothing_is_done(operation: Operation, world: World) -> None:
+    allowed = OTHERS[name(operation)]
+    roles = [operation.auth] if operation.auth in {"host", "attendee"} else ["host", "attendee"]
+    others = {"host": world.client.host, "attendee": world.client.attendee}
+    for role in roles:
+        other = others[role]()
+        before = contents(world.client)
+
+        reply = world.client(
+            operation.method,
+            path(operation, world, user=world.attendee.user_id),
+            body(operation, world),
+            by=other,
+        )
+
+        if allowed == "public":
+            assert reply.status == 200
+        else:
+            assert (reply.status, reply.problem) == allowed
+        assert contents(world.client) == before
+
+
+@each(
+    [
+        operation
+        for operation in OPERATIONS
+        if "{eventId}" in operation.path and name(operation) != "DELETE /events/{eventId}/interest"
+    ]
+)
+def test_a_draft_is_not_there_for_anyone_but_its_host(operation: Operation, world: World) -> None:
+    callers = [world.client.host()]
+    callers += [world.attendee] if operation.auth not in {"host", "attendee"} else []
+    before = contents(world.client)
+
+    for caller in [*callers, None] if operation.auth == "known" else callers:
+        reply = world.client(
+            operation.method,
+            path(operation, world, event=world.draft["eventId"]),
+            body(operation, world),
+            by=caller,
+        )
+
+        assert (reply.status, reply.problem) == (404, "no-such-event")
+    assert contents(world.client) == before
+
+
+def test_lists_of_bookings_show_nobody_elses(world: World) -> None:
+    for other in (world.client.host(), world.client.attendee()):
+        for query in ("", f"?eventId={world.event['eventId']}", "?status=confirmed"):
+            assert world.client("GET", f"/bookings{query}", by=other).json == []
+
+
+def test_lists_of_events_show_no_drafts_of_others(world: World) -> None:
+    draft = world.draft["eventId"]
+    for caller in (None, world.attendee, world.client.host()):
+        for query in ("", f"?hostId={world.host.user_id}", "?onSale=false", "?q=jazz"):
+            listed = world.client("GET", f"/events{query}", by=caller).json
+            assert draft not in [event["eventId"] for event in listed]
+    assert draft in [
+        event["eventId"] for event in world.client("GET", "/events?mine=true", by=world.host).json
+    ]
+
+
+def test_only_hosts_have_events_of_their_own(world: World) -> None:
+    assert world.client("GET", "/events?mine=true").problem == "unauthenticated"
+    assert world.client("GET", "/events?mine=true", by=world.attendee).problem == "forbidden"
+
+
+def test_every_path_that_names_something_says_how_others_are_answered() -> None:
+    of_one_thing = {name(operation) for operation in OPERATIONS if re.search(r"\{\w+\}", operation.path)}
+
+    assert set(OTHERS) == of_one_thing
+    assert set(BODIES) == {name(operation) for operation in OPERATIONS if operation.body}

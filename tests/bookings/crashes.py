@@ -1,0 +1,105 @@
+"""Servers that crash amidst bookings: who was told of a place, and who has one afterwards."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from uuid import UUID
+
+from chalicelib.bookings import booking
+from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.security import Caller
+from chalicelib.platform.settings import Settings
+from chalicelib.wiring import Wiring, using
+from infra.local.postgres import Postgres
+from tests.client import HOLD, Client
+from tests.conftest import SECRET
+from tests.races import until
+from tests.rows import rows
+
+DATABASE = "durable"
+DURABLE = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "off",
+    "wal_writer_delay": "10s",
+    "wal_writer_flush_after": "1GB",
+    # Nothing else is to write to the log.
+    "autovacuum": "off",
+    "checkpoint_timeout": "1h",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+"""So that what is not flushed before the answer is not flushed for a while. By default nothing is flushed at
+a commit: the procedure is to see to it itself."""
+CLIENTS = 6
+
+
+@contextmanager
+def client_of(server: Postgres) -> Iterator[Client]:
+    settings = Settings(database_url=server.url(DATABASE), jwt_secret=SECRET, database_pool_size=CLIENTS + 2)
+    with using(Wiring(settings)) as wiring:
+        yield Client(wiring)
+
+
+def crash(server: Postgres, client: Client) -> None:
+    """Kill the server and all of its processes at once; what they had only in memory is gone."""
+    server_id = server.process.pid
+    processes = {row.pid for row in rows(client, "SELECT pid FROM pg_stat_activity")}
+    os.kill(server_id, signal.SIGSTOP)  # so that it starts no more, which would wait for the others for ever
+    with contextlib.suppress(FileNotFoundError):  # not Linux: the few that came meanwhile are not known
+        processes |= set(map(int, Path(f"/proc/{server_id}/task/{server_id}/children").read_text().split()))
+    for pid in [*processes, server_id]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+
+
+def book_until_the_crash(
+    server: Postgres, client: Client, event_ids: Sequence[UUID], answered: int = 300
+) -> set[tuple[UUID, UUID]]:
+    """Have clients book one place after the other, crash amidst, and return who was told to have which."""
+    made = rows(
+        client,
+        "INSERT INTO users (user_id, role, name, email, created_at, updated_at)"
+        " SELECT id, 'attendee', 'A', id || '@example.com', now(), now()"
+        " FROM (SELECT uuidv7() AS id FROM generate_series(1, 20000)) RETURNING user_id",
+    )
+    rows(client, "INSERT INTO credentials SELECT user_id, '', 1 FROM users ON CONFLICT DO NOTHING")
+    attendees = [row.user_id for row in made]
+    told: list[tuple[UUID, UUID]] = []
+    number = count()
+
+    def book_on_and_on() -> None:
+        with contextlib.suppress(Unavailable):
+            while True:
+                turn = next(number)
+                caller = Caller(attendees[turn], "attendee", 1)
+                event_id = event_ids[turn % len(event_ids)]
+                now = datetime.now(UTC)
+                booking.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
+                told.append((event_id, caller.user_id))
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        running = [threads.submit(book_on_and_on) for _ in range(CLIENTS)]
+        until(lambda: len(told) >= answered or any(client.done() for client in running))
+        crash(server, client)
+    for finished in running:
+        finished.result()
+    return set(told)
+
+
+def present(client: Client) -> set[tuple[UUID, UUID]]:
+    """Which bookings there are, after checking that the counters count them."""
+    wrong = rows(
+        client,
+        "SELECT event_id FROM places"
+        " WHERE taken <> (SELECT count(*) FROM bookings b WHERE b.event_id = places.event_id)",
+    )
+    assert wrong == []
+    return {(row.event_id, row.user_id) for row in rows(client, "SELECT event_id, user_id FROM bookings")}

@@ -1,0 +1,142 @@
+"""What a refused booking costs and leaves behind: nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from chalicelib.platform.database.engine import sqlstate
+from tests.bookings.procedure import attempt
+from tests.client import Account, Client, in_days
+from tests.rows import domain_events, rows, taken, value
+
+Case = Callable[[Client], tuple[Account, str]]
+
+
+def sold_out(client: Client) -> tuple[Account, str]:
+    event = client.event(client.host(), capacity=1)
+    client.book(client.attendee(), event["eventId"])
+    return client.attendee(), event["eventId"]
+
+
+def already_booked(client: Client) -> tuple[Account, str]:
+    event, attendee = client.event(client.host(), capacity=1), client.attendee()
+    client.book(attendee, event["eventId"])
+    return attendee, event["eventId"]
+
+
+def sale_not_started(client: Client) -> tuple[Account, str]:
+    return client.attendee(), client.event(client.host(), saleStartsAt=in_days(1))["eventId"]
+
+
+def sale_ended(client: Client) -> tuple[Account, str]:
+    return client.attendee(), client.event(client.host(), saleEndsAt=in_days(-1))["eventId"]
+
+
+def event_cancelled(client: Client) -> tuple[Account, str]:
+    host = client.host()
+    event_id = client.event(host)["eventId"]
+    client("POST", f"/events/{event_id}/cancel", by=host)
+    return client.attendee(), event_id
+
+
+def no_such_event(client: Client) -> tuple[Account, str]:
+    return client.attendee(), str(uuid4())
+
+
+def invalid_token(client: Client) -> tuple[Account, str]:
+    _, event_id = sold_out(client)  # which is nothing to tell one who is nobody
+    attendee = client.attendee()
+    client("DELETE", "/users/me", by=attendee)
+    return attendee, event_id
+
+
+CASES = [
+    sold_out,
+    already_booked,
+    sale_not_started,
+    sale_ended,
+    event_cancelled,
+    no_such_event,
+    invalid_token,
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
+    attendee, event_id = case(client)
+    used = []
+
+    with client.wiring.database.transaction() as connection:
+        # Lets in who reads; whoever wants to change or lock a row would wait, and give up.
+        connection.execute(text("LOCK TABLE places, events, credentials, bookings IN EXCLUSIVE MODE"))
+        for _ in range(3):
+            before = next_transaction(client)
+            assert attempt(client.wiring, attendee, event_id) == case.__name__.replace("_", "-")
+            used.append(next_transaction(client) - before)
+
+    # PostgreSQL's own housekeeping may use one now and then; a booking that writes or locks uses one always.
+    assert min(used) == 0
+
+
+def next_transaction(client: Client) -> int:
+    """The number of the next transaction that writes or locks a row, in the whole server."""
+    return int(value(client, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
+
+
+def test_a_booking_uses_a_transaction_number_which_shows_that_they_are_counted(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+    before = next_transaction(client)
+
+    assert attempt(client.wiring, attendee, event["eventId"]) == "booked"
+    assert next_transaction(client) > before
+
+
+def test_the_procedure_fails_loudly_inside_a_transaction_block(client: Client) -> None:
+    attendee, event = client.attendee(), client.event(client.host())
+    call: dict[str, Any] = {"event": event["eventId"], "user": attendee.user_id, "now": datetime.now(UTC)}
+
+    with pytest.raises(DBAPIError) as failure, client.wiring.database.transaction() as connection:
+        connection.execute(
+            text(
+                "CALL book_place_v3(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL, NULL,"
+                " CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
+            ),
+            call,
+        )
+
+    assert sqlstate(failure.value) == "2D000"  # invalid transaction termination
+    assert taken(client, event["eventId"]) == 0
+
+
+def test_who_finds_the_place_gone_again_and_again_is_told_to_come_back(client: Client) -> None:
+    event = client.event(client.host())
+    rows(client, "CREATE FUNCTION beaten() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    rows(client, "CREATE TRIGGER beaten BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION beaten()")
+
+    reply = client.book(client.attendee(), event["eventId"], **{"Idempotency-Key": "a key"})
+
+    assert (reply.status, reply.problem, reply.headers["retry-after"]) == (503, "unavailable", "1")
+    assert taken(client, event["eventId"]) == 0
+    assert domain_events(client, event["eventId"], "booking-confirmed") == []
+    assert value(client, "SELECT count(*) FROM idempotency_keys") == 0
+
+
+def test_who_waits_too_long_for_a_lock_is_told_to_come_back(client: Client) -> None:
+    event, attendee = client.event(client.host()), client.attendee()
+    database = client.wiring.database
+    rows(client, f"ALTER DATABASE {database.engine.url.database} SET lock_timeout = '20ms'")
+    database.engine.dispose()  # so that connections are made anew
+
+    with database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        refused = client.book(attendee, event["eventId"])
+    booked = client.book(attendee, event["eventId"])
+
+    assert (refused.status, refused.problem, refused.headers["retry-after"]) == (503, "unavailable", "1")
+    assert booked.status == 201
+    assert taken(client, event["eventId"]) == 1

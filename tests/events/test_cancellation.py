@@ -1,0 +1,192 @@
+"""Cancelling and deleting an event, and what becomes of its bookings."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.client import Account, Client, Reply
+from tests.rows import domain_events, rows, taken, value
+
+HOUR = timedelta(hours=1)
+WAYS = [("POST", "/cancel", "event-cancelled"), ("DELETE", "", "event-deleted")]
+
+
+def cancel(client: Client, host: Account, event_id: str, **headers: str) -> Reply:
+    return client("POST", f"/events/{event_id}/cancel", by=host, headers=headers)
+
+
+def delete(client: Client, host: Account, event_id: str, **headers: str) -> Reply:
+    return client("DELETE", f"/events/{event_id}", by=host, headers=headers)
+
+
+def booked(client: Client, event: Any, times: int) -> list[str]:
+    return [client.book(attendee, event["eventId"]).json["bookingId"] for attendee in client.attendees(times)]
+
+
+def statuses(client: Client, event_id: str) -> list[str]:
+    return [
+        row.status for row in rows(client, "SELECT status FROM bookings WHERE event_id = :id", id=event_id)
+    ]
+
+
+def test_a_cancelled_event_says_so_and_is_empty(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    booked(client, event, 3)
+
+    reply = cancel(client, host, event["eventId"])
+
+    assert reply.status == 200
+    assert reply.json == event | {
+        "status": "cancelled",
+        "numberOfAttendees": 0,
+        "onSale": False,
+        "updatedAt": reply.json["updatedAt"],
+    }
+    assert client("GET", f"/events/{event['eventId']}").headers["etag"] == reply.headers["etag"]
+
+
+@pytest.mark.parametrize(("method", "end", "reason"), WAYS)
+def test_all_bookings_of_an_event_called_off_are_cancelled_and_each_is_told(
+    client: Client, method: str, end: str, reason: str
+) -> None:
+    host = client.host()
+    event, other = client.event(host), client.event(host)
+    ids = booked(client, event, 3)
+    booked(client, other, 2)
+
+    assert client(method, f"/events/{event['eventId']}{end}", by=host).status in {200, 204}
+
+    assert statuses(client, event["eventId"]) == ["cancelled"] * 3
+    assert taken(client, event["eventId"]) == 0
+    told = [
+        domain_event.body for domain_event in domain_events(client, event["eventId"], "booking-cancelled")
+    ]
+    assert sorted(body["bookingId"] for body in told) == sorted(ids)
+    for body in told:
+        assert body["reason"] == reason
+        assert body["status"] == "cancelled"
+        assert body["eventId"] == event["eventId"]
+    assert statuses(client, other["eventId"]) == ["confirmed"] * 2
+    assert taken(client, other["eventId"]) == 2
+
+
+@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
+def test_a_booking_that_was_cancelled_before_is_left_as_it_was(client: Client, method: str, end: str) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host)
+    booking_id = client.book(attendee, event["eventId"]).json["bookingId"]
+    client("DELETE", f"/bookings/{booking_id}", by=attendee)
+
+    client(method, f"/events/{event['eventId']}{end}", by=host)
+
+    [domain_event] = domain_events(client, event["eventId"], "booking-cancelled")
+    assert domain_event.body["reason"] == "attendee"
+    assert taken(client, event["eventId"]) == 0
+
+
+def test_cancelling_again_answers_the_same_and_changes_nothing(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    booked(client, event, 2)
+    first = cancel(client, host, event["eventId"])
+    told = domain_events(client, event["eventId"])
+
+    again = cancel(client, host, event["eventId"])
+
+    assert (again.status, again.json) == (200, first.json)
+    assert again.headers["etag"] == first.headers["etag"]
+    assert domain_events(client, event["eventId"]) == told
+
+
+def test_a_cancelled_event_can_be_deleted(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    booked(client, event, 1)
+    cancel(client, host, event["eventId"])
+
+    assert delete(client, host, event["eventId"]).status == 204
+    assert client("GET", f"/events/{event['eventId']}").status == 404
+    assert len(domain_events(client, event["eventId"], "booking-cancelled")) == 1
+
+
+def test_what_is_deleted_cannot_be_deleted_again(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+
+    assert delete(client, host, event["eventId"]).status == 204
+    assert delete(client, host, event["eventId"]).problem == "no-such-event"
+
+
+def test_a_draft_is_deleted_rather_than_cancelled(client: Client) -> None:
+    host = client.host()
+    draft = client.event(host, status="draft")
+
+    reply = cancel(client, host, draft["eventId"])
+    assert (reply.status, reply.problem) == (409, "not-published")
+    assert client("GET", f"/events/{draft['eventId']}", by=host).json == draft
+
+    assert delete(client, host, draft["eventId"]).status == 204
+    assert client("GET", f"/events/{draft['eventId']}", by=host).status == 404
+
+
+def test_a_running_event_can_be_cancelled_with_its_bookings(client: Client) -> None:
+    host = client.host()
+    event_id = client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)
+    client.book(client.attendee(), event_id)
+
+    assert cancel(client, host, event_id).status == 200
+    assert statuses(client, event_id) == ["cancelled"]
+    assert taken(client, event_id) == 0
+
+
+def test_an_event_that_has_taken_place_can_be_deleted_but_its_bookings_stay(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    event_id = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
+    booking_id = client.book_as_of(attendee, event_id, datetime.now(UTC) - 3 * HOUR)
+
+    reply = cancel(client, host, event_id)
+    assert (reply.status, reply.problem) == (409, "event-ended")
+
+    assert delete(client, host, event_id).status == 204
+    assert client("GET", f"/bookings/{booking_id}", by=attendee).json["status"] == "confirmed"
+    assert taken(client, event_id) == 1
+    assert domain_events(client, event_id, "booking-cancelled") == []
+
+
+def test_an_event_called_off_takes_no_bookings(client: Client) -> None:
+    host = client.host()
+    cancelled, deleted = client.event(host), client.event(host)
+    cancel(client, host, cancelled["eventId"])
+    delete(client, host, deleted["eventId"])
+
+    assert client.book(client.attendee(), cancelled["eventId"]).problem == "event-cancelled"
+    assert client.book(client.attendee(), deleted["eventId"]).problem == "no-such-event"
+
+
+@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
+def test_an_event_that_has_changed_meanwhile_is_not_called_off(client: Client, method: str, end: str) -> None:
+    host = client.host()
+    event = client.event(host)
+    path = f"/events/{event['eventId']}"
+    known = {"If-Match": client("GET", path).headers["etag"]}
+    changed = client("PATCH", path, {"title": "Changed"}, by=host)
+
+    stale = client(method, path + end, by=host, headers=known)
+    assert (stale.status, stale.problem) == (412, "stale-version")
+    assert client("GET", path).json == changed.json
+
+    current = client(method, path + end, by=host, headers={"If-Match": changed.headers["etag"]})
+    assert current.status in {200, 204}
+
+
+def test_nothing_of_the_ledger_is_lost_with_a_deleted_event(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    booked(client, event, 2)
+
+    delete(client, host, event["eventId"])
+
+    assert value(client, "SELECT count(*) FROM events WHERE event_id = :id", id=event["eventId"]) == 1
+    assert len(statuses(client, event["eventId"])) == 2

@@ -1,0 +1,97 @@
+"""Carries domain events from the outbox to inboxes and e-mails, with stand-ins for SNS, SQS and SES."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chalicelib.events import sale_start
+from chalicelib.notifications import delivery, fan_out
+from chalicelib.payments import refunds
+from chalicelib.platform.messaging import outbox
+from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.platform.messaging.queues import EMAIL, QUEUES, REFUNDS, Queue
+from chalicelib.wiring import Wiring
+from tests.client import Account, Client
+from tests.fakes import FakeMailer, FakePublisher, FakeQueues
+
+
+@dataclass
+class PostOffice:
+    """What the functions and AWS do, step by step, so that a test can stop between any two."""
+
+    wiring: Wiring
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    queues: FakeQueues = field(default_factory=FakeQueues)
+    mailer: FakeMailer = field(default_factory=FakeMailer)
+    ahead: timedelta = timedelta(0)
+    """How far the functions' clock is ahead of ours."""
+
+    def relay(self, rounds: int = 3) -> int:
+        """Run the relay for some rounds."""
+        left = iter(range(rounds))
+        return outbox.relay(
+            self.wiring.database, self.publisher, go_on=lambda: next(left, None) is not None, pause=0
+        )
+
+    def start_sales(self, after: timedelta) -> int:
+        """Write the domain events of the sales that will have begun after some time."""
+        return sale_start.announce(self.wiring.database, datetime.now(UTC) + after)
+
+    def published(self, kind: str) -> list[DomainEvent]:
+        return [domain_event for domain_event in self.publisher.published if domain_event.type == kind]
+
+    def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
+        """Have the queue's function do one message."""
+        now = datetime.now(UTC) + self.ahead
+        if queue is EMAIL:
+            delivery.send(self.post, message, now)
+        elif queue is REFUNDS:
+            refunds.handle_refund_due(self.wiring.database, self.wiring.payments, message, now)
+        else:
+            self.spread(queue, message)
+
+    def spread(self, queue: Queue, message: dict[str, Any], page: int = fan_out.PAGE_SIZE) -> None:
+        """Have a telling function do one message, with pages of a size of the test's own."""
+        fan_out.fan_out(self.wiring.database, self.queues, queue.name, message, datetime.now(UTC), page)
+
+    @property
+    def post(self) -> delivery.MailContext:
+        return delivery.MailContext(
+            database=self.wiring.database, mailer=self.mailer, settings=self.wiring.settings
+        )
+
+    def fan_out(self) -> None:
+        """Put what was published into the queues that subscribe to it."""
+        for domain_event in self.publisher.published:
+            for queue in QUEUES:
+                if domain_event.type in queue.domain_events:
+                    self.queues.put(queue.name, domain_event.as_message())
+        self.publisher.published.clear()
+
+    def run(self) -> None:
+        """Do everything that is to be done, until all is quiet."""
+        self.fan_out()
+        while self.relay(rounds=1):
+            self.fan_out()
+        by_name = {queue.name: queue for queue in QUEUES}
+        while any(self.queues.waiting.values()):
+            for name, waiting in list(self.queues.waiting.items()):
+                while waiting:
+                    self.deliver(by_name[name], waiting[0])
+                    waiting.popleft()
+
+
+def quiet(post_office: PostOffice) -> None:
+    """Let everything so far be told, and forget it."""
+    post_office.run()
+    post_office.mailer.sent.clear()
+
+
+def mails(post_office: PostOffice, *users: Account) -> list[int]:
+    """How many e-mails each was sent."""
+    return [post_office.mailer.addresses().count(user.email) for user in users]
+
+
+def inbox(client: Client, user: Account) -> list[str]:
+    """The types of what a person was told, the newest first."""
+    return [item["type"] for item in client("GET", "/notifications", by=user).json]

@@ -1,0 +1,281 @@
+"""Telling people of domain events: everybody concerned, in the app and by e-mail, once."""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.notifications import fan_out
+from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.queues import BOOKING_NOTIFICATIONS, EMAIL, FOLLOW_NOTIFICATIONS
+from tests.client import Account, Client, in_days
+from tests.notifications.pipeline import PostOffice, inbox, mails, quiet
+
+
+def follow(client: Client, host: Account, fans: Iterable[Account]) -> None:
+    for fan in fans:
+        client("PUT", f"/users/{host.user_id}/follow", by=fan)
+
+
+@pytest.fixture
+def host(client: Client, post_office: PostOffice) -> Account:
+    host = client.host()
+    post_office.run()
+    post_office.mailer.sent.clear()
+    return host
+
+
+def test_each_follower_hears_of_a_new_event_once(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fans, stranger = client.attendees(3), client.attendee()
+    follow(client, host, fans)
+    quiet(post_office)
+
+    client.event(host)
+    post_office.run()
+
+    assert mails(post_office, *fans, stranger) == [1, 1, 1, 0]
+    assert [inbox(client, fan) for fan in fans] == [["event-published"]] * 3
+
+
+def test_a_message_delivered_twice_tells_nobody_twice(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fans = client.attendees(2)
+    follow(client, host, fans)
+    quiet(post_office)
+    client.event(host)
+    post_office.relay()
+    message = post_office.published("event-published")[0].as_message()
+
+    for _ in range(2):
+        post_office.deliver(FOLLOW_NOTIFICATIONS, message)
+    chunks = list(post_office.queues.waiting[EMAIL.name])
+    for chunk in chunks * 2:
+        post_office.deliver(EMAIL, chunk)
+
+    assert len(chunks) == 2
+    assert mails(post_office, *fans) == [1, 1]
+    assert [len(inbox(client, fan)) for fan in fans] == [1, 1]
+
+
+def test_a_large_audience_is_told_page_by_page(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fans = client.attendees(5)
+    follow(client, host, fans)
+    quiet(post_office)
+    client.event(host)
+    post_office.relay()
+    message = post_office.published("event-published")[0].as_message()
+
+    own_queue = post_office.queues.waiting.setdefault(FOLLOW_NOTIFICATIONS.name, deque())
+    own_queue.append(message)
+    while own_queue:
+        post_office.spread(FOLLOW_NOTIFICATIONS, own_queue.popleft(), page=2)
+
+    chunks = [chunk["people"] for chunk in post_office.queues.waiting[EMAIL.name]]
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    assert sorted(person for chunk in chunks for person in chunk) == sorted(fan.user_id for fan in fans)
+
+
+def test_a_queue_that_fails_in_the_middle_loses_nobody(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fans = client.attendees(fan_out.EMAIL_BATCH_SIZE + 1)
+    follow(client, host, fans)
+    quiet(post_office)
+    client.event(host)
+    post_office.relay()
+    message = post_office.published("event-published")[0].as_message()
+
+    post_office.queues.cut_after = 1
+    with pytest.raises(Unreachable):
+        post_office.deliver(FOLLOW_NOTIFICATIONS, message)
+    post_office.queues.cut_after = None
+    post_office.deliver(FOLLOW_NOTIFICATIONS, message)
+    post_office.run()
+
+    assert mails(post_office, *fans) == [1] * len(fans)
+
+
+def test_a_follower_who_leaves_before_the_telling_is_not_told(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    stays, leaves, goes = client.attendees(3)
+    follow(client, host, [stays, leaves, goes])
+    quiet(post_office)
+    client.event(host)
+
+    client("DELETE", f"/users/{host.user_id}/follow", by=leaves)
+    client("DELETE", "/users/me", by=goes)
+    post_office.run()
+
+    assert mails(post_office, stays, leaves, goes) == [1, 0, 0]
+
+
+def test_an_account_deleted_between_inbox_and_e_mail_gets_none(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fan = client.attendee()
+    follow(client, host, [fan])
+    quiet(post_office)
+    client.event(host)
+    post_office.relay()
+    post_office.deliver(FOLLOW_NOTIFICATIONS, post_office.published("event-published")[0].as_message())
+
+    client("DELETE", "/users/me", by=fan)
+    post_office.run()
+
+    assert mails(post_office, fan) == [0]
+
+
+def test_a_changed_address_is_the_one_that_is_written_to(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fan = client.attendee()
+    follow(client, host, [fan])
+    quiet(post_office)
+    client.event(host)
+    client("PATCH", "/users/me", {"email": "new@example.com"}, by=fan)
+    post_office.run()
+
+    assert mails(post_office, fan) == [0]
+    assert "new@example.com" in post_office.mailer.addresses()
+
+
+def test_nobody_hears_of_a_new_event_that_was_cancelled_meanwhile(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    fans = client.attendees(2)
+    follow(client, host, fans)
+    quiet(post_office)
+    event_id = client.event(host)["eventId"]
+    post_office.relay()
+    post_office.deliver(FOLLOW_NOTIFICATIONS, post_office.published("event-published")[0].as_message())
+
+    client("POST", f"/events/{event_id}/cancel", by=host)
+    post_office.run()
+
+    assert mails(post_office, *fans) == [0, 0]
+
+
+def test_who_withdrew_interest_before_the_sale_is_not_told(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    keen, cool = client.attendees(2)
+    event_id = client.event(host, saleStartsAt=in_days(0.01))["eventId"]
+    for user in (keen, cool):
+        client("PUT", f"/events/{event_id}/interest", by=user)
+    client("DELETE", f"/events/{event_id}/interest", by=cool)
+    quiet(post_office)
+
+    begun = post_office.start_sales(after=timedelta(days=0.02))
+    post_office.run()
+
+    assert begun == 1
+    assert mails(post_office, keen, cool) == [1, 0]
+
+
+def test_a_booking_is_confirmed_and_its_end_is_told_to_its_attendee(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    attendee = client.attendee()
+    quiet(post_office)
+    event_id = client.event(host)["eventId"]
+    booking_id = client.book(attendee, event_id).json["bookingId"]
+    post_office.run()
+    assert inbox(client, attendee) == ["booking-confirmed"]
+
+    client("DELETE", f"/bookings/{booking_id}", by=host)
+    post_office.run()
+
+    assert inbox(client, attendee) == ["booking-cancelled", "booking-confirmed"]
+    assert mails(post_office, attendee) == [2]
+
+
+def test_a_confirmation_that_comes_after_the_cancelling_is_left_out(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    attendee = client.attendee()
+    event_id = client.event(host)["eventId"]
+    booking_id = client.book(attendee, event_id).json["bookingId"]
+    client("DELETE", f"/bookings/{booking_id}", by=attendee)
+    post_office.run()
+
+    assert inbox(client, attendee) == ["booking-cancelled"]
+
+
+def test_an_e_mail_that_comes_after_the_cancelling_does_not_confirm(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    attendee = client.attendee()
+    quiet(post_office)
+    booking_id = client.book(attendee, client.event(host)["eventId"]).json["bookingId"]
+    post_office.relay()
+    post_office.deliver(BOOKING_NOTIFICATIONS, post_office.published("booking-confirmed")[0].as_message())
+
+    client("DELETE", f"/bookings/{booking_id}", by=attendee)
+    post_office.deliver(EMAIL, post_office.queues.waiting[EMAIL.name].popleft())
+
+    assert mails(post_office, attendee) == [0]
+
+
+def test_who_booked_hears_of_a_new_time_once(client: Client, post_office: PostOffice, host: Account) -> None:
+    attendee, former = client.attendee(), client.attendee()
+    event_id = client.event(host)["eventId"]
+    client.book(attendee, event_id)
+    booking_id = client.book(former, event_id).json["bookingId"]
+    client("DELETE", f"/bookings/{booking_id}", by=former)
+    quiet(post_office)
+
+    client("PATCH", f"/events/{event_id}", {"startDateTime": in_days(29)}, by=host)
+    post_office.run()
+
+    assert mails(post_office, attendee, former) == [1, 0]
+    assert inbox(client, attendee)[0] == "event-changed"
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+def test_who_had_booked_hears_once_that_an_event_is_called_off(
+    client: Client, post_office: PostOffice, host: Account, how: str
+) -> None:
+    attendee, former = client.attendee(), client.attendee()
+    event_id = client.event(host)["eventId"]
+    client.book(attendee, event_id)
+    booking_id = client.book(former, event_id).json["bookingId"]
+    client("DELETE", f"/bookings/{booking_id}", by=former)
+    quiet(post_office)
+
+    if how == "cancel":
+        client("POST", f"/events/{event_id}/cancel", by=host)
+    else:
+        client("DELETE", f"/events/{event_id}", by=host)
+    post_office.run()
+
+    assert mails(post_office, attendee, former) == [1, 0]
+    assert inbox(client, attendee)[0] == "event-cancelled"
+    assert "booking-cancelled" not in inbox(client, attendee)
+
+
+def test_facts_in_any_order_leave_the_same_inboxes(
+    client: Client, post_office: PostOffice, host: Account
+) -> None:
+    attendee = client.attendee()
+    quiet(post_office)
+    event_id = client.event(host)["eventId"]
+    client.book(attendee, event_id)
+    client("PATCH", f"/events/{event_id}", {"title": "Another title"}, by=host)
+    post_office.relay()
+    domain_events = [
+        domain_event.as_message()
+        for domain_event in post_office.publisher.published
+        if domain_event.type in BOOKING_NOTIFICATIONS.domain_events
+    ]
+
+    for message in [*reversed(domain_events), *domain_events]:
+        post_office.deliver(BOOKING_NOTIFICATIONS, message)
+
+    assert sorted(inbox(client, attendee)) == ["booking-confirmed", "event-changed"]

@@ -1,0 +1,240 @@
+"""The life of paid bookings: whatever happens in whatever order, place and money agree in the end.
+
+The attendees pay at a stand-in for Stripe by the real adapter; webhooks come late, twice, out of order or
+never, calls fail before or after they are done, holds run out, functions run now and then. When all is quiet,
+what Stripe has kept is what the confirmed bookings cost.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chalicelib.payments import hold_expiry, reconciliation
+from infra.local.stripe.errors import Refused
+from infra.local.stripe.stand_in import StandIn
+from infra.local.stripe.switches import Fault
+from infra.local.stripe.webhooks import Order
+from tests.client import Account, Client
+from tests.notifications.pipeline import PostOffice
+from tests.rows import rows
+
+PRICE = 2500
+GOOD = "pm_card_visa"
+CARDS = (GOOD, GOOD, GOOD, "pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_card_refundFail")
+
+
+@dataclass(eq=False)
+class Hold:
+    booking_id: str
+    intent: str | None
+    attendee: Account
+
+
+class Life(RuleBasedStateMachine):
+    """One host, a few attendees and two small events with a price."""
+
+    events: Bundle[str] = Bundle("events")
+    holds: Bundle[Hold] = Bundle("holds")
+
+    def __init__(self, client: Client, stripe: StandIn) -> None:
+        super().__init__()
+        self.client = client
+        self.stripe = stripe
+        self.database = client.wiring.database
+        self.office = PostOffice(client.wiring)
+        self.host = client.host()
+        self.attendees = client.attendees(3)
+        self.event_ids: list[str] = []
+        self.ahead = timedelta(0)
+
+    @initialize(target=events)
+    def events_are_there(self) -> MultipleResults[str]:
+        self.event_ids = [
+            self.client.event(self.host, capacity=size, price=PRICE)["eventId"] for size in (1, 2)
+        ]
+        return multiple(*self.event_ids)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    # What attendees and hosts do.
+
+    @rule(target=holds, event=events, who=st.integers(0, 2))
+    def book(self, event: str, who: int) -> Hold | MultipleResults[Hold]:
+        attendee = self.attendees[who]
+        reply = self.client.book(attendee, event)
+        if reply.status == 409:
+            assert reply.problem in {"sold-out", "already-booked", "event-cancelled"}
+            return multiple()
+        assert reply.status in {200, 201}, reply.text
+        payment = reply.json["payment"]
+        return Hold(reply.json["bookingId"], payment and payment["paymentIntentId"], attendee)
+
+    @rule(target=holds, event=events, who=st.integers(0, 2))
+    def buy(self, event: str, who: int) -> Hold | MultipleResults[Hold]:
+        """Book and pay at once, as most people do."""
+        hold = self.book(event, who)
+        if isinstance(hold, Hold):
+            self.pay(hold, GOOD, passed=True)
+        return hold
+
+    @rule(hold=holds, card=st.sampled_from(CARDS), passed=st.booleans())
+    def pay(self, hold: Hold, card: str, *, passed: bool) -> None:
+        if hold.intent is None:
+            reply = self.client("POST", f"/bookings/{hold.booking_id}/payment", by=hold.attendee)
+            assert reply.status in {200, 409, 503}, reply.text
+            hold.intent = reply.json["paymentIntentId"] if reply.status == 200 else None
+        if hold.intent is None:
+            return
+        with contextlib.suppress(Refused):  # declined, or paid or called off before
+            intent = self.stripe.confirm(hold.intent, card)
+            if intent["status"] == "requires_action":
+                self.stripe.authenticate(hold.intent, passed=passed)
+
+    @rule(hold=holds, by_host=st.booleans())
+    def cancel(self, hold: Hold, *, by_host: bool) -> None:
+        who = self.host if by_host else hold.attendee
+        assert self.client("DELETE", f"/bookings/{hold.booking_id}", by=who).status == 204
+
+    @rule(event=consumes(events), target=events, unlikely=st.integers(0, 7))
+    def cancel_payment_intent(self, event: str, unlikely: int) -> str:
+        """Call an event off, and have another one in its place: of what has ended there is little to do."""
+        if unlikely:
+            return event
+        assert self.client("POST", f"/events/{event}/cancel", by=self.host).status == 200
+        self.event_ids.append(self.client.event(self.host, capacity=1, price=PRICE)["eventId"])
+        return self.event_ids[-1]
+
+    # What the world does.
+
+    @rule(which=st.integers(0, 20), times=st.integers(1, 2))
+    def a_webhook_comes(self, which: int, times: int) -> None:
+        waiting = self.stripe.waiting()
+        for _ in range(times if waiting else 0):
+            assert set(self.stripe.deliver(waiting[which % len(waiting)])) <= {200}
+
+    @rule(order=st.sampled_from(("kept", "reversed", "shuffled")))
+    def all_webhooks_come(self, order: Order) -> None:
+        assert set(self.stripe.deliver_all(order)) <= {200}
+
+    @rule(which=st.integers(0, 20))
+    def a_webhook_is_lost(self, which: int) -> None:
+        if waiting := self.stripe.waiting():
+            self.stripe.drop(waiting[which % len(waiting)])
+
+    @rule(kind=st.sampled_from(("error", "limit", "reset")), after=st.booleans())
+    def stripe_is_to_fail(self, kind: Literal["error", "limit", "reset"], *, after: bool) -> None:
+        self.stripe.switches.faults = [Fault(kind, after=after and kind != "limit")]
+
+    @rule(hold=holds)
+    def time_passes_for(self, hold: Hold) -> None:
+        """Have the hold run out, without the others."""
+        rows(
+            self.client,
+            "UPDATE bookings SET expires_at = least(expires_at, now()) WHERE booking_id = :this",
+            this=hold.booking_id,
+        )
+        rows(
+            self.client,
+            "UPDATE payments SET open_until = least(open_until, now()),"
+            " next_check_at = least(next_check_at, now()) WHERE booking_id = :this",
+            this=hold.booking_id,
+        )
+
+    # What the functions do.
+
+    @rule()
+    def holds_are_ended(self) -> None:
+        hold_expiry.expire_holds(self.database, lambda: self.client.wiring.payments, self.now())
+
+    @rule()
+    def stripe_is_asked(self) -> None:
+        reconciliation.reconcile(self.database, lambda: self.client.wiring.payments, self.now())
+
+    @rule(well=st.booleans())
+    def banks_end_what_is_under_way(self, *, well: bool) -> None:
+        for row in rows(self.client, "SELECT refund_id FROM payments WHERE refund_id IS NOT NULL"):
+            self.settle(row.refund_id, well=well)
+
+    @rule()
+    def facts_are_told(self) -> None:
+        self.stripe.switches.faults = []
+        self.office.run()
+
+    # What is true at every moment, and in the end.
+
+    @invariant()
+    def the_rows_agree(self) -> None:
+        for event in self.event_ids:
+            report = self.client("GET", f"/events/{event}/integrity", by=self.host).json
+            assert report["differences"] == []
+            assert report["places"]["taken"] == report["places"]["counted"] <= report["places"]["capacity"]
+
+    def teardown(self) -> None:
+        """Let time and schedules do the rest, without another webhook."""
+        self.stripe.switches.faults = []
+        for event in self.stripe.waiting():
+            self.stripe.drop(event)
+        for _ in range(12):
+            self.ahead += timedelta(hours=25)
+            self.holds_are_ended()
+            self.stripe_is_asked()
+            self.banks_end_what_is_under_way(well=True)
+        self.office.run()
+        self.the_rows_agree_with_stripe()
+
+    def settle(self, refund: str, *, well: bool) -> None:
+        with contextlib.suppress(Refused):  # it has ended
+            self.stripe.settle(refund, well=well)
+
+    def the_rows_agree_with_stripe(self) -> None:
+        kept = {
+            intent["id"]: intent["amount_received"] - self.refunded(intent["id"])
+            for intent in self.stripe.intents()
+        }
+        booked = rows(
+            self.client,
+            "SELECT b.status, b.amount, p.status AS payment, p.intent_id FROM bookings b"
+            " JOIN payments p USING (booking_id) WHERE host_id = :host",
+            host=self.host.user_id,
+        )
+        for row in booked:
+            assert row.status in {"confirmed", "cancelled", "expired"}, row
+            assert kept.pop(row.intent_id, 0) == (row.amount if row.status == "confirmed" else 0), row
+            assert row.payment in ({"paid"} if row.status == "confirmed" else {"refunded", "failed"}), row
+        ours = {intent["id"] for intent in self.stripe.intents() if self.is_ours(intent["metadata"])}
+        assert {kept[intent] for intent in ours & kept.keys()} <= {0}
+
+    def is_ours(self, metadata: dict[str, str]) -> bool:
+        return metadata.get("eventId") in self.event_ids
+
+    def refunded(self, intent: str) -> int:
+        return sum(
+            refund["amount"]
+            for refund in self.stripe.refunds(intent)
+            if refund["status"] in {"succeeded", "pending"}
+        )
+
+
+def test_place_and_money_agree_in_the_end_whatever_happens(client: Client, stripe: StandIn) -> None:
+    class LifeHere(Life):
+        def __init__(self) -> None:
+            super().__init__(client, stripe)
+
+    bounds = settings(derandomize=True, database=None, deadline=None, max_examples=25, stateful_step_count=30)
+    run_state_machine_as_test(LifeHere, settings=bounds)

@@ -1,0 +1,240 @@
+"""The log: a line of JSON for every request, that tells who did what and nothing that is secret."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import pytest
+
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.observability import logs, metrics
+from chalicelib.platform.settings import Settings
+from chalicelib.wiring import Wiring, using
+from tests.client import PASSWORD, Client, event_body
+from tests.conftest import SECRET
+
+AN_ID = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+class BrokenDatabase(Database):
+    """A database that fails as nothing foresees."""
+
+    def transaction(self) -> NoReturn:
+        raise RuntimeError("the cause")
+
+
+LOGGER = logging.getLogger("event-booking")
+
+
+@pytest.fixture
+def set_up() -> Iterator[Callable[..., None]]:
+    """The deployed app's own way to set its log up, undone afterwards."""
+    handlers = LOGGER.handlers
+    yield logs.set_up
+    logs.set_up()
+    LOGGER.handlers = handlers
+
+
+@pytest.fixture
+def log(set_up: Callable[..., None]) -> Lines:
+    """What was logged since the last look."""
+    stream = io.StringIO()
+    set_up(stream)
+
+    def lines() -> list[dict[str, Any]]:
+        written = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return [json.loads(line) for line in written.splitlines()]
+
+    return lines
+
+
+def test_the_log_is_standard_output(
+    client: Client, capsys: pytest.CaptureFixture[str], set_up: Callable[..., None]
+) -> None:
+    set_up()
+
+    client("GET", "/health")
+
+    assert json.loads(capsys.readouterr().out)["route"] == "/health"
+
+
+def test_each_request_is_one_line(client: Client, log: Lines) -> None:
+    host = client.host()
+    event = client.event(host)
+    log()
+
+    reply = client("GET", f"/events/{event['eventId']}?x=1", by=host)
+    [line] = log()
+
+    assert line | {"time": "", "ms": 0} == {
+        "time": "",
+        "level": "info",
+        "message": "request",
+        "method": "GET",
+        "route": "/events/{eventId}",
+        "status": 200,
+        "ms": 0,
+        "userId": host.user_id,
+        "requestId": reply.headers["x-request-id"],
+    }
+    assert line["ms"] > 0
+    assert line["time"].endswith("+00:00")
+
+
+def test_a_line_has_the_id_of_the_trace_where_lambda_tells_one(
+    client: Client, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-65f0-2b7c")
+
+    client("GET", "/health")
+    metrics.put("DomainEventsPublished", 2, "Count")
+
+    assert [line["traceId"] for line in log()] == ["Root=1-65f0-2b7c"] * 2
+
+
+def test_a_request_is_answered_also_where_nothing_can_be_logged(
+    client: Client, set_up: Callable[..., None]
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    set_up(closed)
+
+    assert client("GET", "/health").status == 200
+
+
+def test_a_log_of_warnings_has_no_lines_of_requests(client: Client, log: Lines) -> None:
+    LOGGER.setLevel(logging.WARNING)
+
+    client("GET", "/health")
+
+    assert log() == []
+
+
+def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -> None:
+    event = client.event(client.host(), capacity=1)
+    attendees = client.attendee(), client.attendee()
+    log()
+
+    for attendee in attendees:
+        client.book(attendee, event["eventId"])
+    booked, refused = log()
+
+    assert (booked["message"], booked["status"], booked["outcome"]) == ("request", 201, "booked")
+    assert (refused["message"], refused["status"], refused["outcome"]) == ("request", 409, "sold-out")
+    [declared] = booked["_aws"]["CloudWatchMetrics"]
+    assert declared["Dimensions"] == [["outcome"]]
+    assert {metric["Name"] for metric in declared["Metrics"]} == {"Bookings", "BookingLatency"}
+    assert booked["Bookings"] == 1
+    assert booked["BookingLatency"] > 0
+
+
+def test_metrics_that_a_line_has_no_room_for_have_a_line_of_their_own(log: Lines) -> None:
+    with metrics.attach_to_request_log() as carried:
+        metrics.put("Refunds", 1, "Count", outcome="refunded")
+        metrics.put("Refunds", 1, "Count", outcome="failed")
+    metrics.put("DomainEventsPublished", 2, "Count")
+
+    lines = log()
+
+    assert (carried["Refunds"], carried["outcome"]) == (1, "refunded")
+    assert [line["message"] for line in lines] == ["metric", "metric"]
+    assert (lines[0]["outcome"], lines[1]["DomainEventsPublished"]) == ("failed", 2)
+
+
+def test_a_text_that_is_no_unicode_is_logged_all_the_same() -> None:
+    record = logging.makeLogRecord({"msg": "It failed", "members": {"messageId": "\ud800"}})
+
+    line = logs.FORMATTER.format(record)
+
+    assert json.loads(line)["messageId"] == "\ud800"
+    assert line.isascii()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "status"),
+    [
+        ("GET", "/events", "/events", 200),
+        ("GET", "/users", "/users", 401),
+        ("GET", "/events?limit=0", "/events", 400),
+        ("GET", f"/events/{AN_ID}", "/events/{eventId}", 404),
+        ("POST", f"/events/{AN_ID}", "/events/{eventId}", 405),
+        ("GET", "/health", "/health", 200),
+        ("GET", "/docs", "/docs", 200),
+    ],
+)
+def test_whatever_the_outcome_the_line_has_it_and_the_id_of_the_answer(
+    client: Client, log: Lines, method: str, path: str, route: str, status: int
+) -> None:
+    for headers in ({}, {"X-Request-Id": "my-own-id"}):
+        reply = client(method, path, headers=headers)
+        [line] = log()
+
+        assert (line["method"], line["status"], line["userId"]) == (method, status, None)
+        assert line["route"] == route
+        assert line["requestId"] == reply.headers["x-request-id"]
+
+
+def test_nothing_secret_or_personal_is_logged(client: Client, log: Lines) -> None:
+    registration = {
+        "name": "Ada Lovelace",
+        "email": "ada@example.com",
+        "password": PASSWORD,
+        "role": "host",
+    }
+    login = {"email": "ada@example.com", "password": PASSWORD}
+    key = {"Idempotency-Key": "the-key-of-a-client"}
+
+    token = client("POST", "/auth/register", registration, headers=key).json["token"]
+    client("POST", "/auth/register", registration)
+    client("POST", "/auth/login", login)
+    client("POST", "/auth/login", login | {"password": "a wrong password"})
+    client("PATCH", "/users/me", {"password": "a new password", "currentPassword": PASSWORD}, by=token)
+    client("GET", "/users?q=lovelace", by=client.host())
+    client("GET", "/users/me", by=token)
+    client("POST", "/events", event_body(title=5), by=client.host("Ada Lovelace"))
+    lines = log()
+
+    assert len(lines) == 8
+    for secret in (
+        "Lovelace",
+        "lovelace",
+        "ada@",
+        "password",
+        "the-key",
+        token,
+        token.split(".")[2],
+        PASSWORD,
+    ):
+        assert secret not in json.dumps(lines)
+
+
+def test_why_the_database_is_not_there_is_told_to_the_log_without_its_password(log: Lines) -> None:
+    url = "postgresql+pg8000://somebody:hunter2@127.0.0.1:9/none"
+    with using(Wiring(Settings(database_url=url, jwt_secret=SECRET))) as wiring:
+        reply = Client(wiring)("GET", "/events")
+    reason, request = log()
+
+    assert (reply.status, request["status"]) == (503, 503)
+    assert (reason["level"], reason["requestId"]) == ("error", request["requestId"])
+    assert "Connection refused" in reason["error"]
+    assert "hunter2" not in json.dumps(reason)
+
+
+def test_a_fault_of_ours_is_told_to_the_log_and_not_to_the_client(client: Client, log: Lines) -> None:
+    wiring = Wiring(client.wiring.settings)
+    wiring.database = BrokenDatabase(client.wiring.settings)
+    with using(wiring):
+        reply = Client(wiring)("GET", "/events")
+    fault, request = log()
+
+    assert (reply.status, reply.problem) == (500, "fault")
+    assert "the cause" not in reply.text
+    assert (fault["level"], fault["requestId"]) == ("error", reply.headers["x-request-id"])
+    assert "RuntimeError: the cause" in fault["error"]
+    assert (request["status"], request["requestId"]) == (500, reply.headers["x-request-id"])

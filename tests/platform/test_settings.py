@@ -1,0 +1,142 @@
+"""Settings: what a deployment must say, and what is said back when it does not."""
+
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.platform.settings import BadSetting, Settings
+
+ENVIRONMENT = {
+    "DATABASE_URL": "postgresql+pg8000://somebody:hunter2@db.example.com/events",
+    "JWT_SECRET": "s3cret-" * 5,
+}
+
+
+SECRETS = ("hunter2", "s3cret", "earlier", "sk_live", "whsec")
+
+
+def test_two_variables_are_enough() -> None:
+    settings = Settings.read(ENVIRONMENT)
+
+    assert settings.database_url == ENVIRONMENT["DATABASE_URL"]
+    assert settings.jwt_secret == ENVIRONMENT["JWT_SECRET"].encode()
+    assert (settings.previous_jwt_secret, settings.database_ca_file) == (None, None)
+    assert (settings.database_tls, settings.database_pool_size) == (True, 1)
+    assert (settings.token_lifetime, settings.default_currency, settings.public_url) == (3600, "eur", "")
+    assert (settings.stripe_api_key, settings.stripe_api_base) == (None, None)
+    assert (settings.stripe_webhook_secrets, settings.hold_seconds) == ((), 900)
+    assert (settings.charges, settings.stripe_livemode) == (False, False)
+
+
+def test_every_variable_has_its_say() -> None:
+    settings = Settings.read(
+        {
+            **ENVIRONMENT,
+            "JWT_SECRET_PREVIOUS": "earlier" * 5,
+            "DATABASE_POOL_SIZE": "7",
+            "DATABASE_TLS": "off",
+            "DATABASE_CA_FILE": "/ca.pem",
+            "TOKEN_ISSUER": "us",
+            "TOKEN_AUDIENCE": "them",
+            "DEFAULT_CURRENCY": "chf",
+            "PUBLIC_URL": "https://api.example.com/v1/",
+            "STRIPE_API_KEY": "sk_test_1",
+            "STRIPE_API_BASE": "http://127.0.0.1:12111",
+            "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old,",
+            "HOLD_SECONDS": "60",
+        }
+    )
+
+    assert settings == Settings(
+        database_url=ENVIRONMENT["DATABASE_URL"],
+        jwt_secret=ENVIRONMENT["JWT_SECRET"].encode(),
+        previous_jwt_secret=b"earlier" * 5,
+        database_pool_size=7,
+        database_tls=False,
+        database_ca_file="/ca.pem",
+        token_issuer="us",
+        token_audience="them",
+        default_currency="chf",
+        public_url="https://api.example.com/v1",
+        stripe_api_key="sk_test_1",
+        stripe_api_base="http://127.0.0.1:12111",
+        stripe_webhook_secrets=(b"whsec_new", b"whsec_old"),
+        hold_seconds=60,
+    )
+    assert settings.hold == timedelta(minutes=1)
+    assert settings.charges
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_a_missing_variable_is_named(name: str) -> None:
+    without = {other: value for other, value in ENVIRONMENT.items() if other != name}
+
+    for environment in (without, {**without, name: ""}):
+        with pytest.raises(BadSetting, match=f"^{name} is not set$"):
+            Settings.read(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_SECRET", "x" * 31),
+        ("JWT_SECRET_PREVIOUS", "x" * 31),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_POOL_SIZE", "-1"),
+        ("DATABASE_POOL_SIZE", "many"),
+        ("DATABASE_POOL_SIZE", "٣"),
+        ("DATABASE_TLS", "perhaps"),
+        ("HOLD_SECONDS", "0"),
+        ("HOLD_SECONDS", "-900"),
+        ("HOLD_SECONDS", "15m"),
+        ("DEFAULT_CURRENCY", "EUR"),
+        ("DEFAULT_CURRENCY", "euro"),
+    ],
+)
+def test_an_unusable_value_is_refused_by_the_name_of_its_variable(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{name} must ") as refused:
+        Settings.read(ENVIRONMENT | {name: value})
+
+    assert "x" * 31 not in str(refused.value)
+
+
+def test_a_secret_is_measured_in_bytes() -> None:
+    assert Settings.read(ENVIRONMENT | {"JWT_SECRET": "ü" * 16}).jwt_secret == "ü".encode() * 16
+
+
+@pytest.mark.parametrize(
+    ("key", "live"),
+    [
+        ("sk_test_1", False),
+        ("rk_test_1", False),
+        ("sk_live_1", True),
+        ("rk_live_1", True),
+        ("pk_live_1", False),
+    ],
+)
+def test_the_key_says_whether_it_moves_real_money(key: str, live: bool) -> None:  # noqa: FBT001 (a column)
+    assert Settings.read(ENVIRONMENT | {"STRIPE_API_KEY": key}).stripe_livemode == live
+
+
+@pytest.mark.parametrize("given", ["", " ", ",", " , ,"])
+def test_a_blank_secret_of_a_webhook_is_none_that_anybody_could_sign_with(given: str) -> None:
+    assert Settings.read(ENVIRONMENT | {"STRIPE_WEBHOOK_SECRETS": given}).stripe_webhook_secrets == ()
+
+
+OPTIONAL = [
+    *("JWT_SECRET_PREVIOUS", "DATABASE_POOL_SIZE", "DATABASE_TLS", "PUBLIC_URL"),
+    *("STRIPE_API_KEY", "STRIPE_API_BASE", "STRIPE_WEBHOOK_SECRETS", "HOLD_SECONDS", "DEFAULT_CURRENCY"),
+]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_blank_optional_variable_is_as_if_it_were_not_set(name: str) -> None:
+    assert Settings.read(ENVIRONMENT | {name: ""}) == Settings.read(ENVIRONMENT)
+
+
+def test_nothing_secret_is_in_what_settings_print() -> None:
+    stripe = {"STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRETS": "whsec_1"}
+    settings = Settings.read(ENVIRONMENT | {"JWT_SECRET_PREVIOUS": "earlier" * 5} | stripe)
+
+    for printed in (repr(settings), str(settings), f"{settings}", f"{settings!r}"):
+        assert not [secret for secret in SECRETS if secret in printed]

@@ -1,0 +1,294 @@
+"""How PostgreSQL answers each list when tables are large: by an index, a page at a time."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import ClauseElement, Executable, Select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from chalicelib.bookings.models import ATTENDEE_BOOKINGS, HOST_BOOKINGS
+from chalicelib.events.models import EVENTS
+from chalicelib.platform import ids
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.database.listing import ListQuery, Order
+from chalicelib.platform.settings import Settings
+from chalicelib.users.models import USERS
+from infra.local import postgres
+from infra.local.postgres import Postgres
+from tests.conftest import SECRET, TEMPLATE
+
+DATABASE = "full"
+NOW = datetime.now(UTC)
+
+# Of each host 100 events, of each of them 5 bookings, of each attendee who has any 50.
+FILL = """
+INSERT INTO users (user_id, role, name, email, created_at, updated_at)
+SELECT uuidv7(make_interval(secs => n - 6000)), CASE WHEN n % 100 = 0 THEN 'host' ELSE 'attendee' END,
+       md5(n::text) || ' somebody', n || '@example.com', now(), now()
+FROM generate_series(1, 4000) n;
+
+INSERT INTO events (event_id, host_id, title, description, starts_at, ends_at, timezone, currency, status,
+                    created_at, updated_at)
+SELECT uuidv7(make_interval(secs => n - 6000)), hosts.ids[1 + n % 40], md5(n::text) || ' something', 'common',
+       now() + make_interval(hours => n * 7919 % 4000), now() + make_interval(hours => n * 7919 % 4000 + 3),
+       'UTC', 'eur', CASE n % 20 WHEN 0 THEN 'draft' WHEN 1 THEN 'cancelled' ELSE 'published' END,
+       now(), now()
+FROM generate_series(1, 4000) n, (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'host') hosts;
+
+INSERT INTO places (event_id, capacity, taken, popularity)
+SELECT event_id, 1000, taken, 10 * ln(taken + 1)
+FROM (SELECT event_id, row_number() OVER () * 7919 % 500 AS taken FROM events) popular;
+
+INSERT INTO ticket_types SELECT uuidv7(), event_id, 'General admission', 0 FROM events;
+
+INSERT INTO bookings (booking_id, user_id, event_id, host_id, ticket_type_id, status, amount, currency,
+                      created_at, updated_at)
+SELECT uuidv7(make_interval(secs => n - 30000)), people.ids[1 + n % 400], event_id, host_id, uuidv7(),
+       'cancelled', 0, 'eur', now(), now()
+FROM generate_series(1, 20000) n
+CROSS JOIN (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'attendee') people
+JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbered ON place = 1 + n % 4000;
+
+-- What an index of words has not sorted in yet is read at each search, so that small tables are misleading.
+SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words');
+
+ANALYZE users, events, places, ticket_types, bookings
+"""
+
+
+@contextmanager
+def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
+    """A database of this name in which these statements have been run."""
+    postgres.create_database(server, name, template=TEMPLATE)
+    database = Database(Settings(database_url=server.url(name), jwt_secret=SECRET))
+    with database.transaction() as connection:
+        for statement in fill.split(";"):
+            connection.exec_driver_sql(statement)
+    yield database
+    database.close()
+    postgres.drop_database(server, name)
+
+
+@pytest.fixture(scope="module")
+def database(server: Postgres) -> Iterator[Database]:
+    """A database with some thousand rows in each table."""
+    with filled(server, DATABASE, FILL) as database:
+        yield database
+
+
+class Explain(Executable, ClauseElement):
+    """A statement's plan instead of its rows."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(Explain)
+def _explain(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
+
+
+Node = dict[str, Any]
+
+
+def nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for part in node.get("Plans", []):
+        yield from nodes(part)
+
+
+class Plan:
+    """The plan of a list: one part of it reads a page, the other counts."""
+
+    def __init__(self, whole: Node) -> None:
+        [self.counting, *_] = parts = [part for part in whole["Plans"] if "Subplan Name" in part]
+        counting = [id(node) for part in parts for node in nodes(part)]
+        self.page = [node for node in nodes(whole) if id(node) not in counting]
+
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.page if "Index Name" in node}
+
+    def read_whole(self) -> set[str]:
+        """Tables of which every row is read for a page."""
+        return {node["Relation Name"] for node in self.page if node["Node Type"] == "Seq Scan"}
+
+    def sorts(self) -> list[str]:
+        """The sorts of more than the rows of a page."""
+        return [
+            node["Node Type"]
+            for node in self.page
+            if node["Node Type"].endswith("Sort") and node["Sort Key"] != ['"row".n']
+        ]
+
+
+def plan(
+    database: Database,
+    listing: ListQuery,
+    filters: Sequence[str],
+    sort: str,
+    *,
+    order: Order | None = None,
+    after: Sequence[Any] = (),
+) -> Plan:
+    statement = listing.statement(
+        frozenset(filters), sort, order or listing.sorts[sort].order, after=bool(after)
+    )
+    with database.transaction() as connection:
+        [(attendee, host, event)] = connection.execute(
+            text("SELECT user_id, host_id, event_id FROM bookings LIMIT 1")
+        )
+        explained = connection.execute(
+            Explain(statement),
+            {
+                "limit": 20,
+                "offset": 0,
+                "now": NOW,
+                "from": NOW + timedelta(days=30),
+                "to": NOW + timedelta(days=33),
+                "q": "'c4ca4238a0b923820dcc509a6f75849b':*",
+                "role": "attendee",
+                "status": "cancelled",
+                "caller": attendee,
+                "attendee": attendee,
+                "host": host,
+                "event": event,
+                **{f"after_{i}": value for i, value in enumerate(after)},
+            },
+        ).scalar_one()
+    return Plan(explained[0]["Plan"])
+
+
+# Amidst of what is there.
+LATER = NOW + timedelta(days=80)
+MIDDLE = ids.new(NOW - timedelta(seconds=4000))
+MIDDLE_BOOKING = ids.new(NOW - timedelta(seconds=20_000))
+EACH_ORDER: tuple[Order, ...] = ("asc", "desc")
+WALKS = [
+    (EVENTS, ["published"], "date", "ix_events_date", (LATER, MIDDLE)),
+    (EVENTS, ["published"], "title", "ix_events_title", ("8", MIDDLE)),
+    (EVENTS, ["published"], "createdAt", "ix_events_created", (MIDDLE,)),
+    (EVENTS, ["cancelled"], "date", "ix_events_cancelled", (LATER, MIDDLE)),
+    (EVENTS, ["published", "on_sale"], "date", "ix_events_date", (LATER, MIDDLE)),
+    (EVENTS, ["host"], "date", "ix_events_host_id", (LATER, MIDDLE)),
+    (EVENTS, ["host", "published"], "date", "ix_events_host_id", (LATER, MIDDLE)),
+    (ATTENDEE_BOOKINGS, ["attendee"], "createdAt", "ix_bookings_user_id", (MIDDLE_BOOKING,)),
+    (HOST_BOOKINGS, ["host"], "createdAt", "ix_bookings_host_id", (MIDDLE_BOOKING,)),
+    (HOST_BOOKINGS, ["host", "status"], "createdAt", "ix_bookings_host_id", (MIDDLE_BOOKING,)),
+    (HOST_BOOKINGS, ["host", "event"], "createdAt", "ix_bookings_event_id", (MIDDLE_BOOKING,)),
+    (USERS, [], "name", "ix_users_name", ("8", MIDDLE)),
+    (USERS, ["role"], "name", "ix_users_name", ("8", MIDDLE)),
+    (USERS, [], "createdAt", "pk_users", (MIDDLE,)),
+]
+
+
+@pytest.mark.parametrize("order", EACH_ORDER)
+@pytest.mark.parametrize(
+    ("listing", "filters", "sort", "index", "cursor"),
+    WALKS,
+    ids=[f"{index} by {sort} of {', '.join(filters) or 'all'}" for _, filters, sort, index, _ in WALKS],
+)
+def test_a_page_is_read_from_an_index_that_has_its_order(
+    database: Database,
+    listing: ListQuery,
+    filters: list[str],
+    sort: str,
+    index: str,
+    cursor: tuple[Any, ...],
+    order: Order,
+) -> None:
+    for after in ((), cursor):
+        page = plan(database, listing, filters, sort, order=order, after=after)
+
+        assert index in page.indexes()
+        assert page.read_whole() == set()
+        assert page.sorts() == []
+
+
+@pytest.mark.parametrize(("order", "cursor"), [("desc", (61, 450, MIDDLE)), ("asc", (30, 20, MIDDLE))])
+def test_popularity_is_read_from_its_coarse_index_and_sorted_within_each_step(
+    database: Database, order: Order, cursor: tuple[Any, ...]
+) -> None:
+    for after in ((), cursor):
+        page = plan(database, EVENTS, ["published"], "popularity", order=order, after=after)
+
+        assert "ix_places_popularity" in page.indexes()
+        assert page.read_whole() == set()
+        assert page.sorts() == ["Incremental Sort"]
+        [scan] = [node for node in page.page if node.get("Index Name") == "ix_places_popularity"]
+        assert ("Index Cond" in scan) == bool(after)
+
+
+@pytest.mark.parametrize(
+    ("listing", "filters", "sort", "index", "table"),
+    [
+        (EVENTS, ["published", "from", "to"], "date", "ix_events_date", "events"),
+        (EVENTS, ["cancelled"], "title", "ix_events_cancelled", "events"),
+        (EVENTS, ["host", "draft"], "title", "ix_events_host_id", "events"),
+        (ATTENDEE_BOOKINGS, ["attendee"], "date", "ix_bookings_user_id", "bookings"),
+        (HOST_BOOKINGS, ["host"], "date", "ix_bookings_host_id", "bookings"),
+    ],
+)
+def test_a_filter_that_leaves_little_is_answered_by_its_index(
+    database: Database, listing: ListQuery, filters: list[str], sort: str, index: str, table: str
+) -> None:
+    page = plan(database, listing, filters, sort)
+
+    assert index in page.indexes()
+    assert table not in page.read_whole()
+
+
+@pytest.mark.parametrize(
+    ("listing", "filters", "sort", "index", "looked_up", "walked"),
+    [
+        (EVENTS, ["published", "q"], "date", "ix_events_words", "pk_events", "ix_events_date"),
+        (EVENTS, ["published", "q"], "popularity", "ix_events_words", "pk_events", "ix_places_popularity"),
+        (USERS, ["q"], "name", "ix_users_words", "pk_users", "ix_users_name"),
+    ],
+)
+def test_what_a_search_finds_is_looked_up_or_if_that_is_much_walked_to(
+    database: Database,
+    listing: ListQuery,
+    filters: list[str],
+    sort: str,
+    index: str,
+    looked_up: str,
+    walked: str,
+) -> None:
+    search = plan(database, listing, filters, sort)
+
+    assert index in {node.get("Index Name") for node in nodes(search.counting)}
+    assert {looked_up, walked} <= search.indexes()
+    assert search.read_whole() == set()
+    # One by one, whatever PostgreSQL expects, so that a search that finds little never reads a whole table.
+    limited = [list(nodes(node)) for node in search.page if node["Node Type"] == "Limit"]
+    assert any(
+        {node["Index Name"] for node in below if node["Node Type"] == "Index Scan"} >= {looked_up}
+        and "CTE Scan" not in {node["Node Type"] for node in below}
+        for below in limited
+    )
+
+
+@pytest.mark.parametrize(
+    ("listing", "filters", "table"),
+    [
+        (EVENTS, ["published"], "events"),
+        (EVENTS, ["host"], "events"),
+        (ATTENDEE_BOOKINGS, ["attendee"], "bookings"),
+        (HOST_BOOKINGS, ["host"], "bookings"),
+        (USERS, [], "users"),
+    ],
+)
+def test_counting_stops_at_a_bound_and_reads_nothing_that_only_decorates(
+    database: Database, listing: ListQuery, filters: list[str], table: str
+) -> None:
+    for sort in listing.sorts:
+        counting = list(nodes(plan(database, listing, filters, sort).counting))
+
+        assert {node["Relation Name"] for node in counting if "Relation Name" in node} == {table}
+        assert counting[1]["Node Type"] == "Limit"

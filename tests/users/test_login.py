@@ -1,0 +1,130 @@
+"""Signing in: who one is, and what it may not tell of who else there is."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import jwt
+import pytest
+from passlib.hash import argon2
+
+from tests.client import PASSWORD, Client, Reply
+from tests.conftest import SECRET
+from tests.database_contents import contents
+from tests.rows import rows, value
+
+
+@contextmanager
+def watching_argon2() -> Iterator[list[tuple[str, int, int]]]:
+    """Note parameters, salt and hash length of every verification: the work, as the time is only a guess."""
+    work: list[tuple[str, int, int]] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name == "verify_secret" and "argon2" in code.co_filename:
+            parameters, salt, digest = frame.f_locals["hash"].decode().rsplit("$", 2)
+            work.append((parameters, len(salt), len(digest)))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield work
+    finally:
+        sys.setprofile(before)
+
+
+def log_in(client: Client, email: str, password: str = PASSWORD) -> Reply:
+    return client("POST", "/auth/login", {"email": email, "password": password})
+
+
+def claims(token: str) -> dict[str, Any]:
+    said: dict[str, Any] = jwt.decode(token, SECRET, algorithms=["HS256"], audience="event-booking-api")
+    return said
+
+
+def password_hash(client: Client) -> str:
+    return str(value(client, "SELECT password_hash FROM credentials"))
+
+
+@pytest.mark.parametrize("typed", ["Ada@example.com", "ada@EXAMPLE.com", "  ADA@example.com\n"])
+def test_an_e_mail_signs_in_in_any_case_and_with_spaces_around_it(client: Client, typed: str) -> None:
+    account = client.account("host", "Ada", "Ada@example.com")
+
+    reply = log_in(client, typed)
+
+    assert reply.status == 200
+    assert set(reply.json) == {"user", "token"}
+    user = reply.json["user"]
+    assert (user["userId"], user["name"], user["email"]) == (account.user_id, "Ada", "Ada@example.com")
+    assert client("GET", "/users/me", by=reply.json["token"]).status == 200
+
+
+def test_a_token_names_user_and_role_and_lives_one_hour(client: Client) -> None:
+    account = client.account("host", email="ada@example.com")
+
+    said = claims(log_in(client, "ada@example.com").json["token"])
+
+    assert (said["sub"], said["role"]) == (account.user_id, "host")
+    assert said["exp"] - said["iat"] == 3600
+    assert abs(said["iat"] - time.time()) < 60
+    assert set(said) == {"iss", "aud", "sub", "role", "ver", "iat", "exp"}
+
+
+def test_an_unknown_e_mail_and_a_wrong_password_get_the_very_same_answer(client: Client) -> None:
+    client.account("host", email="ada@example.com")
+    gone = client.account("host", email="gone@example.com")
+    client("DELETE", "/users/me", by=gone)
+    before = contents(client)
+
+    replies = [
+        log_in(client, "ada@example.com", "not the password"),
+        log_in(client, "nobody@example.com"),
+        log_in(client, "gone@example.com"),
+        log_in(client, "not an e-mail"),
+        log_in(client, "ada@example.com", ""),
+    ]
+
+    assert {(reply.status, reply.text) for reply in replies} == {(401, replies[0].text)}
+    assert replies[0].problem == "wrong-credentials"
+    for reply in replies:
+        assert {**reply.headers, "x-request-id": ""} == {**replies[0].headers, "x-request-id": ""}
+    assert contents(client) == before
+
+
+def test_an_unknown_e_mail_costs_what_a_wrong_password_costs(client: Client) -> None:
+    client("POST", "/auth/register", {"name": "A", "email": "a@b.de", "password": PASSWORD, "role": "host"})
+
+    with watching_argon2() as of_wrong_password:
+        log_in(client, "a@b.de", "not the password")
+    with watching_argon2() as of_unknown_email:
+        log_in(client, "nobody@example.com", "not the password")
+
+    assert of_unknown_email == of_wrong_password == [("$argon2id$v=19$m=19456,t=2,p=1", 22, 43)]
+
+
+def test_a_hash_made_with_weaker_parameters_is_made_anew_when_its_owner_signs_in(client: Client) -> None:
+    account = client.account("attendee", email="ada@example.com")
+    weak = argon2.using(type="ID", memory_cost=64, time_cost=1, parallelism=1)  # type: ignore[no-untyped-call]
+    rows(client, "UPDATE credentials SET password_hash = :hash", hash=weak.hash(PASSWORD))
+
+    assert log_in(client, "ada@example.com").status == 200
+
+    renewed = password_hash(client)
+    assert renewed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert client("GET", "/users/me", by=account).status == 200  # the password is the same, and so are tokens
+    assert log_in(client, "ada@example.com").status == 200
+    assert password_hash(client) == renewed
+
+
+def test_a_wrong_password_does_not_renew_a_weak_hash(client: Client) -> None:
+    client.account("attendee", email="ada@example.com")
+    weak = argon2.using(type="ID", memory_cost=64, time_cost=1, parallelism=1)  # type: ignore[no-untyped-call]
+    rows(client, "UPDATE credentials SET password_hash = :hash", hash=weak.hash(PASSWORD))
+    before = contents(client)
+
+    assert log_in(client, "ada@example.com", "not the password").status == 401
+
+    assert contents(client) == before

@@ -1,0 +1,124 @@
+"""Making an account."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.client import Client
+from tests.concurrency import at_once
+from tests.database_contents import contents, count
+from tests.rows import domain_events, rows, value
+
+
+def registration(**members: Any) -> dict[str, Any]:
+    return {
+        "name": "Ada Lovelace",
+        "email": "ada@example.com",
+        "password": "correct horse battery",
+        "role": "attendee",
+        **members,
+    }
+
+
+@pytest.mark.parametrize("role", ["host", "attendee"])
+def test_who_registers_gets_an_account_and_is_signed_in(client: Client, role: str) -> None:
+    reply = client("POST", "/auth/register", registration(role=role))
+
+    assert reply.status == 201
+    assert set(reply.json) == {"user", "token"}
+    user = reply.json["user"]
+    assert user | {"userId": "", "createdAt": "", "updatedAt": ""} == {
+        "userId": "",
+        "name": "Ada Lovelace",
+        "email": "ada@example.com",
+        "role": role,
+        "emailVerified": False,
+        "createdAt": "",
+        "updatedAt": "",
+    }
+    assert user["createdAt"] == user["updatedAt"]
+    assert reply.headers["location"] == "/users/me"
+    assert client("GET", "/users/me", by=reply.json["token"]).json["userId"] == user["userId"]
+
+
+def test_name_and_e_mail_lose_the_spaces_around_them_but_a_password_does_not(client: Client) -> None:
+    body = registration(name="  Ada \n", email="\tada@example.com ", password="  a secret  ")
+
+    user = client("POST", "/auth/register", body).json["user"]
+
+    assert (user["name"], user["email"]) == ("Ada", "ada@example.com")
+    login = {"email": "ada@example.com", "password": "  a secret  "}
+    assert client("POST", "/auth/login", login).status == 200
+    assert client("POST", "/auth/login", login | {"password": "a secret"}).status == 401
+
+
+def test_an_e_mail_is_kept_as_typed(client: Client) -> None:
+    reply = client("POST", "/auth/register", registration(email="Ada.Lovelace@Example.COM"))
+
+    assert reply.json["user"]["email"] == "Ada.Lovelace@Example.COM"
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com", " ada@EXAMPLE.com "])
+def test_an_e_mail_can_be_registered_once_whatever_its_case(client: Client, email: str) -> None:
+    client.account("host", email="Ada@example.com")
+    before = contents(client)
+
+    reply = client("POST", "/auth/register", registration(email=email))
+
+    assert (reply.status, reply.problem) == (409, "email-taken")
+    assert contents(client) == before
+
+
+def test_of_those_who_register_an_e_mail_at_once_one_gets_it(client: Client) -> None:
+    emails = ["ada@example.com", "ADA@example.com", "ada@EXAMPLE.com", "Ada@Example.Com"]
+
+    replies = at_once(
+        [partial(client, "POST", "/auth/register", registration(email=email)) for email in emails]
+    )
+
+    assert sorted(reply.status for reply in replies) == [201, 409, 409, 409]
+    assert {reply.problem for reply in replies if reply.status == 409} == {"email-taken"}
+    assert (count(client, "users"), count(client, "credentials")) == (1, 1)
+    told = rows(client, "SELECT type FROM outbox ORDER BY position")
+    assert [row.type for row in told] == ["user-registered", "email-verification-requested"]
+
+
+@pytest.mark.parametrize(
+    "password", ["12345678", "x" * 128, "        ", "пароль — 密码 🔑", "with\ttab\nand line", "🔑" * 128]
+)
+def test_a_password_of_8_to_128_characters_of_any_kind_works(client: Client, password: str) -> None:
+    client("POST", "/auth/register", registration(password=password))
+
+    login = {"email": "ada@example.com", "password": password}
+    assert client("POST", "/auth/login", login).status == 200
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 129, "🔑" * 7, 12345678, None])
+def test_any_other_password_is_refused(client: Client, password: object) -> None:
+    reply = client("POST", "/auth/register", registration(password=password))
+
+    assert (reply.status, reply.faulty_fields) == (400, {"password"})
+    assert count(client, "users") == 0
+
+
+def test_a_password_is_kept_as_an_argon2id_hash_of_its_own_and_nowhere_else(client: Client) -> None:
+    for email in ("ada@example.com", "grace@example.com"):
+        client("POST", "/auth/register", registration(email=email), headers={"Idempotency-Key": email})
+
+    hashes = [row.password_hash for row in rows(client, "SELECT password_hash FROM credentials")]
+
+    assert all(kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for kept in hashes)
+    assert len(set(hashes)) == 2  # salted
+    for table in ("users", "outbox", "idempotency_keys", "credentials"):
+        kept = value(client, f"SELECT json_agg(t)::text FROM {table} t")  # noqa: S608 (ours)
+        assert "correct horse battery" not in kept
+
+
+def test_the_fact_of_a_registration_names_nobody(client: Client) -> None:
+    user = client("POST", "/auth/register", registration()).json["user"]
+
+    [domain_event] = domain_events(client, user["userId"])
+
+    assert domain_event.type == "user-registered"
+    assert domain_event.body == {"userId": user["userId"], "role": "attendee"}
