@@ -1,11 +1,8 @@
-"""The map: every route and trigger of the deployment."""
+"""The entry points of the deployment: the HTTP app, queue consumers, schedules, migrate."""
 
 import gc
 
-from chalicelib.notifications import delivery
-from chalicelib.payments import hold_expiry
-
-gc.disable()  # what is imported stays; to look through it again and again is a tenth of a cold start
+gc.disable()  # garbage collection during imports costs 10 % of a cold start
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,22 +11,10 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import wiring
-from chalicelib.api.auth import routes as email_proofs
-from chalicelib.api.bookings import routes as bookings
-from chalicelib.api.bookings import routes as payments
-from chalicelib.api.docs import docs_router
-from chalicelib.api.events import routes as events
-from chalicelib.api.health import routes as health
-from chalicelib.api.notifications import routes as inbox
-from chalicelib.api.pages import routes as email_pages
-from chalicelib.api.users import routes as following
-from chalicelib.api.users import routes as users
+from chalicelib.api import auth, bookings, docs, events, health, notifications, pages, stripe_webhook, users
 from chalicelib.events import sale_start
-from chalicelib.events.interest_routes import routes as interests
-from chalicelib.notifications import bounces
-from chalicelib.notifications import fan_out as notifications
-from chalicelib.notifications.mail_routes import routes as mail_wishes
-from chalicelib.payments import reconciliation, refunds, stripe_events
+from chalicelib.notifications import bounces, deliveries, fan_out
+from chalicelib.payments import hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
 from chalicelib.platform.http.router import render_chalice_responses
@@ -41,64 +26,64 @@ from chalicelib.users import verification
 logs.set_up()
 
 app = Chalice(app_name="event-booking", configure_logs=False)
-app.api.binary_types = []  # no body here is binary, and Chalice looks for each of them in each answer
+app.api.binary_types = []  # no body is binary, and Chalice looks each type up for each response
 app.register_middleware(render_chalice_responses, "http")
 
-features = [
-    users,
-    email_proofs,
-    email_pages,
-    following,
-    events,
-    interests,
-    payments,
-    bookings,
-    inbox,
-    mail_wishes,
-    health,
+resources = [
+    module.routes for module in (auth, users, events, bookings, notifications, stripe_webhook, pages, health)
 ]
-routers = [*features, docs_router(features)]
+routers = [*resources, docs.docs_router(resources)]
 for router in routers:
     app.register_blueprint(router.blueprint)
 
-LAST_MOMENT = 5_000
-"""Milliseconds that a function on a schedule keeps for ending."""
+SHUTDOWN_MARGIN_MS = 5_000
+"""Time that a scheduled function keeps for its last transaction."""
+
+
+def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
+    context: Any = event.context
+    return lambda: bool(context.get_remaining_time_in_millis() > SHUTDOWN_MARGIN_MS)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def relay_outbox(event: CloudWatchEvent) -> None:
-    """Publish domain events, until the next run takes over."""
+    """Publish domain events until the next run takes over."""
     parts = wiring.current()
     outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
-    """Tell of the sales that begin, until the next run takes over."""
+    """Announce sales that start until the next run takes over."""
     sale_start.run(wiring.current().database, go_on=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_holds(event: CloudWatchEvent) -> None:
-    """Give back the places of holds that have run out, until the next run takes over."""
+    """Expire unpaid holds until the next run takes over."""
     parts = wiring.current()
     hold_expiry.run(parts.database, lambda: parts.payments, go_on=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def reconcile_payments(_event: CloudWatchEvent) -> None:
-    """Ask Stripe about payments and refunds that nobody has told the end of."""
+    """Ask Stripe about open payments and refunds."""
     parts = wiring.current()
     reconciliation.reconcile(parts.database, lambda: parts.payments, datetime.now(UTC))
 
 
-def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
-    context: Any = event.context
-    return lambda: bool(context.get_remaining_time_in_millis() > LAST_MOMENT)
+@app.schedule(Rate(1, unit=Rate.HOURS))
+def purge_expired(_event: CloudWatchEvent) -> None:
+    """Delete rows past their retention: idempotency keys, e-mail tokens, deliveries, Stripe's events."""
+    database, now = wiring.current().database, datetime.now(UTC)
+    idempotency.purge(database, now)
+    verification.purge_expired(database, now)
+    deliveries.purge(database, now)
+    stripe_events.purge(database, now)
 
 
 def _on(queue: queues.Queue) -> Callable[[Callable[..., Any]], Any]:
-    """Declare the function that a queue of the topology triggers."""
+    """Declare the function that a queue triggers."""
     trigger: Callable[[Callable[..., Any]], Any] = app.on_sqs_message(
         queue=queue.name,
         batch_size=queue.batch_size,
@@ -107,54 +92,44 @@ def _on(queue: queues.Queue) -> Callable[[Callable[..., Any]], Any]:
     return trigger
 
 
-def _spread(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
-    parts = wiring.current()
-    now = datetime.now(UTC)
+def _fan_out(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
+    parts, now = wiring.current(), datetime.now(UTC)
     return process_batch(
-        event,
-        lambda message: notifications.fan_out(parts.database, parts.queues, queue.name, message, now),
+        event, lambda message: fan_out.fan_out(parts.database, parts.queues, queue.name, message, now)
     )
 
 
 @_on(queues.FOLLOW_NOTIFICATIONS)
 def notify_followers(event: SQSEvent) -> dict[str, Any]:
-    """Tell the followers of a host of a new event."""
-    return _spread(event, queues.FOLLOW_NOTIFICATIONS)
+    """Notify a host's followers of a new event."""
+    return _fan_out(event, queues.FOLLOW_NOTIFICATIONS)
 
 
 @_on(queues.ON_SALE_NOTIFICATIONS)
 def notify_interested(event: SQSEvent) -> dict[str, Any]:
-    """Tell those who showed interest that the sale has started."""
-    return _spread(event, queues.ON_SALE_NOTIFICATIONS)
+    """Notify interested users that the sale has started."""
+    return _fan_out(event, queues.ON_SALE_NOTIFICATIONS)
 
 
 @_on(queues.BOOKING_NOTIFICATIONS)
 def notify_attendees(event: SQSEvent) -> dict[str, Any]:
-    """Tell who booked of their booking, and of changes of the event."""
-    return _spread(event, queues.BOOKING_NOTIFICATIONS)
-
-
-@app.lambda_function()
-def confirm_payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer Stripe's webhooks, in containers of their own, which no crowd of buyers uses up."""
-    answer: dict[str, Any] = app(event, context)
-    return answer
+    """Notify attendees of their bookings, of payments, and of changes of the event."""
+    return _fan_out(event, queues.BOOKING_NOTIFICATIONS)
 
 
 @_on(queues.REFUNDS)
 def refund_payments(event: SQSEvent) -> dict[str, Any]:
-    """Pay back what is due back."""
+    """Refund the payments that are due back."""
     parts, now = wiring.current(), datetime.now(UTC)
     return process_batch(
-        event,
-        lambda domain_event: refunds.handle_refund_due(parts.database, parts.payments, domain_event, now),
+        event, lambda message: refunds.handle_refund_due(parts.database, parts.payments, message, now)
     )
 
 
 @_on(queues.EMAIL)
 def send_email(event: SQSEvent) -> dict[str, Any]:
     """Send e-mails."""
-    from chalicelib.notifications import delivery  # noqa: PLC0415 (templates and calendars are for this function alone)
+    from chalicelib.notifications import delivery  # noqa: PLC0415 (only this function needs templates)
 
     parts = wiring.current()
     post = delivery.MailContext(database=parts.database, mailer=parts.mailer, settings=parts.settings)
@@ -162,30 +137,27 @@ def send_email(event: SQSEvent) -> dict[str, Any]:
 
 
 @_on(queues.MAIL_REPORTS)
-def note_mail_feedback(event: SQSEvent) -> dict[str, Any]:
-    """Stop writing to addresses that bounced or complained."""
+def handle_mail_reports(event: SQSEvent) -> dict[str, Any]:
+    """Suppress addresses that bounced or complained."""
 
-    def note(message: dict[str, Any]) -> None:
+    def apply(message: dict[str, Any]) -> None:
         with wiring.current().database.transaction() as connection:
             bounces.apply_report(connection, message, datetime.now(UTC))
 
-    return process_batch(event, note)
+    return process_batch(event, apply)
 
 
-@app.schedule(Rate(1, unit=Rate.HOURS))
-def forget_what_expired(_event: CloudWatchEvent) -> None:
-    """Delete answers that no replay can ask for, tokens past their time, and records of old messages."""
-    database, now = wiring.current().database, datetime.now(UTC)
-    idempotency.purge(database, now)
-    verification.purge_expired(database, now)
-    delivery.purge(database, now)
-    stripe_events.purge(database, now)
+@app.lambda_function()
+def confirm_payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve Stripe's webhook in containers of its own, so that a rush of buyers cannot delay payments."""
+    response: dict[str, Any] = app(event, context)
+    return response
 
 
 @app.lambda_function()
 def migrate(_event: Any, _context: Any) -> None:
-    """Bring the database to the schema of this code; called by whoever deploys."""
-    from chalicelib import migrations  # noqa: PLC0415 (Alembic is for this function alone)
+    """Bring the database to the schema of this code; called by the deployment."""
+    from chalicelib import migrations  # noqa: PLC0415 (only this function needs Alembic)
     from chalicelib.migrations import role  # noqa: PLC0415
 
     settings = wiring.current().settings
@@ -194,4 +166,4 @@ def migrate(_event: Any, _context: Any) -> None:
 
 
 gc.enable()
-gc.freeze()  # and need never be looked through
+gc.freeze()  # later collections skip everything imported above

@@ -71,7 +71,7 @@ _INSERT = insert(bookings)
 
 @routes.post(
     "/bookings",
-    who="attendee",
+    auth="attendee",
     responses={201: Booking},
     errors=(NoSuchEvent, EventCancelled, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut),
 )

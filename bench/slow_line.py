@@ -40,7 +40,7 @@ def to(url: str) -> Iterator[str]:
 
 def trip_time(url: str) -> float:
     """Seconds that the shortest question takes there and back."""
-    with ground.connection(url) as connection:
+    with ground.session(url) as connection:
         times = []
         for _ in range(200):
             began = time.perf_counter()

@@ -289,15 +289,15 @@ def run(people: int, senders: int, wish: Wish, say: Say) -> Result:
             public_url="https://booking.example.com",
         )
         mailer = NotingMailer(SesMailer(settings.mail_sender))
-        queues = CountingQueues(SqsQueues())
-        with using(Wiring(settings, queues=queues, mailer=mailer)) as wiring:
+        counting = CountingQueues(SqsQueues())
+        with using(Wiring(settings, queues=counting, mailer=mailer)) as wiring:
             _ = wiring.publisher  # made before threads could make it at once
             say(f"Making {people} people")
             populate(wiring.database, people)
             wish.check()
             say("Waiting until all of them are told")
             triggers = Triggers(app, sqs, at_once={queues.EMAIL.function: senders})
-            return Run(wiring, mailer, queues, wish).measure(triggers, people)
+            return Run(wiring, mailer, counting, wish).measure(triggers, people)
 
 
 def table(result: Result) -> str:

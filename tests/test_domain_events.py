@@ -1,4 +1,4 @@
-"""Domain events are as docs/domain events.md tells strangers that they are."""
+"""Domain events are as docs/facts.md tells strangers that they are."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.notifications.examples import BOOKING_BODY, PAID
 from tests.payments.purchases import Hold, expire, hold
 from tests.payments.webhook_delivery import event, intent_of, send
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "domain events.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "facts.md").read_text(encoding="utf-8")
 ENVELOPE = json.loads(
     re.findall(r"^## The envelope$.*?^```json$(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)[0]
 )

@@ -40,6 +40,6 @@ def test_the_app_can_be_imported_with_an_empty_environment_and_loads_nothing_hea
     )
 
     loaded = set(json.loads(imported.stdout))
-    assert {"app", "chalicelib.bookings.service", "sqlalchemy", "msgspec"} <= loaded
+    assert {"app", "chalicelib.bookings.booking", "sqlalchemy", "msgspec"} <= loaded
     assert loaded & HEAVY == set()
     assert imported.stderr == ""

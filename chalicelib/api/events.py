@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from chalicelib.api.schemas.events import Event, EventChange, EventDetails, EventQuery, Integrity
 from chalicelib.bookings import event_cancellation
-from chalicelib.events import interest, publishing, search
+from chalicelib.events import interest, publishing
+from chalicelib.events import search as event_search
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
 from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken, EmailNotVerified
 from chalicelib.events.rules import Details
@@ -59,7 +60,7 @@ def create_event(request: Request, body: EventDetails) -> Response:
             may_publish=_may_publish(connection, request),
             charges=request.settings.charges,
         )
-        event, version = search.get(connection, event_id, caller_id=host_id, now=request.now)
+        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
         return written_response(201, event, version, {"Location": location})
 
@@ -93,7 +94,7 @@ def list_events(request: Request, query: EventQuery) -> Response:
         on_sale=query.on_sale,
     )
     with request.transaction() as connection:
-        part = search.list_events(connection, search, page, request.now)
+        part = event_search.list_events(connection, search, page, request.now)
     return list_response(request, page, part, public=True)
 
 
@@ -107,7 +108,7 @@ def list_events(request: Request, query: EventQuery) -> Response:
 def get_event(request: Request, event_id: UUID) -> Response:
     """Get an event; a draft is there for its host alone."""
     with request.transaction() as connection:
-        event, version = search.get(connection, event_id, caller_id=request.caller_id, now=request.now)
+        event, version = event_search.get(connection, event_id, caller_id=request.caller_id, now=request.now)
     return etag_response(request, event, version, public=True)
 
 
@@ -149,7 +150,7 @@ def _change(request: Request, event_id: UUID, changes: dict[str, Any]) -> Respon
             may_publish=_may_publish(connection, request),
             charges=request.settings.charges,
         )
-        event, version = search.get(connection, event_id, caller_id=host_id, now=request.now)
+        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 
 
@@ -189,7 +190,7 @@ def cancel_event(request: Request, event_id: UUID) -> Response:
     host_id = request.require_caller().user_id
     with request.transaction() as connection:
         _call_off(request, connection, event_id, "cancelled")
-        event, version = search.get(connection, event_id, caller_id=host_id, now=request.now)
+        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 
 

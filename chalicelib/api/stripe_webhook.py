@@ -6,7 +6,7 @@ from chalicelib.payments.signatures import InvalidSignature
 from chalicelib.payments.stripe_events import NotAnEvent
 from chalicelib.platform.errors import ContentTooLarge
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import json_response
+from chalicelib.platform.http.router import Router, json_response
 from chalicelib.platform.http.validation import MAX_BODY
 from chalicelib.platform.settings import BadSetting
 

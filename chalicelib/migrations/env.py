@@ -5,10 +5,9 @@ from sqlalchemy import NullPool, create_engine, text
 
 import chalicelib.bookings.models
 import chalicelib.notifications.models
-import chalicelib.outbox
 import chalicelib.payments.models
-import chalicelib.security
-import chalicelib.web.idempotency  # noqa: F401 (each registers its tables)
+import chalicelib.platform.http.idempotency
+import chalicelib.platform.messaging.outbox  # noqa: F401 (each registers its tables)
 from chalicelib.platform.database.engine import metadata
 
 _ONE_AT_A_TIME = 7_310_482_656

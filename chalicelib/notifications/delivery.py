@@ -3,18 +3,17 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Uuid, and_, any_, bindparam, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Connection, select
 
 from chalicelib.bookings.models import bookings
-from chalicelib.notifications import emails, mail_context, unsubscribe
+from chalicelib.notifications import deliveries, emails, mail_context, unsubscribe
 from chalicelib.notifications.emails import EventView, Recipient
 from chalicelib.notifications.mailer import AddressRefused, Mailer
-from chalicelib.notifications.models import deliveries, topic_of
+from chalicelib.notifications.models import topic_of
 from chalicelib.notifications.recipients import VALID_WHILE
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unreachable
@@ -23,13 +22,6 @@ from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Settings
 from chalicelib.users import accounts as users
 from chalicelib.users import verification
-from chalicelib.users.models import credentials
-
-CLAIM_LEASE = timedelta(minutes=3)
-"""How long people whom a delivery has taken are left to it.
-
-Longer than the function may run, shorter than the queue keeps a message from being delivered again.
-"""
 
 TOKEN_PURPOSES: dict[str, verification.Purpose] = {
     "email-verification-requested": "verify-email",
@@ -75,7 +67,9 @@ def send(post: MailContext, message: dict[str, Any], now: datetime) -> None:
         if not _is_still_true(connection, domain_event, event):
             return
         found = mail_context.find(connection, people, topic=topic_of(domain_event), now=now)
-        claim = _claim(connection, domain_event, [recipient.user_id for recipient in found], now)
+        claim = deliveries.claim(
+            connection, domain_event.domain_event_id, [recipient.user_id for recipient in found], now
+        )
     _send_claimed(post, domain_event, event, [one for one in found if one.user_id in claim.mine], now)
     metrics.put("EmailsSent", len(claim.mine), "Count")
     if claim.others:
@@ -119,7 +113,9 @@ def _send_claimed(
             _send_one(post, domain_event, recipient, letter, now)
         except Unreachable:
             with post.database.transaction() as connection:
-                _release(connection, domain_event, [one.user_id for one in people[done:]])
+                deliveries.release(
+                    connection, domain_event.domain_event_id, [one.user_id for one in people[done:]]
+                )
             raise
 
 
@@ -130,10 +126,7 @@ def _send_one(
     with contextlib.suppress(AddressRefused):
         post.mailer.send(recipient.email, letter)
     with post.database.transaction() as connection:
-        connection.execute(
-            _SENT,
-            {"this_domain_event": domain_event.domain_event_id, "this_user": recipient.user_id, "now": now},
-        )
+        deliveries.mark_sent(connection, domain_event.domain_event_id, recipient.user_id, now)
 
 
 def _send_token(
@@ -150,7 +143,9 @@ def _send_token(
             return
         user_id = account.caller.user_id
         found = mail_context.find(connection, [user_id], topic=None, now=now)
-        claim = _claim(connection, domain_event, [recipient.user_id for recipient in found], now)
+        claim = deliveries.claim(
+            connection, domain_event.domain_event_id, [recipient.user_id for recipient in found], now
+        )
         if claim.others:
             raise Unreachable("It is being sent by another delivery of this message")
         if not claim.mine:
@@ -172,7 +167,7 @@ def _send_token(
     except Unreachable:
         with post.database.transaction() as connection:
             verification.revoke(connection, issued.token)
-            _release(connection, domain_event, [user_id])
+            deliveries.release(connection, domain_event.domain_event_id, [user_id])
         raise
 
 
@@ -181,77 +176,3 @@ def _unsubscribe_url(settings: Settings, domain_event: DomainEvent, recipient: R
     if domain_event.type not in WITH_UNSUBSCRIBE or topic is None or not settings.public_url:
         return None
     return unsubscribe.link(settings.jwt_secret, settings.public_url, recipient.user_id, topic)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Who of a chunk is this delivery's to send to."""
-
-    mine: frozenset[UUID]
-    others: frozenset[UUID]
-    """Not sent to yet, by another delivery that may still do it."""
-
-
-_domain_event_id = bindparam("this_domain_event", type_=Uuid)
-
-_people = bindparam("people", type_=ARRAY(Uuid))
-
-_now = bindparam("now", type_=DateTime(timezone=True))
-
-_SENT = (
-    update(deliveries)
-    .where(
-        deliveries.c.domain_event_id == _domain_event_id,
-        deliveries.c.user_id == bindparam("this_user", type_=Uuid),
-    )
-    .values(sent_at=_now)
-)
-
-_claiming = insert(deliveries).from_select(
-    ["domain_event_id", "user_id", "claimed_at"],
-    select(_domain_event_id, credentials.c.user_id, _now)
-    .where(credentials.c.user_id == any_(_people))
-    .order_by(credentials.c.user_id),
-)
-
-_CLAIM = _claiming.on_conflict_do_update(
-    index_elements=["domain_event_id", "user_id"],
-    set_={"claimed_at": _claiming.excluded.claimed_at},
-    where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < _now - CLAIM_LEASE),
-).returning(deliveries.c.user_id)
-
-_UNSENT = select(deliveries.c.user_id).where(
-    deliveries.c.domain_event_id == _domain_event_id,
-    deliveries.c.user_id == any_(_people),
-    deliveries.c.sent_at.is_(None),
-)
-
-
-def _claim(connection: Connection, domain_event: DomainEvent, people: list[UUID], now: datetime) -> Claim:
-    """Take the people who have not been sent to, and whom no live delivery has taken."""
-    parameters = {"this_domain_event": domain_event.domain_event_id, "people": people, "now": now}
-    mine = frozenset(connection.scalars(_CLAIM, parameters))
-    unsent = frozenset(connection.scalars(_UNSENT, parameters))
-    return Claim(mine, unsent - mine)
-
-
-def _release(connection: Connection, domain_event: DomainEvent, people: list[UUID]) -> None:
-    """Give up what was taken and not sent, so that the next delivery need not wait for the lease."""
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.domain_event_id == domain_event.domain_event_id,
-            deliveries.c.user_id.in_(people),
-            deliveries.c.sent_at.is_(None),
-        )
-        .values(claimed_at=deliveries.c.claimed_at - CLAIM_LEASE)
-    )
-
-
-RETENTION = timedelta(days=30)
-"""SQS keeps a message for 14 days at most, and a dead-letter queue again as long."""
-
-
-def purge(database: Database, now: datetime) -> int:
-    """Delete what says who was sent an e-mail, once no queue holds a message any more that it could be of."""
-    return database.delete_before(deliveries.c.claimed_at, now - RETENTION)

@@ -102,7 +102,7 @@ def compose(
     subject = pattern.format(service=service, title=title, outcome=domain_event.body.get("outcome"))
     topic = topic_of(domain_event)
     context = {
-        "domainEvent": domain_event,
+        "domain_event": domain_event,
         "name": name,
         "service": service,
         "subject": subject,

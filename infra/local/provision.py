@@ -36,14 +36,14 @@ def make_topology(
     sender: str = Settings.mail_sender,
     visibility: int | None = None,
 ) -> Made:
-    """Make all of `chalicelib.topology`, and let SES send as `sender`.
+    """Make all of `chalicelib.platform.messaging.queues`, and let SES send as `sender`.
 
     What is there already is brought to what it should be. `visibility` is for whoever wants to see a
     failed message again sooner than the topology says.
     """
     names = dict.fromkeys([*(queue.topic for queue in queues.QUEUES), queues.DOMAIN_EVENTS_TOPIC])
     topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in names}
-    queues: dict[str, str] = {}
+    urls: dict[str, str] = {}
     for queue in queues.QUEUES:
         dead = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(A_FORTNIGHT)})
         redrive = {"deadLetterTargetArn": _arn(sqs, dead), "maxReceiveCount": queue.attempts}
@@ -59,7 +59,7 @@ def make_topology(
         if queue.domain_events:
             attributes["FilterPolicy"] = json.dumps({"type": list(queue.domain_events)})
         _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
-        queues |= {queue.name: url, queue.dead_letters: dead}
+        urls |= {queue.name: url, queue.dead_letters: dead}
     _, address = parseaddr(sender)
     ses.verify_email_identity(EmailAddress=address)
     for kind in ("Bounce", "Complaint"):
@@ -68,7 +68,7 @@ def make_topology(
             NotificationType=kind,
             SnsTopic=topics[queues.MAIL_REPORTS_TOPIC],
         )
-    return Made(topics, queues)
+    return Made(topics, urls)
 
 
 # Names first, attributes after: SNS and SQS refuse to make again what they have with other attributes.

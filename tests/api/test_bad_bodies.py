@@ -65,7 +65,7 @@ def send_to(operation: Operation, world: World, raw: bytes) -> Reply:
     return world.client(
         operation.method,
         operation.path.format(userId="me", eventId=world.event["eventId"]),
-        by=world.attendee if operation.who == "attendee" else world.host,
+        by=world.attendee if operation.auth == "attendee" else world.host,
         raw=raw,
         headers={"Content-Type": "application/json"},
     )

@@ -134,7 +134,7 @@ def test_a_path_without_an_id_where_one_belongs_names_it(world: World, operation
         reply = world.client(
             operation.method,
             operation.path.replace(f"{{{parameter}}}", bad),
-            by=world.attendee if operation.who == "attendee" else world.host,
+            by=world.attendee if operation.auth == "attendee" else world.host,
         )
         assert (reply.status, reply.faulty_fields) == (400, {parameter}), bad
 

@@ -76,9 +76,9 @@ def test_an_operation_says_what_it_does_and_for_whom(document: Schema, operation
     assert re.fullmatch(r"[A-Z].*[^.]", described["summary"])
     assert "Who: " in described["description"]
     security: dict[str, Any] = {
-        "anyone": None,
-        "known": [{}, {"token": []}],
-        "signed in": [{"token": []}],
+        "none": None,
+        "optional": [{}, {"token": []}],
+        "required": [{"token": []}],
         "host": [{"token": []}],
         "attendee": [{"token": []}],
     }
@@ -111,7 +111,7 @@ def test_every_refusal_that_an_operation_declares_is_in_the_document(
     expected = {429, 503}
     expected |= {400, 413, 415} if operation.body else set()
     expected |= {400} if operation.query or "{" in operation.path or operation.idempotent else set()
-    expected |= {401} if operation.auth != "anyone" else set()
+    expected |= {401} if operation.auth != "none" else set()
     expected |= {403} if operation.auth in {"host", "attendee"} else set()
     expected |= {409, 422} if operation.idempotent else set()
     assert expected <= set(said)

@@ -163,7 +163,7 @@ def test_every_route_is_declared_with_who_may_call_it() -> None:
     assert {name(operation) for operation in OPERATIONS} == served
 
 
-@for_whom("signed in", "host", "attendee")
+@for_whom("required", "host", "attendee")
 def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> None:
     before = contents(world.client)
 
@@ -174,7 +174,7 @@ def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> 
     assert contents(world.client) == before
 
 
-@for_whom("known", "signed in", "host", "attendee")
+@for_whom("optional", "required", "host", "attendee")
 def test_with_a_bad_token_nothing_is_done(
     operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
 ) -> None:
@@ -190,7 +190,7 @@ def test_with_a_bad_token_nothing_is_done(
     assert contents(world.client) == before
 
 
-@for_whom("anyone", "known")
+@for_whom("none", "optional")
 def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: Client) -> None:
     world = make_world(client)
     target, sent = path(operation, world), body(operation, world)
@@ -207,7 +207,7 @@ def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: 
     assert reply.status in operation.responses
 
 
-@for_whom("known", "signed in", "host", "attendee")
+@for_whom("optional", "required", "host", "attendee")
 def test_who_may_do_it_can(operation: Operation, client: Client) -> None:
     """Else the refusals in this file could be for another reason."""
     world = make_world(client)
@@ -266,7 +266,7 @@ def test_a_draft_is_not_there_for_anyone_but_its_host(operation: Operation, worl
     callers += [world.attendee] if operation.auth not in {"host", "attendee"} else []
     before = contents(world.client)
 
-    for caller in [*callers, None] if operation.auth == "known" else callers:
+    for caller in [*callers, None] if operation.auth == "optional" else callers:
         reply = world.client(
             operation.method,
             path(operation, world, event=world.draft["eventId"]),

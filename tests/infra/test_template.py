@@ -10,6 +10,7 @@ from typing import Any
 import app
 from chalicelib.adapters.stripe import API_VERSION
 from chalicelib.payments import stripe_events
+from chalicelib.platform.messaging import queues
 from infra import functions
 from infra.template.alarms import TOPIC
 from infra.template.functions import RUNTIME
@@ -102,10 +103,10 @@ def test_each_function_is_the_apps_and_has_a_role_a_log_and_the_newest_runtime(
 def test_each_queue_of_the_topology_is_there_with_dead_letters_alarms_and_partial_failures(
     resources: dict[str, Any],
 ) -> None:
-    queues = {
+    names = {
         part["Properties"]["QueueName"] for part in resources.values() if part["Type"] == "AWS::SQS::Queue"
     }
-    assert queues == {name for queue in queues.QUEUES for name in (queue.name, queue.dead_letters)}
+    assert names == {name for queue in queues.QUEUES for name in (queue.name, queue.dead_letters)}
     for function in functions.of(app.app):
         if function.queue:
             (event,) = resources[function.logical_name]["Properties"]["Events"].values()

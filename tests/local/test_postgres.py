@@ -60,9 +60,9 @@ def until(holds: Callable[[], bool]) -> None:
 def test_data_survive_a_restart(data: Path) -> None:
     with launch(data) as server:
         create_database(server, "kept")
-        ask(server.url("kept"), "CREATE TABLE domain event AS SELECT 42 AS answer")
+        ask(server.url("kept"), "CREATE TABLE fact AS SELECT 42 AS answer")
     with launch(data) as server:
-        assert ask(server.url("kept"), "SELECT answer FROM domain event") == [(42,)]
+        assert ask(server.url("kept"), "SELECT answer FROM fact") == [(42,)]
 
 
 def test_a_server_is_reached_over_loopback_alone_and_limits_its_sessions(data: Path) -> None:
@@ -92,11 +92,11 @@ def test_text_is_unicode_and_sorted_the_same_on_every_machine(data: Path) -> Non
 def test_a_copied_database_has_what_its_template_has() -> None:
     with temporary() as server:
         create_database(server, "template")
-        ask(server.url("template"), "CREATE TABLE domain event AS SELECT 42 AS answer")
+        ask(server.url("template"), "CREATE TABLE fact AS SELECT 42 AS answer")
         create_database(server, 'a "copy"', template="template")
         assert has_database(server, 'a "copy"')
         create_database(server, "copy", template="template")
-        assert ask(server.url("copy"), "SELECT answer FROM domain event") == [(42,)]
+        assert ask(server.url("copy"), "SELECT answer FROM fact") == [(42,)]
         drop_database(server, "copy")
         assert not has_database(server, "copy")
 
@@ -139,11 +139,11 @@ def test_a_server_left_over_from_a_killed_run_is_replaced(data: Path) -> None:
 
 def test_a_killed_server_recovers_what_was_committed(data: Path) -> None:
     with start(Options(data), say=lambda _: None) as killed:
-        ask(killed.url(), "CREATE TABLE domain event AS SELECT 42 AS answer")
+        ask(killed.url(), "CREATE TABLE fact AS SELECT 42 AS answer")
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
     with start(Options(data), say=lambda _: None) as server:
-        assert ask(server.url(), "SELECT answer FROM domain event") == [(42,)]
+        assert ask(server.url(), "SELECT answer FROM fact") == [(42,)]
 
 
 @pytest.mark.parametrize(

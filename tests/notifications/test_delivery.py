@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from chalicelib.notifications import delivery
-from chalicelib.notifications.delivery import CLAIM_LEASE
+from chalicelib.notifications import deliveries, delivery
+from chalicelib.notifications.deliveries import CLAIM_LEASE
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.queues import EMAIL, FOLLOW_NOTIFICATIONS
 from tests.client import Account, Client
@@ -58,8 +58,8 @@ def test_a_delivery_that_was_killed_is_taken_up_after_its_lease(
     """What a killed function leaves behind is claims that nobody gives up."""
     with client.wiring.database.transaction() as connection:
         connection.execute(
-            text("INSERT INTO deliveries SELECT :domain event, user_id, now() FROM credentials"),
-            {"domainEvent": chunk["domainEvent"]["id"]},
+            text("INSERT INTO deliveries SELECT :domain_event, user_id, now() FROM credentials"),
+            {"domain_event": chunk["domainEvent"]["id"]},
         )
 
     with pytest.raises(Unreachable):
@@ -158,5 +158,5 @@ def test_what_was_sent_is_forgotten_when_no_message_of_it_can_come_any_more(
     post_office.deliver(EMAIL, chunk)
     database, now = client.wiring.database, datetime.now(UTC)
 
-    assert delivery.purge(database, now) == 0
-    assert delivery.purge(database, now + delivery.RETENTION) >= PEOPLE
+    assert deliveries.purge(database, now) == 0
+    assert deliveries.purge(database, now + deliveries.RETENTION) >= PEOPLE

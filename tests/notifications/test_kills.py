@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from chalicelib.notifications.delivery import CLAIM_LEASE
+from chalicelib.notifications.deliveries import CLAIM_LEASE
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 from tests.rows import rows

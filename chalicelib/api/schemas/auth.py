@@ -2,16 +2,10 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH, AnyRole, Email, Name, Password, User
+from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH, AnyRole, Email, GivenPassword, Name, Password, User
 from chalicelib.platform.http.validation import Body, text
-
-GivenPassword = Annotated[
-    str,
-    Meta(max_length=128, extra={"says": "must be text of at most 128 characters", "verbatim": True}),
-]
-"""A password to compare: a wrong length is a wrong password, not bad input."""
 
 
 class Registration(Body):

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.api.schemas.auth import GivenPassword
 from chalicelib.notifications.models import TOPICS
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time, message, text
@@ -42,6 +41,11 @@ Password = Annotated[
     ),
 ]
 
+GivenPassword = Annotated[
+    str,
+    Meta(max_length=128, extra={"says": "must be text of at most 128 characters", "verbatim": True}),
+]
+"""A password to compare: a wrong length is a wrong password, not bad input."""
 AnyRole = Annotated[Role, message("must be host or attendee")]
 
 UserSort = Annotated[Literal["name", "createdAt"], message("must be name or createdAt")]

@@ -153,7 +153,7 @@ def _replay(connection: Connection, key: Key) -> Response:
     row = connection.execute(_STORED, {"key": key.key}).one()
     if row.fingerprint != key.fingerprint:
         raise IdempotencyKeyReused
-    return Response(row.status, row.response, {**row.headers, "Idempotent-Replayed": "true"})
+    return Response(row.status, row.answer, {**row.headers, "Idempotent-Replayed": "true"})
 
 
 def purge(database: Database, now: datetime, at_once: int = 10_000) -> int:

@@ -1,0 +1,85 @@
+"""Which e-mails were sent: claimed before sending and marked after, so that redelivery sends none twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, DateTime, Uuid, and_, any_, bindparam, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from chalicelib.notifications.models import deliveries
+from chalicelib.platform.database.engine import Database
+from chalicelib.users.models import credentials
+
+CLAIM_LEASE = timedelta(minutes=3)
+"""How long claimed recipients are reserved for one delivery.
+
+Longer than the function may run, shorter than the queue's visibility timeout.
+"""
+
+RETENTION = timedelta(days=30)
+"""SQS keeps a message for at most 14 days, and a dead-letter queue for another 14."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The recipients of one message, split by the delivery that will send to them."""
+
+    mine: frozenset[UUID]
+    others: frozenset[UUID]
+    """Not sent to yet, but claimed by another delivery that may still be running."""
+
+
+_domain_event_id = bindparam("this_domain_event", type_=Uuid)
+_users = bindparam("users", type_=ARRAY(Uuid))
+_now = bindparam("now", type_=DateTime(timezone=True))
+_unsent = (
+    deliveries.c.domain_event_id == _domain_event_id,
+    deliveries.c.user_id == any_(_users),
+    deliveries.c.sent_at.is_(None),
+)
+
+_claiming = insert(deliveries).from_select(
+    ["domain_event_id", "user_id", "claimed_at"],
+    select(_domain_event_id, credentials.c.user_id, _now)
+    .where(credentials.c.user_id == any_(_users))
+    .order_by(credentials.c.user_id),
+)
+_CLAIM = _claiming.on_conflict_do_update(
+    index_elements=["domain_event_id", "user_id"],
+    set_={"claimed_at": _claiming.excluded.claimed_at},
+    where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < _now - CLAIM_LEASE),
+).returning(deliveries.c.user_id)
+_UNSENT = select(deliveries.c.user_id).where(*_unsent)
+_RELEASE = update(deliveries).where(*_unsent).values(claimed_at=deliveries.c.claimed_at - CLAIM_LEASE)
+_MARK_SENT = (
+    update(deliveries)
+    .where(
+        deliveries.c.domain_event_id == _domain_event_id,
+        deliveries.c.user_id == bindparam("this_user", type_=Uuid),
+    )
+    .values(sent_at=_now)
+)
+
+
+def claim(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID], now: datetime) -> Claim:
+    """Claim the recipients that are neither sent to nor claimed by a running delivery."""
+    parameters = {"this_domain_event": domain_event_id, "users": list(user_ids), "now": now}
+    mine = frozenset(connection.scalars(_CLAIM, parameters))
+    unsent = frozenset(connection.scalars(_UNSENT, parameters))
+    return Claim(mine, unsent - mine)
+
+
+def mark_sent(connection: Connection, domain_event_id: UUID, user_id: UUID, now: datetime) -> None:
+    connection.execute(_MARK_SENT, {"this_domain_event": domain_event_id, "this_user": user_id, "now": now})
+
+
+def release(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID]) -> None:
+    """Release unsent claims, so that the next delivery need not wait for the lease to end."""
+    connection.execute(_RELEASE, {"this_domain_event": domain_event_id, "users": list(user_ids)})
+
+
+def purge(database: Database, now: datetime) -> int:
+    """Delete records of e-mails whose messages are in no queue any more; return how many."""
+    return database.delete_before(deliveries.c.claimed_at, now - RETENTION)
