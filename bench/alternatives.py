@@ -8,7 +8,7 @@ from bench.booking import FAST, SLOW
 from bench.figures import Figure, ratios
 from bench.scale import Scale
 from bench.sql import Pgbench, call_text
-from tests.bookings.procedure import FLUSH, SOURCE
+from tests.bookings.procedure import GUARDS, SOURCE
 
 EVENTS = 20
 
@@ -50,7 +50,9 @@ WAYS = (
     Way("with an Idempotency-Key", keyed=True),
     Way("the counter first", _counter_first(), slow=True),
     Way(
-        "the counter locked until the flush", (("commit', 'off'", "commit', 'on'"), (FLUSH, "\n")), slow=True
+        "the counter locked until the flush",
+        (("commit', 'off'", "commit', 'on'"), (GUARDS["flush"], "")),
+        slow=True,
     ),
     Way(
         "a foreign key to the counter's row",
@@ -69,7 +71,7 @@ WAYS = (
     ),
     Way(
         "flushed by a message without a commit",
-        ((FLUSH, "\nv_ignored := pg_logical_emit_message(false, '', '', true);\n"),),
+        ((GUARDS["flush"], "v_ignored := pg_logical_emit_message(false, '', '', true);\n"),),
     ),
 )
 

@@ -78,7 +78,7 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
     caller = Caller(UUID(ground.person(0)), "attendee", 1)
     body = booking_request(tokens[0], event_id)["body"].encode()
     _, answer = wiring.database.call(
-        f"CALL book_place_v3(uuidv7(), '{event_id}', '{ground.person(times * 3)}', 1, NULL, NULL,"
+        f"CALL {booking.PROCEDURE}(uuidv7(), '{event_id}', '{ground.person(times * 3)}', 1, NULL, NULL,"
         " now(), 900, 300, NULL, NULL, NULL)"
     )
     at_once = _Answering(["booked", answer])

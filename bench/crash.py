@@ -14,7 +14,7 @@ from chalicelib.migrations import upgrade
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
 from tests.bookings.crashes import DATABASE, DURABLE, book_until_the_crash, client_of, present
-from tests.bookings.procedure import FLUSH, take_out
+from tests.bookings.procedure import replace_procedure, without_guard
 from tests.client import Client
 from tests.rows import rows
 
@@ -31,7 +31,7 @@ Place = tuple[UUID, UUID]
 def measure(scale: Scale) -> list[Figure]:
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it tells of each lost connection
     answered, lost = _crash_again_and_again(scale, scale.crashes)
-    _, lost_without = _crash_again_and_again(scale, CONTROLS, FLUSH)
+    _, lost_without = _crash_again_and_again(scale, CONTROLS, "flush")
     return [
         Figure(name="Crashes", unit="", runs=(scale.crashes,)),
         Figure(name="Bookings answered before them", unit="", runs=(answered,)),
@@ -67,7 +67,7 @@ def _crash_again_and_again(scale: Scale, crashes: int, *guards: str) -> tuple[in
 
 
 def _prepare(client: Client, *guards: str) -> list[UUID]:
-    take_out(client.wiring.database, *guards)
+    replace_procedure(client.wiring.database, without_guard(*guards))
     host = client.host()
     return [UUID(client.event(host, capacity=CAPACITY)["eventId"]) for _ in range(EVENTS)]
 

@@ -1,98 +1,120 @@
-"""Migrations: the schema that they make is the one that the code declares, and they can be taken back."""
+"""The migrations lead to the schema that the code declares."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from alembic import command
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from chalicelib import migrations
+from chalicelib.bookings import booking
+from chalicelib.platform.database.engine import metadata, violated
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.client import Account, Client
-from tests.rows import taken, value
+from tests.bookings.procedure import SOURCE
+from tests.client import Client
+from tests.rows import rows
 
-_OBJECTS = text(
-    "SELECT relkind::text || ' ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-    " UNION ALL"
-    " SELECT 'procedure ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-)
+CATALOG = {
+    "columns": """
+        SELECT attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
+            attidentity::text, attgenerated::text, pg_get_expr(adbin, adrelid)
+        FROM pg_attribute
+        JOIN pg_class ON pg_class.oid = attrelid
+        LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped""",
+    "indexes": """
+        SELECT indrelid::regclass, pg_get_indexdef(indexrelid)
+        FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+        WHERE relnamespace = 'public'::regnamespace""",
+    "constraints": """
+        SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "storage parameters": """
+        SELECT oid::regclass, reloptions::text
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'""",
+}
+"""Queries for each part of a schema that the models declare. The first column is the table."""
+
+PROCEDURES = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
 
 
 @pytest.fixture
 def empty_database(server: Postgres) -> Iterator[str]:
-    postgres.create_database(server, "to_migrate")
-    yield server.url("to_migrate")
-    postgres.drop_database(server, "to_migrate")
+    postgres.create_database(server, "empty")
+    yield server.url("empty")
+    postgres.drop_database(server, "empty")
 
 
-def objects(url: str) -> set[str]:
-    """Tables, indexes, sequences and procedures."""
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
     engine = create_engine(url, poolclass=NullPool)
-    with engine.connect() as connection:
-        found = set(connection.scalars(_OBJECTS))
+    with engine.begin() as connection:
+        yield connection
     engine.dispose()
-    return found
 
 
-def test_the_migrations_make_what_the_models_declare(database_url: str) -> None:
+def catalog(url: str) -> dict[str, set[tuple[object, ...]]]:
+    """Return all columns, indexes, constraints and storage parameters of the tables, except Alembic's own."""
+    with connected(url) as connection:
+        return {
+            part: {tuple(row) for row in connection.execute(text(query)) if row[0] != "alembic_version"}
+            for part, query in CATALOG.items()
+        }
+
+
+def procedures(url: str) -> list[str]:
+    with connected(url) as connection:
+        return list(connection.scalars(text(PROCEDURES)))
+
+
+def test_alembic_finds_no_difference_to_the_models(database_url: str) -> None:
     command.check(migrations.config(database_url))
 
 
-def test_all_migrations_can_be_taken_back_and_made_again(database_url: str) -> None:
-    migrated = objects(database_url)
+def test_migrated_schema_equals_the_models(database_url: str, empty_database: str) -> None:
+    with connected(empty_database) as connection:
+        metadata.create_all(connection)
 
-    migrations.downgrade(database_url, "base")
-    emptied = objects(database_url)
+    assert catalog(database_url) == catalog(empty_database)
+
+
+def test_migrated_procedure_equals_book_sql(database_url: str, empty_database: str) -> None:
+    with connected(empty_database) as connection:
+        connection.exec_driver_sql(SOURCE)
+
+    [procedure] = procedures(database_url)
+
+    assert [procedure] == procedures(empty_database)
+    assert f"PROCEDURE public.{booking.PROCEDURE}(" in procedure
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    before = catalog(database_url), procedures(database_url)
+
     migrations.upgrade(database_url)
 
-    assert {name.split()[1] for name in emptied} == {"alembic_version", "alembic_version_pkc"}
-    assert objects(database_url) == migrated
-    command.check(migrations.config(database_url))
+    assert (catalog(database_url), procedures(database_url)) == before
 
 
-def test_migrating_twice_changes_nothing(database_url: str) -> None:
-    before = objects(database_url)
+def test_unknown_schema_is_refused(client: Client, database_url: str) -> None:
+    rows(client, "UPDATE alembic_version SET version_num = '0004'")
 
-    migrations.upgrade(database_url)
-
-    assert objects(database_url) == before
-
-
-def test_the_code_of_the_version_before_still_books(client: Client) -> None:
-    """A deployment migrates first, and a roll-back leaves the schema: both run older code on this one."""
-    host, attendee = client.host(), client.attendee()
-    free, priced = client.event(host, capacity=2), client.event(host, price=2500)
-
-    assert book_as_before(client, attendee, free["eventId"]) == "booked"
-    assert client.book(client.attendee(), free["eventId"]).status == 201
-    assert book_as_before(client, client.attendee(), free["eventId"]) == "sold-out"
-    assert book_as_before(client, attendee, priced["eventId"]) == "held"
-
-    assert taken(client, free["eventId"]) == 2  # with the popularity that the code before left alone
-    assert value(client, "SELECT taken FROM places WHERE event_id = :id", id=priced["eventId"]) == 1
+    with pytest.raises(migrations.UnknownSchema, match="0004"):
+        migrations.upgrade(database_url)
 
 
-def book_as_before(client: Client, attendee: Account, event_id: str) -> str:
-    """Book by the procedure of the version before."""
-    outcome, _ = client.wiring.database.call(
-        f"CALL book_place_v2(uuidv7(), '{event_id}', '{attendee.user_id}', 1, NULL, NULL, uuidv7(), now(), "
-        "now() + interval '15 minutes', now() + interval '5 minutes', NULL, NULL, NULL)"
-    )
-    return str(outcome)
-
-
-def test_one_version_can_be_taken_back_and_made_again_with_data_in_place(
-    client: Client, database_url: str
-) -> None:
+def test_event_has_at_most_one_ticket_type(client: Client) -> None:
     event = client.event(client.host())
-    attendee = client.attendee()
-    client.book(attendee, event["eventId"])
-    popularity = value(client, "SELECT popularity FROM places")
 
-    migrations.downgrade(database_url, "-1")
-    migrations.upgrade(database_url)
+    with pytest.raises(IntegrityError) as refused:
+        rows(
+            client,
+            "INSERT INTO ticket_types (ticket_type_id, event_id, name, price)"
+            " VALUES (uuidv7(), :id, 'VIP', 0)",
+            id=event["eventId"],
+        )
 
-    assert taken(client, event["eventId"]) == 1
-    assert value(client, "SELECT popularity FROM places") == popularity > 0
-    assert client.book(client.attendee(), event["eventId"]).status == 201
+    assert violated(refused.value) == "uq_ticket_types_event_id"

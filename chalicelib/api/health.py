@@ -1,5 +1,8 @@
 """Health: whether the process runs, and whether it can serve."""
 
+from functools import cache
+from pathlib import Path
+
 from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -9,8 +12,7 @@ from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.http.request import Request, Response
 from chalicelib.platform.http.router import Router, json_response
 
-SCHEMA = "0004"
-"""The migration that this code was written for."""
+_MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
 
 routes = Router("health")
 
@@ -39,6 +41,12 @@ def ready(request: Request) -> Response:
         if sqlstate(error) != UNDEFINED_TABLE:
             raise
         schema = None
-    if schema != SCHEMA:
+    if schema != newest_migration():
         raise Unavailable("The database has another schema version.", retry_after=10)
     return json_response(200, {"status": "ok"})
+
+
+@cache
+def newest_migration() -> str:
+    """Return the newest migration's revision, with which its file's name starts."""
+    return max(path.name.partition("_")[0] for path in _MIGRATIONS.glob("[0-9]*.py"))

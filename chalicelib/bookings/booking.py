@@ -49,6 +49,8 @@ REFUSALS: dict[str, type[Refusal]] = {
 }
 """What the booking procedure may answer instead of a booking."""
 
+PROCEDURE = "book"
+"""The name of the booking procedure, which `book.sql` creates."""
 
 FIRST_CHECK_AFTER = timedelta(minutes=5)
 """After which it is asked at Stripe whether a hold was paid, had nobody told by then."""
@@ -78,7 +80,7 @@ def book(
     """Take one place, durably, by the one path there is; `key` is of the Idempotency-Key.
 
     One that costs something is pending for the time of a hold. One round trip, and a transaction of its own,
-    so that it takes no session: see book_place_v3.sql.
+    so that it takes no session: see book.sql.
 
     Raises:
         NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
@@ -88,7 +90,7 @@ def book(
     booking_id = ids.new(now)
     hashed_key, fingerprint = key or (None, None)
     call = (
-        f"CALL book_place_v3({_uuid(booking_id)}, {_uuid(event_id)}, {_uuid(caller.user_id)},"
+        f"CALL {PROCEDURE}({_uuid(booking_id)}, {_uuid(event_id)}, {_uuid(caller.user_id)},"
         f" {caller.token_version:d}, {_uuid(hashed_key)}, {_uuid(fingerprint)}, '{now.isoformat()}',"
         f" {hold.total_seconds():.0f}, {FIRST_CHECK_AFTER.total_seconds():.0f},"
         f" {_text(request_context.current())}, NULL, NULL)"

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ScalarSelect,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     and_,
     bindparam,
@@ -94,7 +95,7 @@ ticket_types = Table(
     Column("name", Text, nullable=False),
     Column("price", Integer, nullable=False),
     CheckConstraint("price >= 0", name="price"),
-    Index(None, "event_id"),
+    UniqueConstraint("event_id"),
 )
 
 places = Table(

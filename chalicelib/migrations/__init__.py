@@ -1,4 +1,4 @@
-"""Migrations: brings a database to the schema that this code knows."""
+"""Migrations: bring a database to the schema that this code expects."""
 
 import ssl
 from pathlib import Path
@@ -7,21 +7,23 @@ from alembic import command
 from alembic.config import Config
 
 
-def upgrade(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as pg8000 has it)
-    """Apply all migrations that a database lacks; safe to run twice, and at once.
+class UnknownSchema(Exception):
+    """The database was migrated by another version, with a migration that is not here."""
 
-    `ssl_context` is for a database that is not on this machine: `db.tls(settings)`.
+
+def upgrade(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
+    """Apply all migrations that a database lacks. Safe to repeat, and to call concurrently.
+
+    `ssl_context` is for a database on another machine: `db.tls(settings)`.
+
+    Raises:
+        UnknownSchema: Nothing was changed.
     """
     command.upgrade(config(database_url, ssl_context), "head")
 
 
-def downgrade(database_url: str, revision: str) -> None:
-    """Take back the migrations after a revision; `base` takes back all."""
-    command.downgrade(config(database_url), revision)
-
-
 def config(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> Config:  # noqa: FBT001, FBT002
-    """Make Alembic's configuration for one database; there is no alembic.ini to keep in step."""
+    """Return Alembic's configuration for one database, in place of an alembic.ini."""
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(__file__).parent))
     alembic.attributes["database_url"] = database_url

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on one connection, all of them in one transaction."""
+"""Alembic's entry point: run all migrations on one connection, in one transaction."""
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
@@ -8,10 +8,11 @@ import chalicelib.notifications.models
 import chalicelib.payments.models
 import chalicelib.platform.http.idempotency
 import chalicelib.platform.messaging.outbox  # noqa: F401 (each registers its tables)
+from chalicelib.migrations import UnknownSchema
 from chalicelib.platform.database.engine import metadata
 
-_ONE_AT_A_TIME = 7_310_482_656
-"""Key of the advisory lock: arbitrary, but the same for every runner."""
+_LOCK_KEY = 7_310_482_656
+"""Key of the advisory lock that lets one process migrate at a time. Arbitrary, but the same for all."""
 
 
 def run() -> None:
@@ -22,11 +23,19 @@ def run() -> None:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         context.configure(connection=connection, target_metadata=metadata)
+        _check_revision()
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()
+
+
+def _check_revision() -> None:
+    known = {migration.revision for migration in context.script.walk_revisions()}
+    unknown = set(context.get_context().get_current_heads()) - known
+    if unknown:
+        raise UnknownSchema(f"The database has schema {min(unknown)}, which this version does not know.")
 
 
 run()

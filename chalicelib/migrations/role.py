@@ -1,4 +1,4 @@
-"""The settings that the app expects of its database role, since it makes none in a session."""
+"""The settings that the app expects of its database role, because it sets none in a session."""
 
 import ssl
 
@@ -12,8 +12,8 @@ SETTINGS = {
 }
 
 
-def set_up(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as pg8000 has it)
-    """Give the role that connects its settings, for sessions that begin from now on; again is the same."""
+def set_up(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
+    """Set the settings of the connecting role, for its later sessions. Idempotent."""
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": ssl_context})
     with engine.begin() as connection:
         for name, value in SETTINGS.items():

@@ -63,7 +63,7 @@ until then every try is the same try. `open_until` is when the payment is to be 
 """
 
 Index(
-    "ix_payments_next_look_at",
+    "ix_payments_next_check_at",
     payments.c.next_check_at,
     postgresql_where=payments.c.next_check_at.is_not(None),
 )

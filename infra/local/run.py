@@ -20,7 +20,7 @@ from chalice.app import Chalice
 from chalice.cli.factory import CLIFactory
 from chalice.config import Config
 
-from chalicelib.migrations import upgrade
+from chalicelib.migrations import UnknownSchema, upgrade
 from chalicelib.platform.settings import BadSetting, Settings
 from infra.local import backstage, demo, localstack, state
 from infra.local.demo import Demo
@@ -93,7 +93,7 @@ def _run(host: str, port: int, wish: Wish) -> None:
         ):
             wish.check()
             _say("Bringing the schema up to date")
-            upgrade(url)
+            migrate(url)
             wish.check()
             _say("Loading the demo data")
             loaded = demo.load(url)
@@ -106,6 +106,16 @@ def _run(host: str, port: int, wish: Wish) -> None:
             ):
                 _say(_welcome(server.url, cloud.mail_page, stripe, loaded))
                 _watch(stack, wish)
+
+
+def migrate(url: str) -> None:
+    """Migrate the database. Raises CannotStart if another version made it."""
+    try:
+        upgrade(url)
+    except UnknownSchema as error:
+        raise CannotStart(
+            f"{error} Remove the data with: make reset\n(For STACK=localstack, docs/localstack.md says how.)"
+        ) from error
 
 
 def _stack(name: str, folder: Path) -> Stack:

@@ -31,10 +31,10 @@ def test_a_process_is_ready_with_the_schema_that_it_knows(client: Client) -> Non
     assert client("GET", "/health/ready").status == 200
 
 
-def test_the_schema_that_the_process_knows_is_the_newest() -> None:
+def test_expected_schema_is_the_newest_migration() -> None:
     script = ScriptDirectory.from_config(migrations.config(""))
 
-    assert script.get_current_head() == health.SCHEMA
+    assert script.get_current_head() == health.newest_migration()
 
 
 @pytest.mark.parametrize(

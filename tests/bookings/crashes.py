@@ -1,4 +1,4 @@
-"""Servers that crash amidst bookings: who was told of a place, and who has one afterwards."""
+"""Crash a database server during bookings, and compare the answered bookings with those it still has."""
 
 import contextlib
 import os
@@ -29,14 +29,14 @@ DURABLE = {
     "synchronous_commit": "off",
     "wal_writer_delay": "10s",
     "wal_writer_flush_after": "1GB",
-    # Nothing else is to write to the log.
+    # Keep background processes from writing to the log.
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
-"""So that what is not flushed before the answer is not flushed for a while. By default nothing is flushed at
-a commit: the procedure is to see to it itself."""
+"""With these settings the server rarely flushes its log by itself, and by default not at a commit. So only
+the procedure can flush a booking before its answer."""
 CLIENTS = 6
 
 
@@ -48,11 +48,11 @@ def client_of(server: Postgres) -> Iterator[Client]:
 
 
 def crash(server: Postgres, client: Client) -> None:
-    """Kill the server and all of its processes at once; what they had only in memory is gone."""
+    """Kill all processes of the server, so that data which is only in their memory is lost."""
     server_id = server.process.pid
     processes = {row.pid for row in rows(client, "SELECT pid FROM pg_stat_activity")}
-    os.kill(server_id, signal.SIGSTOP)  # so that it starts no more, which would wait for the others for ever
-    with contextlib.suppress(FileNotFoundError):  # not Linux: the few that came meanwhile are not known
+    os.kill(server_id, signal.SIGSTOP)  # it must start no more processes, since those would outlive it
+    with contextlib.suppress(FileNotFoundError):  # not Linux: processes started since the query are not known
         processes |= set(map(int, Path(f"/proc/{server_id}/task/{server_id}/children").read_text().split()))
     for pid in [*processes, server_id]:
         with contextlib.suppress(ProcessLookupError):
@@ -61,9 +61,12 @@ def crash(server: Postgres, client: Client) -> None:
 
 
 def book_until_the_crash(
-    server: Postgres, client: Client, event_ids: Sequence[UUID], answered: int = 300
+    server: Postgres, client: Client, event_ids: Sequence[UUID], minimum: int = 300
 ) -> set[tuple[UUID, UUID]]:
-    """Have clients book one place after the other, crash amidst, and return who was told to have which."""
+    """Book from several clients, and crash the server after `minimum` answers.
+
+    Return the event and the attendee of each answered booking.
+    """
     made = rows(
         client,
         "INSERT INTO users (user_id, role, name, email, created_at, updated_at)"
@@ -72,10 +75,10 @@ def book_until_the_crash(
     )
     rows(client, "INSERT INTO credentials SELECT user_id, '', 1 FROM users ON CONFLICT DO NOTHING")
     attendees = [row.user_id for row in made]
-    told: list[tuple[UUID, UUID]] = []
+    answered: list[tuple[UUID, UUID]] = []
     number = count()
 
-    def book_on_and_on() -> None:
+    def book_until_refused() -> None:
         with contextlib.suppress(Unavailable):
             while True:
                 turn = next(number)
@@ -83,19 +86,19 @@ def book_until_the_crash(
                 event_id = event_ids[turn % len(event_ids)]
                 now = datetime.now(UTC)
                 booking.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
-                told.append((event_id, caller.user_id))
+                answered.append((event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:
-        running = [threads.submit(book_on_and_on) for _ in range(CLIENTS)]
-        until(lambda: len(told) >= answered or any(client.done() for client in running))
+        running = [threads.submit(book_until_refused) for _ in range(CLIENTS)]
+        until(lambda: len(answered) >= minimum or any(future.done() for future in running))
         crash(server, client)
-    for finished in running:
-        finished.result()
-    return set(told)
+    for future in running:
+        future.result()
+    return set(answered)
 
 
 def present(client: Client) -> set[tuple[UUID, UUID]]:
-    """Which bookings there are, after checking that the counters count them."""
+    """Check that the counters agree with the bookings, and return each booking's event and attendee."""
     wrong = rows(
         client,
         "SELECT event_id FROM places"

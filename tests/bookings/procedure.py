@@ -1,5 +1,6 @@
-"""The booking procedure called directly, and, in a test's own database, without one of its guards."""
+"""The booking procedure: called directly, or replaced by its text without some of its guards."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -12,33 +13,33 @@ from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
 from tests.client import HOLD, Account
 
-SOURCE = Path(booking.__file__).with_name("book_place_v3.sql").read_text()
+SOURCE = Path(booking.__file__).with_name("book.sql").read_text()
 
-PLACES_LEFT = " AND taken < capacity"
-SAME_EVENT = " AND revision = v_event.revision"
-NO_SECOND = "ON CONFLICT (event_id, user_id) WHERE status IN ('pending', 'confirmed') DO NOTHING"
-ACCOUNT_STAYS = """
-            AND EXISTS (
-                SELECT FROM credentials WHERE user_id = p_user_id AND token_version = p_token_version
-            )"""
-FLUSH = """
-    v_ignored := set_config('synchronous_commit', 'on', true);
-    v_ignored := pg_logical_emit_message(true, '', '');
-"""
+_GUARD = re.compile(r"^ *-- guard: (\S+)\n(.*?)^ *-- end guard\n", re.DOTALL | re.MULTILINE)
+
+GUARDS: dict[str, str] = dict(_GUARD.findall(SOURCE))
+"""The guarded lines of the procedure, by the name of the guard."""
 
 
-def take_out(database: Database, *guards: str) -> None:
-    """Put the procedure in place without some of its text."""
-    source = SOURCE.replace("CREATE PROCEDURE", "CREATE OR REPLACE PROCEDURE", 1)
-    for guard in guards:
-        assert source.count(guard) == 1, f"the procedure has another guard than {guard}"
-        source = source.replace(guard, "\n")
+def without_guard(*names: str) -> str:
+    """Return the procedure's text without the lines of these guards."""
+    unknown = set(names) - GUARDS.keys()
+    assert not unknown, f"book.sql has no guard {', '.join(unknown)}"
+    return _GUARD.sub(lambda guard: "" if guard[1] in names else guard[0], SOURCE)
+
+
+def replace_procedure(database: Database, source: str = SOURCE) -> None:
+    """Replace the procedure that the service calls by this text of it."""
+    create = f"CREATE PROCEDURE {booking.PROCEDURE}("
+    assert source.count(create) == 1, "the service calls another procedure"
     with database.transaction() as connection:
-        connection.exec_driver_sql(source)
+        connection.exec_driver_sql(
+            source.replace(create, f"CREATE OR REPLACE PROCEDURE {booking.PROCEDURE}(")
+        )
 
 
 def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
-    """Book a place: `booked`, the name of a refusal, or of a constraint that stopped it. Thread-safe."""
+    """Book a place. Return `booked`, a refusal's name or a violated constraint's name. Thread-safe."""
     caller = wiring.tokens.read(attendee.token)
     try:
         booking.book(wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=datetime.now(UTC))

@@ -1,13 +1,15 @@
-"""The guards of a booking, each in a pair: without it a race is lost, with it it is not.
+"""The guards of a booking, tested in pairs: with the guard the race is safe, without it the race is lost.
 
-Nothing here is left to chance: a test holds the lock that all bookings of an event come to, lets those who
-race come that far, and then lets go.
+No race depends on timing. A test locks the event's row in `places`, waits until all racing bookings wait for
+that lock, and then releases it.
 """
 
+import ast
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,7 +18,7 @@ from sqlalchemy import Connection, text
 from chalicelib.bookings import account_deletion, event_cancellation
 from chalicelib.events import publishing as events
 from chalicelib.users import authentication
-from tests.bookings.procedure import ACCOUNT_STAYS, NO_SECOND, PLACES_LEFT, SAME_EVENT, attempt, take_out
+from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import Account, Client
 from tests.races import until_waiting
 from tests.rows import domain_events, rows, value
@@ -26,6 +28,38 @@ Change = Callable[[Connection, UUID, UUID, datetime], object]
 DROP_CHECK = "ALTER TABLE places DROP CONSTRAINT ck_places_taken"
 DROP_INDEX = "DROP INDEX uq_bookings_live"
 DROP_KEY = "ALTER TABLE bookings DROP CONSTRAINT fk_bookings_user_id"
+
+
+def strings_in_pair_tests() -> set[str]:
+    """Return the string literals of all tests here that remove guards, among them the guards' names."""
+    files = Path(__file__).parent.glob("test_*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    pairs = [
+        node for node in nodes if isinstance(node, ast.FunctionDef) and "without_guard" in names_in(node)
+    ]
+    parts = [part for pair in pairs for part in ast.walk(pair)]
+    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def names_in(function: ast.FunctionDef) -> set[str]:
+    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+def test_every_guard_has_a_pair_test() -> None:
+    assert GUARDS
+    assert GUARDS.keys() <= strings_in_pair_tests()
+
+
+def test_every_guard_has_one_begin_and_one_end() -> None:
+    lines = [line.strip() for line in SOURCE.splitlines()]
+    begins = [line for line in lines if line.startswith("-- guard:")]
+
+    assert len(GUARDS) == len(begins) == lines.count("-- end guard")
+
+
+def test_unknown_guard_cannot_be_removed() -> None:
+    with pytest.raises(AssertionError, match="no guard places-gone"):
+        without_guard("places-left", "places-gone")
 
 
 def live(client: Client, event_id: str) -> int:
@@ -39,31 +73,31 @@ def live(client: Client, event_id: str) -> int:
 
 
 def race(client: Client, event_id: str, attendees: list[Account]) -> list[str]:
-    """Let all come to the event's counter, each having seen that there is room, and then go on."""
+    """Let all attendees book at the same time, after each has read that a place is left."""
     with ThreadPoolExecutor(len(attendees)) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places WHERE event_id = :id FOR UPDATE"), {"id": event_id})
-        attempts = [threads.submit(attempt, client.wiring, who, event_id) for who in attendees]
+        attempts = [threads.submit(attempt, client.wiring, attendee, event_id) for attendee in attendees]
         until_waiting(client, len(attendees))
     return sorted(outcome.result() for outcome in attempts)
 
 
 @pytest.mark.parametrize(
-    ("guards", "net", "outcomes"),
+    ("removed", "drop", "outcomes"),
     [
         ([], None, ["booked", "sold-out"]),
         ([], DROP_CHECK, ["booked", "sold-out"]),
-        ([PLACES_LEFT], None, ["booked", "ck_places_taken"]),
-        ([PLACES_LEFT], DROP_CHECK, ["booked", "booked"]),
+        (["places-left"], None, ["booked", "ck_places_taken"]),
+        (["places-left"], DROP_CHECK, ["booked", "booked"]),
     ],
-    ids=["all guards", "without the net", "by the net alone", "no guard at all"],
+    ids=["guard and check", "guard alone", "check alone", "neither"],
 )
-def test_the_last_place_is_sold_twice_only_without_the_guard_and_the_net_under_it(
-    client: Client, guards: list[str], net: str | None, outcomes: list[str]
+def test_last_place_is_sold_once(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event = client.event(client.host(), capacity=1)
-    take_out(client.wiring.database, *guards)
-    if net:
-        rows(client, net)
+    replace_procedure(client.wiring.database, without_guard(*removed))
+    if drop:
+        rows(client, drop)
 
     assert race(client, event["eventId"], client.attendees(2)) == outcomes
 
@@ -74,21 +108,21 @@ def test_the_last_place_is_sold_twice_only_without_the_guard_and_the_net_under_i
 
 
 @pytest.mark.parametrize(
-    ("guards", "net", "outcomes"),
+    ("removed", "drop", "outcomes"),
     [
         ([], None, ["already-booked", "booked"]),
-        ([NO_SECOND], None, ["booked", "uq_bookings_live"]),
-        ([NO_SECOND], DROP_INDEX, ["booked", "booked"]),
+        (["already-booked"], None, ["booked", "uq_bookings_live"]),
+        (["already-booked"], DROP_INDEX, ["booked", "booked"]),
     ],
-    ids=["all guards", "by the index alone", "no guard at all"],
+    ids=["guard and index", "index alone", "neither"],
 )
-def test_one_attendee_gets_two_places_only_without_the_guard_and_the_index_under_it(
-    client: Client, guards: list[str], net: str | None, outcomes: list[str]
+def test_attendee_books_an_event_once(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
-    take_out(client.wiring.database, *guards)
-    if net:
-        rows(client, net)
+    replace_procedure(client.wiring.database, without_guard(*removed))
+    if drop:
+        rows(client, drop)
 
     assert race(client, event["eventId"], [attendee] * 2) == outcomes
 
@@ -113,25 +147,25 @@ def sale_closed(connection: Connection, host_id: UUID, event_id: UUID, now: date
     ("change", "refused"),
     [(cancelled, "event-cancelled"), (deleted, "no-such-event"), (sale_closed, "sale-ended")],
 )
-@pytest.mark.parametrize("guards", [[], [SAME_EVENT]], ids=["guarded", "unguarded"])
-def test_a_booking_lands_on_an_event_changed_meanwhile_only_without_the_revision(
-    client: Client, guards: list[str], change: Change, refused: str
+@pytest.mark.parametrize("removed", [[], ["event-unchanged"]], ids=["guarded", "unguarded"])
+def test_event_changed_during_a_booking_is_not_booked(
+    client: Client, removed: list[str], change: Change, refused: str
 ) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
-    take_out(client.wiring.database, *guards)
+    replace_procedure(client.wiring.database, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
         booking = thread.submit(attempt, client.wiring, attendee, event["eventId"])
-        until_waiting(client, 1)  # it has looked at the event as it was
+        until_waiting(client, 1)  # the booking has read the event as it was
         change(connection, UUID(host.user_id), UUID(event["eventId"]), datetime.now(UTC))
 
-    assert booking.result() == ("booked" if guards else refused)
-    assert live(client, event["eventId"]) == len(guards)
+    assert booking.result() == ("booked" if removed else refused)
+    assert live(client, event["eventId"]) == len(removed)
 
 
-def test_a_booking_does_not_land_beyond_a_capacity_lowered_meanwhile(client: Client) -> None:
+def test_booking_respects_a_capacity_lowered_during_it(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
@@ -148,14 +182,14 @@ def test_a_booking_does_not_land_beyond_a_capacity_lowered_meanwhile(client: Cli
     assert live(client, event["eventId"]) == 1
 
 
-def test_a_capacity_is_not_lowered_below_what_is_taken_meanwhile(client: Client) -> None:
+def test_capacity_is_not_lowered_below_a_concurrent_booking(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
     rows(client, DROP_CHECK)
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
-        connection.execute(text("UPDATE places SET taken = 2"))  # as a booking does, last
+        connection.execute(text("UPDATE places SET taken = 2"))  # the last statement of a booking
         path = f"/events/{event['eventId']}"
         lowering = thread.submit(client, "PATCH", path, {"capacity": 1}, by=host)
         until_waiting(client, 1, lowering)
@@ -165,9 +199,7 @@ def test_a_capacity_is_not_lowered_below_what_is_taken_meanwhile(client: Client)
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
-def test_an_account_deleted_during_its_booking_leaves_it_only_without_the_guard(
-    client: Client, *, guarded: bool
-) -> None:
+def test_account_deletion_cancels_a_booking_in_progress(client: Client, *, guarded: bool) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     if not guarded:
         rows(client, DROP_KEY)
@@ -177,7 +209,7 @@ def test_an_account_deleted_during_its_booking_leaves_it_only_without_the_guard(
         booking = threads.submit(attempt, client.wiring, attendee, event["eventId"])
         until_waiting(client, 1)
         deletion = threads.submit(client, "DELETE", "/users/me", by=attendee)
-        until_waiting(client, 2, deletion)  # guarded, it waits for the booking
+        until_waiting(client, 2, deletion)  # with the foreign key, the deletion waits for the booking
 
     assert (booking.result(), deletion.result().status) == ("booked", 204)
     assert live(client, event["eventId"]) == (0 if guarded else 1)
@@ -185,14 +217,16 @@ def test_an_account_deleted_during_its_booking_leaves_it_only_without_the_guard(
 
 
 @pytest.mark.parametrize(
-    ("guards", "outcome"), [([], "invalid-token"), ([ACCOUNT_STAYS], "booked")], ids=["guarded", "unguarded"]
+    ("removed", "outcome"),
+    [([], "invalid-token"), (["account-exists"], "booked")],
+    ids=["guarded", "unguarded"],
 )
-def test_a_booking_during_the_deletion_of_its_account_is_made_only_without_the_guard(
-    client: Client, guards: list[str], outcome: str
+def test_account_deletion_in_progress_refuses_a_booking(
+    client: Client, removed: list[str], outcome: str
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     caller = client.wiring.tokens.read(attendee.token)
-    take_out(client.wiring.database, *guards)
+    replace_procedure(client.wiring.database, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         authentication.require_account(connection, caller, "update")
@@ -201,4 +235,4 @@ def test_a_booking_during_the_deletion_of_its_account_is_made_only_without_the_g
         until_waiting(client, 1, booking)
 
     assert booking.result() == outcome
-    assert live(client, event["eventId"]) == len(guards)
+    assert live(client, event["eventId"]) == len(removed)

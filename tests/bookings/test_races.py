@@ -1,4 +1,4 @@
-"""Rushes over real HTTP: whatever comes at once, no place is sold twice and no answer is a fault."""
+"""Concurrent requests over real HTTP: no place is sold twice, and no request fails with a server error."""
 
 import threading
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.rows import domain_events, rows, taken, value
 
 
 def outcomes(replies: Sequence[Reply]) -> Counter[str]:
-    """How often each answer came: its status where all went well, the name of the problem otherwise."""
+    """Count the replies by status, or by the problem's name if the request was refused."""
     return Counter(str(reply.status) if reply.status < 400 else reply.problem for reply in replies)
 
 
@@ -22,10 +22,10 @@ def book(event_id: str, attendee: Account, line: Line) -> Reply:
     return line.book(attendee, event_id)
 
 
-def test_of_500_attendees_who_rush_for_100_places_100_get_one(client: Client, web: Web) -> None:
+def test_500_attendees_book_exactly_100_places(client: Client, web: Web) -> None:
     event = client.event(client.host(), capacity=100)
 
-    replies = web.at_once([partial(book, event["eventId"], who) for who in client.attendees(500)])
+    replies = web.at_once([partial(book, event["eventId"], attendee) for attendee in client.attendees(500)])
 
     assert outcomes(replies) == {"201": 100, "sold-out": 400}
     assert {reply.status for reply in replies} == {201, 409}
@@ -34,7 +34,7 @@ def test_of_500_attendees_who_rush_for_100_places_100_get_one(client: Client, we
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 100
 
 
-def test_who_sends_200_bookings_at_once_gets_one_place(client: Client, web: Web) -> None:
+def test_200_concurrent_bookings_of_one_attendee_book_once(client: Client, web: Web) -> None:
     event, attendee = client.event(client.host()), client.attendee()
 
     replies = web.at_once([partial(book, event["eventId"], attendee)] * 200)
@@ -44,13 +44,11 @@ def test_who_sends_200_bookings_at_once_gets_one_place(client: Client, web: Web)
 
 
 @pytest.mark.parametrize("capacity", [100, 1])
-def test_who_sends_one_booking_200_times_gets_one_answer_200_times(
-    client: Client, web: Web, capacity: int
-) -> None:
+def test_200_requests_with_one_key_get_one_answer(client: Client, web: Web, capacity: int) -> None:
     event, attendee = client.event(client.host(), capacity=capacity), client.attendee()
 
     def send(line: Line) -> Reply:
-        return line.book(attendee, event["eventId"], **{"Idempotency-Key": "the same"})
+        return line.book(attendee, event["eventId"], **{"Idempotency-Key": "a key"})
 
     replies = web.at_once([send] * 200)
 
@@ -60,76 +58,76 @@ def test_who_sends_one_booking_200_times_gets_one_answer_200_times(
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 1
 
 
-def test_capacity_that_is_changed_during_a_rush_is_never_exceeded(client: Client, web: Web) -> None:
+def test_capacity_changed_during_a_rush_is_never_exceeded(client: Client, web: Web) -> None:
     host = client.host()
     event = client.event(host, capacity=1)
-    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")  # the guards alone are on trial
+    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")  # test the guards alone
 
-    settled = threading.Event()
+    final = threading.Event()
 
     def change(line: Line) -> list[Reply]:
         path = f"/events/{event['eventId']}"
-        up_and_down = chain.from_iterable((size, size // 2, size - 1) for size in range(2, 20, 3))
-        replies = [line("PATCH", path, {"capacity": size}, by=host) for size in up_and_down]
-        settled.set()
+        capacities = chain.from_iterable((size, size // 2, size - 1) for size in range(2, 20, 3))
+        replies = [line("PATCH", path, {"capacity": size}, by=host) for size in capacities]
+        final.set()
         return replies
 
-    def insist(who: Account, line: Line) -> list[Reply]:
-        replies = [line.book(who, event["eventId"])]
-        while replies[-1].status != 201 and not settled.is_set():
-            replies.append(line.book(who, event["eventId"]))
+    def retry(attendee: Account, line: Line) -> list[Reply]:
+        replies = [line.book(attendee, event["eventId"])]
+        while replies[-1].status != 201 and not final.is_set():
+            replies.append(line.book(attendee, event["eventId"]))
         return replies
 
-    deeds: list[Deed[list[Reply]]] = [partial(insist, who) for who in client.attendees(30)]
+    deeds: list[Deed[list[Reply]]] = [partial(retry, attendee) for attendee in client.attendees(30)]
     changes, *bookings = web.at_once([change, *deeds])
 
     assert outcomes(changes).keys() <= {"200", "capacity-below-taken"}
     for reply in changes:
         assert reply.status == 409 or reply.json["numberOfAttendees"] <= reply.json["capacity"]
-    made = outcomes(list(chain.from_iterable(bookings)))
-    # A host who changes the event five times during one request makes it one to try again.
-    assert made.keys() <= {"201", "sold-out", "unavailable"}
-    assert taken(client, event["eventId"]) == made["201"]
+    booked = outcomes(list(chain.from_iterable(bookings)))
+    # A booking is unavailable if the host changes the event during each of its five attempts.
+    assert booked.keys() <= {"201", "sold-out", "unavailable"}
+    assert taken(client, event["eventId"]) == booked["201"]
 
 
 @pytest.mark.parametrize(
     ("method", "end", "refused"), [("DELETE", "", "no-such-event"), ("POST", "/cancel", "event-cancelled")]
 )
-def test_an_event_called_off_during_a_rush_keeps_no_booking(
+def test_event_cancelled_during_a_rush_keeps_no_booking(
     client: Client, web: Web, method: str, end: str, refused: str
 ) -> None:
     host = client.host()
     event = client.event(host, capacity=1000)
     path = f"/events/{event['eventId']}"
-    made: list[Reply] = []
+    booked: list[Reply] = []
 
-    def book_for_some(people: list[Account], line: Line) -> list[Reply]:
+    def book_in_turn(attendees: list[Account], line: Line) -> list[Reply]:
         replies = []
-        for who in people:
-            replies.append(line.book(who, event["eventId"]))
-            made.extend(replies[-1:] if replies[-1].status == 201 else [])
+        for attendee in attendees:
+            replies.append(line.book(attendee, event["eventId"]))
+            booked.extend(replies[-1:] if replies[-1].status == 201 else [])
         return replies
 
-    def cancel_payment_intent(line: Line) -> list[Reply]:
-        until(lambda: len(made) >= 20)
+    def cancel(line: Line) -> list[Reply]:
+        until(lambda: len(booked) >= 20)
         return [line(method, path + end, by=host)]
 
-    people = client.attendees(160)
-    rush: list[Deed[list[Reply]]] = [partial(book_for_some, people[n::16]) for n in range(16)]
-    *bookings, [called_off] = web.at_once([*rush, cancel_payment_intent])
+    attendees = client.attendees(160)
+    rush: list[Deed[list[Reply]]] = [partial(book_in_turn, attendees[n::16]) for n in range(16)]
+    *bookings, [cancelled] = web.at_once([*rush, cancel])
 
-    assert called_off.status in {200, 204}
+    assert cancelled.status in {200, 204}
     assert outcomes(list(chain.from_iterable(bookings))).keys() <= {"201", refused}
     assert taken(client, event["eventId"]) == 0
     for domain_event in ("booking-confirmed", "booking-cancelled"):
-        assert len(domain_events(client, event["eventId"], domain_event)) == len(made)
+        assert len(domain_events(client, event["eventId"], domain_event)) == len(booked)
 
 
-def test_a_single_place_that_goes_from_hand_to_hand_is_never_held_by_two(client: Client, web: Web) -> None:
+def test_rebooked_last_place_is_never_booked_twice(client: Client, web: Web) -> None:
     event = client.event(client.host(), capacity=1)
     rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")
 
-    def take_and_give_back(attendee: Account, line: Line) -> list[Reply]:
+    def book_and_cancel(attendee: Account, line: Line) -> list[Reply]:
         replies: list[Reply] = []
         while sum(reply.status == 201 for reply in replies) < 4:
             replies.append(line.book(attendee, event["eventId"]))
@@ -137,16 +135,16 @@ def test_a_single_place_that_goes_from_hand_to_hand_is_never_held_by_two(client:
                 replies.append(line.cancel(attendee, replies[-1].json["bookingId"]))
         return replies
 
-    told = web.at_once([partial(take_and_give_back, who) for who in client.attendees(8)])
+    replies = web.at_once([partial(book_and_cancel, attendee) for attendee in client.attendees(8)])
 
-    came = outcomes(list(chain.from_iterable(told)))
-    # Who was beaten to the place five times in one request is told to try again.
-    assert came.keys() <= {"201", "204", "sold-out", "unavailable"}
-    assert came["201"] == came["204"] == 32
+    counts = outcomes(list(chain.from_iterable(replies)))
+    # A booking is unavailable if another one takes the place during each of its five attempts.
+    assert counts.keys() <= {"201", "204", "sold-out", "unavailable"}
+    assert counts["201"] == counts["204"] == 32
     assert taken(client, event["eventId"]) == 0
 
 
-def test_two_who_cancel_one_booking_at_once_free_one_place(client: Client, web: Web) -> None:
+def test_concurrent_cancellations_free_one_place(client: Client, web: Web) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
     client.book(client.attendee(), event["eventId"])
@@ -155,31 +153,29 @@ def test_two_who_cancel_one_booking_at_once_free_one_place(client: Client, web: 
     def cancel(by: Account, line: Line) -> Reply:
         return line.cancel(by, booking_id)
 
-    replies = web.at_once([partial(cancel, who) for who in [host, attendee] * 10])
+    replies = web.at_once([partial(cancel, account) for account in [host, attendee] * 10])
 
     assert outcomes(replies) == {"204": 20}
     assert taken(client, event["eventId"]) == 1
     assert len(domain_events(client, event["eventId"], "booking-cancelled")) == 1
 
 
-def test_everything_at_once_on_several_events_ends_without_a_deadlock_or_a_fault(
-    client: Client, web: Web
-) -> None:
+def test_mixed_load_causes_no_deadlock_and_no_server_error(client: Client, web: Web) -> None:
     hosts = [client.host() for _ in range(3)]
     events = [client.event(host, capacity=15)["eventId"] for host in hosts for _ in range(2)]
-    people = client.attendees(24)
+    attendees = client.attendees(24)
 
     def attend(number: int, line: Line) -> list[Reply]:
-        who = people[number]
+        attendee = attendees[number]
         replies: list[Reply] = []
-        # Each in an order of its own, so that locks would be taken in every order if it were let.
+        # Each attendee books the events in another order, so that wrong locking would deadlock.
         for event_id in islice(cycle(events if number % 2 else events[::-1]), number, number + len(events)):
-            replies.append(line.book(who, event_id))
+            replies.append(line.book(attendee, event_id))
             if replies[-1].status == 201 and number % 3:
-                replies.append(line.cancel(who, replies[-1].json["bookingId"]))
-                replies.append(line.book(who, event_id))
+                replies.append(line.cancel(attendee, replies[-1].json["bookingId"]))
+                replies.append(line.book(attendee, event_id))
         if number % 4 == 0:
-            replies.append(line("DELETE", "/users/me", by=who))
+            replies.append(line("DELETE", "/users/me", by=attendee))
         return replies
 
     def run_events(number: int, line: Line) -> list[Reply]:
@@ -202,12 +198,12 @@ def test_everything_at_once_on_several_events_ends_without_a_deadlock_or_a_fault
         return replies
 
     deeds: list[Deed[list[Reply]]] = [
-        *(partial(attend, number) for number in range(len(people))),
+        *(partial(attend, number) for number in range(len(attendees))),
         *(partial(run_events, number) for number in range(len(hosts))),
     ]
-    told = web.at_once(deeds)
+    replies = web.at_once(deeds)
 
-    statuses = Counter(reply.status for reply in chain.from_iterable(told))
+    statuses = Counter(reply.status for reply in chain.from_iterable(replies))
     assert statuses.keys() <= {200, 201, 204, 404, 409}, statuses
     for event_id in events[:4]:
         assert taken(client, event_id) == 0

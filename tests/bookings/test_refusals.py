@@ -1,4 +1,4 @@
-"""What a refused booking costs and leaves behind: nothing."""
+"""A refused booking changes nothing."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.bookings import booking
 from chalicelib.platform.database.engine import sqlstate
 from tests.bookings.procedure import attempt
 from tests.client import Account, Client, in_days
@@ -49,7 +50,7 @@ def no_such_event(client: Client) -> tuple[Account, str]:
 
 
 def invalid_token(client: Client) -> tuple[Account, str]:
-    _, event_id = sold_out(client)  # which is nothing to tell one who is nobody
+    _, event_id = sold_out(client)  # an invalid token is refused before the event is looked at
     attendee = client.attendee()
     client("DELETE", "/users/me", by=attendee)
     return attendee, event_id
@@ -67,28 +68,28 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
+def test_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
     attendee, event_id = case(client)
     used = []
 
     with client.wiring.database.transaction() as connection:
-        # Lets in who reads; whoever wants to change or lock a row would wait, and give up.
+        # This lock admits reads. A statement that changes or locks a row would wait for it and give up.
         connection.execute(text("LOCK TABLE places, events, credentials, bookings IN EXCLUSIVE MODE"))
         for _ in range(3):
             before = next_transaction(client)
             assert attempt(client.wiring, attendee, event_id) == case.__name__.replace("_", "-")
             used.append(next_transaction(client) - before)
 
-    # PostgreSQL's own housekeeping may use one now and then; a booking that writes or locks uses one always.
+    # A booking that writes or locks always uses a transaction number. PostgreSQL's housekeeping rarely does.
     assert min(used) == 0
 
 
 def next_transaction(client: Client) -> int:
-    """The number of the next transaction that writes or locks a row, in the whole server."""
+    """Return the number of the server's next transaction that writes or locks a row."""
     return int(value(client, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
 
 
-def test_a_booking_uses_a_transaction_number_which_shows_that_they_are_counted(client: Client) -> None:
+def test_booking_uses_a_transaction_number(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
     before = next_transaction(client)
 
@@ -96,15 +97,15 @@ def test_a_booking_uses_a_transaction_number_which_shows_that_they_are_counted(c
     assert next_transaction(client) > before
 
 
-def test_the_procedure_fails_loudly_inside_a_transaction_block(client: Client) -> None:
+def test_procedure_fails_inside_a_transaction_block(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
     call: dict[str, Any] = {"event": event["eventId"], "user": attendee.user_id, "now": datetime.now(UTC)}
 
     with pytest.raises(DBAPIError) as failure, client.wiring.database.transaction() as connection:
         connection.execute(
             text(
-                "CALL book_place_v3(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL, NULL,"
-                " CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
+                f"CALL {booking.PROCEDURE}(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL,"
+                " NULL, CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
             ),
             call,
         )
@@ -113,10 +114,10 @@ def test_the_procedure_fails_loudly_inside_a_transaction_block(client: Client) -
     assert taken(client, event["eventId"]) == 0
 
 
-def test_who_finds_the_place_gone_again_and_again_is_told_to_come_back(client: Client) -> None:
+def test_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> None:
     event = client.event(client.host())
-    rows(client, "CREATE FUNCTION beaten() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-    rows(client, "CREATE TRIGGER beaten BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION beaten()")
+    rows(client, "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    rows(client, "CREATE TRIGGER skip BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION skip()")
 
     reply = client.book(client.attendee(), event["eventId"], **{"Idempotency-Key": "a key"})
 
@@ -126,11 +127,11 @@ def test_who_finds_the_place_gone_again_and_again_is_told_to_come_back(client: C
     assert value(client, "SELECT count(*) FROM idempotency_keys") == 0
 
 
-def test_who_waits_too_long_for_a_lock_is_told_to_come_back(client: Client) -> None:
+def test_booking_that_waits_too_long_for_a_lock_is_unavailable(client: Client) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     database = client.wiring.database
     rows(client, f"ALTER DATABASE {database.engine.url.database} SET lock_timeout = '20ms'")
-    database.engine.dispose()  # so that connections are made anew
+    database.engine.dispose()  # new connections have the new timeout
 
     with database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))

@@ -1,4 +1,4 @@
-"""The function that migrates: an empty database becomes one that the app can serve from."""
+"""The function `migrate` prepares an empty database for the app."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ from tests.conftest import SECRET
 
 @pytest.fixture
 def new(server: Postgres) -> Iterator[Wiring]:
-    """An empty database, and a role of its own that has no settings."""
+    """The wiring of an empty database whose owner is a role without settings."""
     postgres.create_database(server, "new")
     administration = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with administration.connect() as connection:
@@ -36,14 +36,14 @@ def migrate() -> None:
     app.migrate({}, LambdaContext("migrate", 512, 900_000))
 
 
-def test_the_app_is_ready_after_it_and_not_before(new: Wiring) -> None:
+def test_app_is_ready_only_after_migrate(new: Wiring) -> None:
     client = Client(new)
     before = client("GET", "/health/ready").status
     migrate()
     assert (before, client("GET", "/health/ready").status) == (503, 200)
 
 
-def test_the_role_has_its_settings_and_again_is_the_same(new: Wiring) -> None:
+def test_migrate_is_idempotent_and_sets_up_the_role(new: Wiring) -> None:
     migrate()
     migrate()
     written = text("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'newcomer'")
@@ -54,5 +54,5 @@ def test_the_role_has_its_settings_and_again_is_the_same(new: Wiring) -> None:
     )
 
 
-def test_the_embedded_server_has_the_same_settings() -> None:
+def test_embedded_server_has_the_same_settings() -> None:
     assert role.SETTINGS.items() <= postgres.SETTINGS.items()

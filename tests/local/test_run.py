@@ -12,8 +12,12 @@ import pytest
 
 from chalicelib.platform.messaging.queues import QUEUES
 from infra.local import orphans, state
+from infra.local.installation import CannotStart
+from infra.local.run import migrate
+from tests.client import Client
 from tests.local.conftest import becomes_true
 from tests.local.project import Project, get, status
+from tests.rows import rows
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a dead one's child")
 
@@ -144,3 +148,10 @@ def test_a_reset_leaves_nothing(folder: Path) -> None:
     assert str(project.state) in project.reset()
     assert not data.exists()
     assert not project.state.exists()
+
+
+def test_data_of_an_unknown_schema_is_refused(client: Client, database_url: str) -> None:
+    rows(client, "UPDATE alembic_version SET version_num = '0004'")
+
+    with pytest.raises(CannotStart, match="make reset"):
+        migrate(database_url)

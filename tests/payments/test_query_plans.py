@@ -191,4 +191,4 @@ def test_what_is_due_is_found_by_the_index_of_what_is_due(
 
     indexes = {step.get("Index Name") for step in plan(database, run[0])}
 
-    assert "ix_payments_next_look_at" in indexes
+    assert "ix_payments_next_check_at" in indexes

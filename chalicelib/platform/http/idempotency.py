@@ -44,7 +44,7 @@ idempotency_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("status", Integer, nullable=True),
     Column("headers", JSON, nullable=True),
-    Column("answer", Text, nullable=True),
+    Column("response", Text, nullable=True),
     Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=True),
     Index(None, "created_at"),
 )
@@ -123,7 +123,7 @@ def run_idempotent(
             "this_key": key.key,
             "status": int(response.status),
             "headers": dict(response.headers),
-            "answer": response.body,
+            "response": response.body,
             "user_id": response.personal_to,
         },
     )
@@ -153,7 +153,7 @@ def _replay(connection: Connection, key: Key) -> Response:
     row = connection.execute(_STORED, {"key": key.key}).one()
     if row.fingerprint != key.fingerprint:
         raise IdempotencyKeyReused
-    return Response(row.status, row.answer, {**row.headers, "Idempotent-Replayed": "true"})
+    return Response(row.status, row.response, {**row.headers, "Idempotent-Replayed": "true"})
 
 
 def purge(database: Database, now: datetime, at_once: int = 10_000) -> int:

@@ -1,30 +1,34 @@
--- Takes one place of an event for an attendee: all of it or nothing, in one round trip. A place that costs
--- something is taken all the same, but as a hold: pending until its time is over, with its row in the ledger.
+-- Book one place of an event for one attendee: all or nothing, in one round trip. A place that costs something is
+-- held: the booking stays pending until it is paid or the hold expires, and its payment is recorded with it.
 --
--- Called alone, outside a transaction block, since it commits by itself (inside one it fails loudly).
--- A booking commits with synchronous_commit off, so that the row of the event's places, which all its
--- bookings write, is unlocked before the disk is waited for. Then, before the answer goes out, a second
--- commit with synchronous_commit on flushes the log up to itself, and with it the booking, often many
--- bookings in one flush. What this procedure has answered with `booked`, `held` or `replayed` survives a crash.
+-- Call it alone, outside a transaction block: it commits by itself, and fails inside a block.
+-- A booking commits with synchronous_commit off, which unlocks the event's row in `places` before the disk is
+-- waited for; all bookings of an event write that row. A second commit, with synchronous_commit on, then flushes
+-- the log up to itself, and the booking with it, before the answer goes out. One flush often covers many bookings.
+-- A booking that was answered with `booked`, `held` or `replayed` survives a crash.
 --
--- The order is that of cost under the lock: looks first, without a lock; inserts next, each on rows of its
--- own; the counter last, so that its lock is held from there to the commit only.
+-- The lock on the row in `places` is held as briefly as possible: reads come first and take no lock, inserts come
+-- next, each on rows of their own, and the counter comes last, right before the commit.
 --
--- `outcome` is booked, held, replayed, or the name of a refusal; `answer` the JSON text of the booking.
--- Deployed code calls this procedure by its name: a change of signature or meaning is a new version.
-CREATE PROCEDURE book_place_v3(
+-- `outcome` is booked, held, replayed, or the name of a refusal. `booking` is its JSON text.
+--
+-- A guard is the lines between `-- guard: <name>` and `-- end guard`. Each protects against one race or a crash.
+-- A test removes a guard's lines and shows what then goes wrong, so the text must stay valid SQL without them.
+--
+-- Deployed code calls this procedure by its name. To change its signature or meaning, give the new one a new name.
+CREATE PROCEDURE book(
     p_booking_id uuid,
     p_event_id uuid,
     p_user_id uuid,
     p_token_version integer,
-    p_key uuid,             -- of the Idempotency-Key, or null
-    p_fingerprint uuid,     -- of the request that the key came with, or null
+    p_key uuid,             -- hash of the Idempotency-Key, or null
+    p_fingerprint uuid,     -- hash of the request that has the key, or null
     p_now timestamptz,
-    p_hold integer,         -- seconds that a place is held until it is paid
-    p_first_look integer,   -- seconds until it is asked first whether it was
-    p_request_id text,      -- that the fact goes back to, or null
+    p_hold integer,         -- seconds until an unpaid hold expires
+    p_first_check integer,   -- seconds until the payment is first checked at Stripe
+    p_request_id text,      -- id of the current request, or null
     INOUT outcome text,
-    INOUT answer text
+    INOUT booking text
 )
 LANGUAGE plpgsql
 AS $$
@@ -35,8 +39,8 @@ DECLARE
     v_at text;
     v_ignored text;
 BEGIN
-    -- Again when, between the look and the counter, another request took the last place or the key, the host
-    -- changed the event, or the account went: the next look says which.
+    -- Retry if, between the read and the counter, another request took the last place or the key, the host changed
+    -- the event, or the account was deleted. The next read finds out which.
     FOR v_attempt IN 1..5 LOOP
         v_ignored := set_config('synchronous_commit', 'off', true);
 
@@ -70,10 +74,10 @@ BEGIN
             END IF;
         END IF;
 
-        -- After the event, so that whoever has just seen the last place go to the first request with this
-        -- key sees its answer too.
+        -- Read after the event: if the first request with this key has just taken the last place, its answer is
+        -- visible here too.
         IF p_key IS NOT NULL THEN
-            SELECT k.fingerprint, k.answer INTO v_stored
+            SELECT k.fingerprint, k.response INTO v_stored
             FROM idempotency_keys k
             WHERE k.key = p_key AND k.created_at > p_now - interval '24 hours';
             IF FOUND THEN
@@ -82,8 +86,8 @@ BEGIN
                     RETURN;
                 END IF;
                 outcome := 'replayed';
-                answer := v_stored.answer;
-                EXIT;  -- to the flush: what is replayed may not be on disk yet
+                booking := v_stored.response;
+                EXIT;  -- to the flush: the first answer may not be on disk yet
             END IF;
         END IF;
         IF outcome IS NOT NULL THEN
@@ -91,27 +95,27 @@ BEGIN
         END IF;
 
         v_at := to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
-        answer := '{"bookingId":"' || p_booking_id || '","userId":"' || p_user_id
+        booking := '{"bookingId":"' || p_booking_id || '","userId":"' || p_user_id
             || '","eventId":"' || p_event_id
             || CASE WHEN v_event.price > 0 THEN '","status":"pending' ELSE '","status":"confirmed' END
             || '","quantity":1,"amount":' || v_event.price || ',"currency":"' || v_event.currency
             || '","createdAt":"' || v_at || '","updatedAt":"' || v_at;
         IF v_event.price > 0 THEN
             v_held_until := least(p_now + make_interval(secs => p_hold), v_event.ends_at);
-            answer := answer || '","expiresAt":"'
+            booking := booking || '","expiresAt":"'
                 || to_char(v_held_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
         END IF;
-        answer := answer || '"}';
+        booking := booking || '"}';
 
         IF p_key IS NOT NULL THEN
-            INSERT INTO idempotency_keys AS k (key, fingerprint, created_at, status, headers, answer)
-            VALUES (p_key, p_fingerprint, p_now, 201, '{}', answer)
+            INSERT INTO idempotency_keys AS k (key, fingerprint, created_at, status, headers, response)
+            VALUES (p_key, p_fingerprint, p_now, 201, '{}', booking)
             ON CONFLICT (key) DO UPDATE
             SET fingerprint = excluded.fingerprint,
                 created_at = excluded.created_at,
                 status = excluded.status,
                 headers = excluded.headers,
-                answer = excluded.answer
+                response = excluded.response
             WHERE k.created_at <= p_now - interval '24 hours';
             IF NOT FOUND THEN
                 ROLLBACK;
@@ -119,9 +123,8 @@ BEGIN
             END IF;
         END IF;
 
-        -- Its foreign key locks the account's row: from here on the deletion of the account waits for this
-        -- transaction, and then finds the booking; or this waited for the deletion, and the counter finds
-        -- no credentials.
+        -- The foreign key locks the account's row. Either a deletion of the account waits for this transaction and
+        -- then cancels the booking, or this waits for the deletion and then finds no credentials below.
         INSERT INTO bookings (
             booking_id, user_id, event_id, host_id, ticket_type_id,
             status, amount, currency, created_at, updated_at, expires_at, refund_until
@@ -132,7 +135,10 @@ BEGIN
             v_event.price, v_event.currency, p_now, p_now,
             v_held_until, CASE WHEN v_held_until IS NOT NULL THEN v_event.refund_until END
         )
-        ON CONFLICT (event_id, user_id) WHERE status IN ('pending', 'confirmed') DO NOTHING;
+        -- guard: already-booked
+        ON CONFLICT (event_id, user_id) WHERE status IN ('pending', 'confirmed') DO NOTHING
+        -- end guard
+        ;
         IF NOT FOUND THEN
             ROLLBACK;
             outcome := 'already-booked';
@@ -141,24 +147,33 @@ BEGIN
 
         IF v_held_until IS NULL THEN
             INSERT INTO outbox (domain_event_id, type, subject, occurred_at, request_id, body)
-            VALUES (p_booking_id, 'booking-confirmed', p_event_id, p_now, p_request_id, answer::json);
+            VALUES (p_booking_id, 'booking-confirmed', p_event_id, p_now, p_request_id, booking::json);
         ELSE
             INSERT INTO payments (
                 booking_id, amount, currency, status, open_until, next_check_at, created_at, updated_at
             )
             VALUES (
                 p_booking_id, v_event.price, v_event.currency, 'requires_payment', v_held_until,
-                least(p_now + make_interval(secs => p_first_look), v_held_until), p_now, p_now
+                least(p_now + make_interval(secs => p_first_check), v_held_until), p_now, p_now
             );
         END IF;
 
-        -- The lock is waited for here. The conditions are tested on the row as it is after the wait.
+        -- This waits for the row's lock, then tests the conditions on the row as it is after the wait.
         UPDATE places
         SET taken = taken + 1, popularity = (10 * ln((taken + 2)::double precision))::integer
-        WHERE event_id = p_event_id AND taken < capacity AND revision = v_event.revision
+        WHERE event_id = p_event_id
+            -- guard: places-left
+            AND taken < capacity
+            -- end guard
+            -- guard: event-unchanged
+            AND revision = v_event.revision
+            -- end guard
+            -- guard: account-exists
             AND EXISTS (
                 SELECT FROM credentials WHERE user_id = p_user_id AND token_version = p_token_version
-            );
+            )
+            -- end guard
+        ;
         IF FOUND THEN
             COMMIT;
             outcome := CASE WHEN v_held_until IS NULL THEN 'booked' ELSE 'held' END;
@@ -171,8 +186,11 @@ BEGIN
         outcome := 'unavailable';
         RETURN;
     END IF;
-    -- Not left to the role's default: this is what makes the answer true.
+    -- guard: flush
+    -- Set here because the answer must not depend on the role's default. The message
+    -- gives the commit something to flush.
     v_ignored := set_config('synchronous_commit', 'on', true);
     v_ignored := pg_logical_emit_message(true, '', '');
+    -- end guard
 END
 $$;

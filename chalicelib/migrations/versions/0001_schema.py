@@ -1,0 +1,392 @@
+"""The whole schema: tables, indexes, constraints and the booking procedure."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+
+_BOOK = Path(__file__).parents[2] / "bookings" / "book.sql"
+
+
+def upgrade() -> None:
+    _create_users()
+    _create_events()
+    _create_bookings()
+    _create_payments()
+    _create_notifications()
+    _create_platform()
+    # Driver SQL, because the procedure's text has colons and percent signs that are not parameters.
+    op.get_bind().exec_driver_sql(_BOOK.read_text())
+
+
+def _create_users() -> None:
+    op.create_table(
+        "users",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text()),
+        sa.Column("email", sa.Text()),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.Column("email_verified_at", sa.DateTime(timezone=True)),
+        sa.Column(
+            "words",
+            postgresql.TSVECTOR(),
+            sa.Computed("to_tsvector('simple', coalesce(name, ''))", persisted=True),
+            nullable=False,
+        ),
+        sa.CheckConstraint("role IN ('host', 'attendee')", name=op.f("ck_users_role")),
+        sa.CheckConstraint(
+            "deleted_at IS NOT NULL OR (name IS NOT NULL AND email IS NOT NULL)", name=op.f("ck_users_known")
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
+    )
+    op.create_index(
+        "ix_users_name",
+        "users",
+        [sa.literal_column("lower(name)"), "user_id"],
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.create_index("ix_users_words", "users", ["words"], postgresql_using="gin")
+    op.create_index("uq_users_email", "users", [sa.literal_column("lower(email)")], unique=True)
+    op.create_table(
+        "credentials",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("token_version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_credentials_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_credentials")),
+    )
+    op.create_table(
+        "email_tokens",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "purpose IN ('verify-email', 'reset-password')", name=op.f("ck_email_tokens_purpose")
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_email_tokens_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_email_tokens")),
+    )
+    op.create_index(op.f("ix_email_tokens_expires_at"), "email_tokens", ["expires_at"])
+    op.create_index(op.f("ix_email_tokens_user_id_purpose"), "email_tokens", ["user_id", "purpose"])
+    op.create_table(
+        "follows",
+        sa.Column("host_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("followed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["host_id"], ["credentials.user_id"], name=op.f("fk_follows_host_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_follows_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("host_id", "user_id", name=op.f("pk_follows")),
+    )
+    op.create_index(op.f("ix_follows_user_id_host_id"), "follows", ["user_id", "host_id"])
+
+
+def _create_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("host_id", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text()),
+        sa.Column("location", sa.Text()),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("sale_starts_at", sa.DateTime(timezone=True)),
+        sa.Column("sale_ends_at", sa.DateTime(timezone=True)),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.Column("sale_announced_at", sa.DateTime(timezone=True)),
+        sa.Column("refund_until", sa.DateTime(timezone=True)),
+        sa.Column(
+            "words",
+            postgresql.TSVECTOR(),
+            sa.Computed("to_tsvector('simple', title || ' ' || coalesce(description, ''))", persisted=True),
+            nullable=False,
+        ),
+        sa.CheckConstraint("status IN ('draft', 'published', 'cancelled')", name=op.f("ck_events_status")),
+        sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_events_duration")),
+        sa.ForeignKeyConstraint(["host_id"], ["users.user_id"], name=op.f("fk_events_host_id")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
+    )
+    op.create_index(
+        "ix_events_cancelled",
+        "events",
+        ["starts_at", "event_id"],
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'cancelled'"),
+    )
+    op.create_index(
+        "ix_events_created",
+        "events",
+        ["event_id"],
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published'"),
+    )
+    op.create_index(
+        "ix_events_date",
+        "events",
+        ["starts_at", "event_id", "ends_at"],
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published'"),
+    )
+    op.create_index("ix_events_duration", "events", [sa.literal_column("(ends_at - starts_at)")])
+    op.create_index("ix_events_host_id", "events", ["host_id", "starts_at", "event_id"])
+    op.create_index(
+        "ix_events_sale_starts_at",
+        "events",
+        ["sale_starts_at"],
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published' AND sale_announced_at IS NULL"),
+    )
+    op.create_index(
+        "ix_events_title",
+        "events",
+        [sa.literal_column("lower(title)"), "event_id"],
+        postgresql_where=sa.text("deleted_at IS NULL AND status = 'published'"),
+    )
+    op.create_index("ix_events_words", "events", ["words"], postgresql_using="gin")
+    op.create_table(
+        "ticket_types",
+        sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("price", sa.Integer(), nullable=False),
+        sa.CheckConstraint("price >= 0", name=op.f("ck_ticket_types_price")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_ticket_types_event_id")),
+        sa.PrimaryKeyConstraint("ticket_type_id", name=op.f("pk_ticket_types")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_ticket_types_event_id")),
+    )
+    op.create_table(
+        "places",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("capacity", sa.Integer(), nullable=False),
+        sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("popularity", sa.Integer(), server_default="0", nullable=False),
+        sa.CheckConstraint("capacity > 0", name=op.f("ck_places_capacity")),
+        sa.CheckConstraint("taken BETWEEN 0 AND capacity", name=op.f("ck_places_taken")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_places_event_id")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_places")),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index("ix_places_popularity", "places", ["popularity"])
+    op.create_table(
+        "interests",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_interests_event_id")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_interests_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("event_id", "user_id", name=op.f("pk_interests")),
+    )
+    op.create_index(op.f("ix_interests_user_id_event_id"), "interests", ["user_id", "event_id"])
+
+
+def _create_bookings() -> None:
+    op.create_table(
+        "bookings",
+        sa.Column("booking_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("host_id", sa.Uuid(), nullable=False),
+        sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("quantity", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
+        sa.Column("refund_until", sa.DateTime(timezone=True)),
+        sa.Column("cancellation_reason", sa.Text()),
+        sa.CheckConstraint(
+            "status IN ('pending', 'confirmed', 'cancelled', 'expired')", name=op.f("ck_bookings_status")
+        ),
+        sa.CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name=op.f("ck_bookings_held")),
+        sa.CheckConstraint("amount >= 0", name=op.f("ck_bookings_amount")),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_bookings_quantity")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_bookings_event_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_bookings_user_id")),
+        sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_bookings")),
+    )
+    op.create_index("ix_bookings_event_id", "bookings", ["event_id", "booking_id"])
+    op.create_index("ix_bookings_host_id", "bookings", ["host_id", "booking_id"])
+    op.create_index("ix_bookings_user_id", "bookings", ["user_id", "booking_id"])
+    op.create_index(
+        "uq_bookings_live",
+        "bookings",
+        ["event_id", "user_id"],
+        unique=True,
+        postgresql_where=sa.text("status IN ('pending', 'confirmed')"),
+    )
+
+
+def _create_payments() -> None:
+    op.create_table(
+        "payments",
+        sa.Column("booking_id", sa.Uuid(), nullable=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("intent_id", sa.Text()),
+        sa.Column("client_secret", sa.Text()),
+        sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_check_at", sa.DateTime(timezone=True)),
+        sa.Column("paid_at", sa.DateTime(timezone=True)),
+        sa.Column("kept_at", sa.DateTime(timezone=True)),
+        sa.Column("refund_reason", sa.Text()),
+        sa.Column("refund_attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("refund_id", sa.Text()),
+        sa.Column("refunded_at", sa.DateTime(timezone=True)),
+        sa.Column("dispute", sa.Text()),
+        sa.Column("flag", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("dispute IN ('open', 'won', 'lost')", name=op.f("ck_payments_dispute")),
+        sa.CheckConstraint(
+            "status IN ('requires_payment', 'paid', 'refund_pending', 'refunded', 'failed')",
+            name=op.f("ck_payments_status"),
+        ),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_payments_amount")),
+        sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_payments_booking_id")),
+        sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_payments")),
+        sa.UniqueConstraint("intent_id", name=op.f("uq_payments_intent_id")),
+        sa.UniqueConstraint("refund_id", name=op.f("uq_payments_refund_id")),
+    )
+    op.create_index(
+        "ix_payments_next_check_at",
+        "payments",
+        ["next_check_at"],
+        postgresql_where=sa.text("next_check_at IS NOT NULL"),
+    )
+    op.create_table(
+        "stripe_events",
+        sa.Column("stripe_event_id", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("object_id", sa.Text()),
+        sa.Column("booking_id", sa.Uuid()),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("happened_at", sa.DateTime(timezone=True)),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("stripe_event_id", name=op.f("pk_stripe_events")),
+    )
+    op.create_index(op.f("ix_stripe_events_received_at"), "stripe_events", ["received_at"])
+
+
+def _create_notifications() -> None:
+    op.create_table(
+        "notifications",
+        sa.Column("notification_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("read_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_notifications_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("notification_id", name=op.f("pk_notifications")),
+        sa.UniqueConstraint("domain_event_id", "user_id", name=op.f("uq_notifications_domain_event_id_user_id")),
+    )
+    op.create_index(
+        "ix_notifications_unread",
+        "notifications",
+        ["user_id", "notification_id"],
+        postgresql_where=sa.text("read_at IS NULL"),
+    )
+    op.create_index("ix_notifications_user_id", "notifications", ["user_id", "notification_id"])
+    op.create_table(
+        "deliveries",
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_deliveries_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("domain_event_id", "user_id", name=op.f("pk_deliveries")),
+    )
+    op.create_index(op.f("ix_deliveries_claimed_at"), "deliveries", ["claimed_at"])
+    op.create_table(
+        "opt_outs",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_opt_outs_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "topic", name=op.f("pk_opt_outs")),
+    )
+    op.create_table(
+        "suppressed_addresses",
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("reason IN ('bounce', 'complaint')", name=op.f("ck_suppressed_addresses_reason")),
+        sa.PrimaryKeyConstraint("email", name=op.f("pk_suppressed_addresses")),
+    )
+
+
+def _create_platform() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("subject", sa.Uuid(), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("request_id", sa.Text()),
+        sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_outbox")),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Uuid(), nullable=False),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("key", sa.Uuid(), nullable=False),
+        sa.Column("fingerprint", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.Integer()),
+        sa.Column("headers", postgresql.JSON(astext_type=sa.Text())),
+        sa.Column("response", sa.Text()),
+        sa.Column("user_id", sa.Uuid()),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_idempotency_keys_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
+    op.create_index(
+        "ix_idempotency_keys_user_id",
+        "idempotency_keys",
+        ["user_id"],
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+    )
