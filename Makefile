@@ -14,7 +14,7 @@ LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format package deploy bench bench-rush bench-telling redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy bench bench-rush bench-telling redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -48,11 +48,14 @@ format: .venv/.installed ## format the code
 	@$(PY) -m ruff check --select I --fix --quiet
 	@$(PY) -m ruff format
 
-package: .venv/.installed ## make what is deployed, in build/ (STAGE=dev or prod)
-	@$(PY) -m infra.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
+docs: .venv/.installed ## rewrite the generated sections of docs/
+	@$(PY) -m infra.docs
 
-deploy: package ## make it, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev or prod)
+	@$(PY) -m infra.aws.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
+
+deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
+	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 bench: .venv/.installed ## measure how fast it is, side by side with what it is compared with (QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)

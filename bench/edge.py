@@ -20,7 +20,7 @@ from bench import ground
 from bench.forks import forks
 from bench.requests import booking_request, token_of
 from chalicelib.wiring import Wiring, using
-from infra.template.api import gateway_responses
+from infra.aws.template.api_gateway import gateway_responses
 
 PATIENCE = 29 / 60
 """API Gateway's time limit, as a share of a rush: 29 seconds of the first minute."""

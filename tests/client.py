@@ -20,14 +20,16 @@ from chalicelib.platform import security
 from chalicelib.platform.security import Caller, Role
 from chalicelib.users import accounts as users
 from chalicelib.wiring import Wiring
-from infra import functions
+from infra.aws import function_table
 from infra.local.server import PerThread
 
 # Chalice keeps the request that it serves on the app, as a container serves one at a time. In tests of what
 # happens at once, threads stand for containers.
 app.app.__class__ = type("ThreadedApp", (PerThread, type(app.app)), {})
 
-_FUNCTIONS = {route: getattr(app, function.name) for function in functions.TABLE for route in function.routes}
+_FUNCTIONS = {
+    route: getattr(app, function.name) for function in function_table.TABLE for route in function.routes
+}
 """Those that answer some routes in the place of the API's, as deployed."""
 
 PASSWORD = "correct horse battery"

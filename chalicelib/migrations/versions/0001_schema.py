@@ -309,7 +309,9 @@ def _create_notifications() -> None:
             ["user_id"], ["credentials.user_id"], name=op.f("fk_notifications_user_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("notification_id", name=op.f("pk_notifications")),
-        sa.UniqueConstraint("domain_event_id", "user_id", name=op.f("uq_notifications_domain_event_id_user_id")),
+        sa.UniqueConstraint(
+            "domain_event_id", "user_id", name=op.f("uq_notifications_domain_event_id_user_id")
+        ),
     )
     op.create_index(
         "ix_notifications_unread",

@@ -1,0 +1,1 @@
+"""What runs on AWS: the CloudFormation template, the package, and the deployment."""

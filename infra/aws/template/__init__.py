@@ -1,0 +1,1 @@
+"""The CloudFormation template, except for the parts that Chalice makes."""

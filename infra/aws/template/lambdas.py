@@ -1,0 +1,175 @@
+"""The functions: limits, environment, roles and logs, merged into what Chalice declares."""
+
+from collections.abc import Iterable
+
+from infra.aws.function_table import API, Function
+from infra.aws.template import database
+from infra.aws.template.cfn import (
+    Json,
+    allow,
+    arn,
+    assumed_by,
+    att,
+    log_group,
+    policy,
+    ref,
+    resource,
+    sub,
+    when,
+)
+from infra.aws.template.messaging import DOMAIN_EVENTS_TOPIC, MAIL_EVENTS
+from infra.aws.template.network import subnets
+
+RUNTIME = "python3.13"
+
+_INTERFACE_CHANGES = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+]
+_INTERFACE_READS = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"]
+
+
+def resources(functions: Iterable[Function]) -> Json:
+    result: Json = {"JwtSecret": _jwt_secret()}
+    for function in functions:
+        result |= {
+            function.logical_name: {"Properties": _properties(function)},
+            function.role: _role(function),
+            function.log_group: log_group(function.name),
+        }
+    return result
+
+
+def public_url() -> Json:
+    return when("HasDomain", sub("https://${DomainName}"), ref("PublicUrl"))
+
+
+def _jwt_secret() -> Json:
+    return resource(
+        "SecretsManager::Secret",
+        {
+            "Description": "Signs tokens and unsubscribe links",
+            "GenerateSecretString": {"PasswordLength": 64, "ExcludePunctuation": True},
+        },
+        removal_policy="Retain",
+    )
+
+
+def _environment(function: Function) -> Json:
+    """Return a function's settings, with only the secrets that it uses."""
+    result: Json = {
+        "DATABASE_URL": database.url(),
+        "DATABASE_POOL_SIZE": str(function.pool_size),
+        "JWT_SECRET": sub("{{resolve:secretsmanager:${JwtSecret}:SecretString}}"),
+        "JWT_SECRET_PREVIOUS": when(
+            "AcceptsPreviousJwtSecret",
+            sub("{{resolve:secretsmanager:${JwtSecret}:SecretString::AWSPREVIOUS}}"),
+        ),
+        # Not read by the code: CloudFormation resolves secrets again only if something else changes.
+        "SECRETS_ROTATION": ref("SecretsRotation"),
+    }
+    if function.publishes:
+        result["DOMAIN_EVENTS_TOPIC_ARN"] = ref(DOMAIN_EVENTS_TOPIC)
+    if function.sends_email:
+        result["MAIL_SENDER"] = ref("MailSender")
+    if function.needs_public_url:
+        result["PUBLIC_URL"] = public_url()
+    if function.name == API:
+        result["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
+        result["DEFAULT_CURRENCY"] = ref("DefaultCurrency")
+        result["HOLD_SECONDS"] = ref("HoldSeconds")
+    if function.calls_stripe or function.receives_webhooks:
+        result["STRIPE_API_KEY"] = _stripe_secret("apiKey")
+    if function.receives_webhooks:
+        result["STRIPE_WEBHOOK_SECRETS"] = _stripe_secret("webhookSecrets")
+    return result
+
+
+def _stripe_secret(key: str) -> Json:
+    return when("HasStripe", sub(f"{{{{resolve:secretsmanager:${{StripeSecret}}:SecretString:{key}}}}}"))
+
+
+def _properties(function: Function) -> Json:
+    groups = ["FunctionsSecurityGroup", *(["EgressSecurityGroup"] if function.needs_egress else [])]
+    result: Json = {
+        "Runtime": RUNTIME,
+        "Architectures": ["arm64"],
+        "MemorySize": function.memory_mb,
+        "Timeout": function.timeout,
+        "ReservedConcurrentExecutions": when("ReservesConcurrency", function.concurrency),
+        "Environment": {"Variables": _environment(function)},
+        "Role": att(function.role),
+        "LoggingConfig": {"LogGroup": ref(function.log_group)},
+        "VpcConfig": {
+            "SubnetIds": subnets("Private"),
+            "SecurityGroupIds": [att(group, "GroupId") for group in groups],
+        },
+    }
+    if function.queue:
+        result["Events"] = {
+            f"{function.logical_name}SqsEventSource": {
+                "Properties": {
+                    "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                    "ScalingConfig": {"MaximumConcurrency": function.concurrency},
+                }
+            }
+        }
+    elif function.name != API and not function.routes:
+        # No retries: the next scheduled run picks up whatever a failed run left.
+        result["EventInvokeConfig"] = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    return result
+
+
+def _role(function: Function) -> Json:
+    policies = {"platform": list(_platform_statements(function)), **_app_statements(function)}
+    return resource(
+        "IAM::Role",
+        {
+            "AssumeRolePolicyDocument": assumed_by("lambda"),
+            "Policies": [
+                {"PolicyName": name, "PolicyDocument": policy(*statements)}
+                for name, statements in policies.items()
+                if statements
+            ],
+        },
+    )
+
+
+def _platform_statements(function: Function) -> Iterable[Json]:
+    """Let Lambda write logs and traces, poll the queue, and connect the function to the network."""
+    yield allow(["logs:CreateLogStream", "logs:PutLogEvents"], att(function.log_group))
+    if function.queue:
+        yield allow(
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+            arn("sqs", function.queue.name),
+        )
+    # These actions do not support resource-level permissions.
+    yield allow([*_INTERFACE_READS, "xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
+    yield allow(
+        _INTERFACE_CHANGES,
+        [arn("ec2", "network-interface/*"), arn("ec2", "subnet/*"), arn("ec2", "security-group/*")],
+    )
+    # Lambda itself needs the network actions; the function's code must not use them.
+    yield {
+        "Effect": "Deny",
+        "Action": [*_INTERFACE_CHANGES, *_INTERFACE_READS],
+        "Resource": "*",
+        "Condition": {"ArnLike": {"lambda:SourceFunctionArn": arn("lambda", "function:*")}},
+    }
+
+
+def _app_statements(function: Function) -> dict[str, list[Json]]:
+    """Allow what the function's code calls."""
+    publish = [
+        allow("sns:Publish", ref(DOMAIN_EVENTS_TOPIC)),
+        allow(["kms:GenerateDataKey", "kms:Decrypt"], att("TopicsKey")),
+    ]
+    queues = [arn("sqs", queue.name) for queue in function.sends_to]
+    sender = [arn("ses", "identity/${MailIdentity}"), arn("ses", f"configuration-set/${{{MAIL_EVENTS}}}")]
+    return {
+        "publish": publish if function.publishes else [],
+        "send": [allow(["sqs:GetQueueUrl", "sqs:SendMessage"], queues)] if queues else [],
+        "mail": [allow("ses:SendRawEmail", sender)] if function.sends_email else [],
+    }

@@ -1,0 +1,173 @@
+"""Topics, queues, dead-letter queues and subscriptions of the topology, and the email sender."""
+
+from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.queues import Queue
+from infra.aws.template.cfn import Json, allow, arn, att, logical_name, policy, ref, resource, sub, tls_only
+
+DOMAIN_EVENTS_TOPIC = logical_name(queues.DOMAIN_EVENTS_TOPIC)
+BOUNCES_TOPIC = logical_name(queues.MAIL_REPORTS_TOPIC)
+MAIL_EVENTS = "MailEvents"
+"""SES's configuration set."""
+
+_DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+"""The maximum of SQS. It counts from the first send, so a dead letter is kept for at least 10 days."""
+_MESSAGE_RETENTION_SECONDS = 4 * 24 * 3600
+
+
+def resources() -> Json:
+    topics = dict.fromkeys([queues.DOMAIN_EVENTS_TOPIC, *(queue.topic for queue in queues.QUEUES)])
+    result: Json = {"TopicsKey": _key()}
+    for name in topics:
+        topic = {"TopicName": name, "KmsMasterKeyId": ref("TopicsKey")}
+        result[logical_name(name)] = resource("SNS::Topic", topic)
+        result[f"{logical_name(name)}Policy"] = _topic_policy(name)
+    for queue in queues.QUEUES:
+        result |= _queue(queue)
+    return result | _mail()
+
+
+def queue_name(queue: Queue) -> str:
+    """Return the logical name of a queue."""
+    return f"{logical_name(queue.name)}Queue"
+
+
+def dead_letter_queue_name(queue: Queue) -> str:
+    return logical_name(queue.dead_letters)
+
+
+def _key() -> Json:
+    """Declare the key that encrypts topics. SES and CloudWatch cannot use the AWS managed key of SNS."""
+    return resource(
+        "KMS::Key",
+        {
+            "Description": "Encrypts SNS topics",
+            "EnableKeyRotation": True,
+            "KeyPolicy": policy(
+                allow(
+                    "kms:*",
+                    "*",
+                    Sid="AccountAdministersKey",
+                    Principal={"AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")},
+                ),
+                allow(
+                    ["kms:GenerateDataKey", "kms:Decrypt"],
+                    "*",
+                    Sid="ServicesPublish",
+                    Principal={"Service": ["ses.amazonaws.com", "cloudwatch.amazonaws.com"]},
+                    Condition=_from_this_account(),
+                ),
+            ),
+        },
+        removal_policy="Delete",
+    )
+
+
+def _from_this_account() -> Json:
+    """Stop other accounts from using our resources through an AWS service (confused deputy)."""
+    return {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}}
+
+
+def _topic_policy(name: str) -> Json:
+    """Let SES report bounces to its topic. Functions publish by the permissions of their roles."""
+    topic = ref(logical_name(name))
+    statements = [tls_only("sns:Publish", topic)]
+    if name == queues.MAIL_REPORTS_TOPIC:
+        statements.append(
+            allow(
+                "sns:Publish",
+                topic,
+                Sid="SesReports",
+                Principal={"Service": "ses.amazonaws.com"},
+                Condition=_from_this_account(),
+            )
+        )
+    return resource("SNS::TopicPolicy", {"Topics": [topic], "PolicyDocument": policy(*statements)})
+
+
+def _queue(queue: Queue) -> Json:
+    name, dead_letters = queue_name(queue), dead_letter_queue_name(queue)
+    topic = ref(logical_name(queue.topic))
+    from_topic = allow(
+        "sqs:SendMessage",
+        att(name),
+        Sid="TopicSends",
+        Principal={"Service": "sns.amazonaws.com"},
+        Condition={"ArnEquals": {"aws:SourceArn": topic}},
+    )
+    subscription: Json = {
+        "TopicArn": topic,
+        "Protocol": "sqs",
+        "Endpoint": att(name),
+        "RawMessageDelivery": True,
+    }
+    if queue.domain_events:
+        subscription["FilterPolicy"] = {"type": list(queue.domain_events)}
+    return {
+        dead_letters: resource(
+            "SQS::Queue",
+            {
+                "QueueName": queue.dead_letters,
+                "MessageRetentionPeriod": _DEAD_LETTER_RETENTION_SECONDS,
+                "SqsManagedSseEnabled": True,
+                # An ARN in full: references in both directions would be a circular dependency.
+                "RedriveAllowPolicy": {
+                    "redrivePermission": "byQueue",
+                    "sourceQueueArns": [arn("sqs", queue.name)],
+                },
+            },
+            removal_policy="Delete",
+        ),
+        name: resource(
+            "SQS::Queue",
+            {
+                "QueueName": queue.name,
+                "VisibilityTimeout": queue.visibility,
+                "MessageRetentionPeriod": _MESSAGE_RETENTION_SECONDS,
+                "SqsManagedSseEnabled": True,
+                "RedrivePolicy": {
+                    "deadLetterTargetArn": att(dead_letters),
+                    "maxReceiveCount": queue.attempts,
+                },
+            },
+            removal_policy="Delete",
+        ),
+        f"{name}Policy": resource(
+            "SQS::QueuePolicy",
+            {"Queues": [ref(name)], "PolicyDocument": policy(from_topic, tls_only("sqs:*", att(name)))},
+        ),
+        f"{logical_name(queue.name)}Subscription": resource("SNS::Subscription", subscription),
+    }
+
+
+def _mail() -> Json:
+    """Declare the email sender, whose configuration set reports bounces and complaints."""
+    return {
+        MAIL_EVENTS: resource(
+            "SES::ConfigurationSet",
+            {
+                "DeliveryOptions": {"TlsPolicy": "REQUIRE"},
+                "ReputationOptions": {"ReputationMetricsEnabled": True},
+                "SuppressionOptions": {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]},
+            },
+        ),
+        "MailFeedbackDestination": resource(
+            "SES::ConfigurationSetEventDestination",
+            {
+                "ConfigurationSetName": ref(MAIL_EVENTS),
+                "EventDestination": {
+                    "Enabled": True,
+                    "MatchingEventTypes": ["bounce", "complaint"],
+                    "SnsDestination": {"TopicARN": ref(BOUNCES_TOPIC)},
+                },
+            },
+            DependsOn=f"{BOUNCES_TOPIC}Policy",
+        ),
+        "Sender": resource(
+            "SES::EmailIdentity",
+            {
+                "EmailIdentity": ref("MailIdentity"),
+                "ConfigurationSetAttributes": {"ConfigurationSetName": ref(MAIL_EVENTS)},
+                "FeedbackAttributes": {"EmailForwardingEnabled": False},
+            },
+        ),
+    }

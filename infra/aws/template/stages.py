@@ -1,0 +1,127 @@
+"""Stages: the values that differ between them, the parameters, and the conditions that follow."""
+
+from typing import Any
+
+from infra.aws.template.cfn import Json, ref
+
+STAGES = ("dev", "prod")
+
+# Each deployment sets these values, while a parameter keeps the value that the stack was created with.
+# Connections: a db.t4g.micro accepts about 80 and a db.m7g.large about 900. The proxy opens 90 % of them.
+# Requests and bookings: what a database on two cores serves when both limits are reached and events are free.
+# Bursts of bookings and webhooks: at most the concurrency of their function.
+# Payments: Stripe's limit is 100 calls a second, or 25 in a sandbox. The arithmetic is in docs/scale.md.
+_STAGE_VALUES: dict[str, tuple[Any, Any]] = {
+    "BackupDays": (1, 14),
+    "DeletionProtection": ("false", "true"),
+    "LogDays": (14, 90),
+    "ConnectionsAlarmThreshold": (60, 600),
+    "RequestsPerSecond": (50, 1_000),
+    "RequestsBurst": (100, 1_000),
+    "BookingsPerSecond": (50, 1_000),
+    "BookingsBurst": (50, 400),
+    "PaymentsPerSecond": (20, 100),
+    "PaymentsBurst": (20, 100),
+    "WebhooksPerSecond": (50, 400),
+    "WebhooksBurst": (50, 100),
+}
+
+_PARAMETER_DEFAULTS: dict[str, tuple[str, str]] = {
+    "DatabaseClass": ("db.t4g.micro", "db.m7g.large"),
+    "StandbyDatabase": ("no", "yes"),
+    "Egress": ("nat-instance", "nat-gateway-per-zone"),
+    "ReserveConcurrency": ("no", "yes"),
+}
+_YES_NO = ("yes", "no")
+
+
+def mappings() -> Json:
+    return {
+        "Stages": {
+            stage: {key: values[index] for key, values in _STAGE_VALUES.items()}
+            for index, stage in enumerate(STAGES)
+        }
+    }
+
+
+def parameters(stage: str) -> Json:
+    index = STAGES.index(stage)
+    defaults = {name: values[index] for name, values in _PARAMETER_DEFAULTS.items()}
+    return {
+        "Stage": _choice("Stage of the deployment", STAGES, stage),
+        "AlarmAddress": _text("Email address for alarms; its owner must confirm the subscription"),
+        "MailIdentity": _text("Domain or email address that SES sends from"),
+        "MailSender": _text("Sender of emails, with name and address"),
+        "PublicUrl": _text("Public URL of the API, if DomainName is empty", ""),
+        "DomainName": _text("Custom domain of the API", ""),
+        "CertificateArn": _text("ACM certificate of DomainName, in the same region", ""),
+        "StripeSecret": _text("ARN of the secret with Stripe's apiKey and webhookSecrets", ""),
+        "DatabaseKind": _choice("Type of PostgreSQL server", ("instance", "aurora-serverless"), "instance"),
+        "DatabaseClass": _text("Instance class; not used by Aurora", defaults["DatabaseClass"]),
+        "DatabaseGigabytes": _number("Initial storage; not used by Aurora", 20),
+        "DatabaseUnits": _number("Maximum capacity of Aurora, in units of 2 GiB", 8),
+        "StandbyDatabase": _choice(
+            "Whether a second zone has a standby database", _YES_NO, defaults["StandbyDatabase"]
+        ),
+        "Egress": _choice(
+            "How the private network reaches the internet",
+            ("nat-instance", "nat-gateway", "nat-gateway-per-zone"),
+            defaults["Egress"],
+        ),
+        "NatImage": {
+            "Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>",
+            "Description": "Image of the NAT instance",
+            "Default": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
+        },
+        "ReserveConcurrency": _choice(
+            "Whether to reserve the functions' concurrency; the account needs a quota of at least 1000",
+            _YES_NO,
+            defaults["ReserveConcurrency"],
+        ),
+        "VerifiedHostsOnly": _choice(
+            "Whether hosts must verify their email address before they publish", ("on", "off"), "off"
+        ),
+        "DefaultCurrency": _text("Currency of events that do not name one", "eur"),
+        "HoldSeconds": _number("How long a place is held for payment", 900),
+        "PreviousJwtSecret": _choice(
+            "Whether tokens signed with the previous secret are valid", ("accept", "refuse"), "refuse"
+        ),
+        "SecretsRotation": _text("Any new text makes the functions read the secrets again", "1"),
+    }
+
+
+def conditions() -> Json:
+    return {
+        "HasAurora": _is("DatabaseKind", "aurora-serverless"),
+        "HasInstance": _not({"Condition": "HasAurora"}),
+        "HasStandby": _is("StandbyDatabase", "yes"),
+        "HasAuroraStandby": {"Fn::And": [{"Condition": "HasAurora"}, {"Condition": "HasStandby"}]},
+        "HasNatInstance": _is("Egress", "nat-instance"),
+        "HasNatGateway": _not({"Condition": "HasNatInstance"}),
+        "HasNatGatewayPerZone": _is("Egress", "nat-gateway-per-zone"),
+        "ReservesConcurrency": _is("ReserveConcurrency", "yes"),
+        "HasDomain": _not(_is("DomainName", "")),
+        "HasStripe": _not(_is("StripeSecret", "")),
+        "AcceptsPreviousJwtSecret": _is("PreviousJwtSecret", "accept"),
+    }
+
+
+def _is(parameter: str, value: str) -> Json:
+    return {"Fn::Equals": [ref(parameter), value]}
+
+
+def _not(condition: Json) -> Json:
+    return {"Fn::Not": [condition]}
+
+
+def _text(description: str, default: str | None = None) -> Json:
+    text = {"Type": "String", "Description": description}
+    return text if default is None else {**text, "Default": default}
+
+
+def _number(description: str, default: int) -> Json:
+    return {"Type": "Number", "Description": description, "Default": default}
+
+
+def _choice(description: str, values: tuple[str, ...], default: str) -> Json:
+    return {**_text(description, default), "AllowedValues": list(values)}

@@ -1,1 +1,0 @@
-"""The CloudFormation template, but for what Chalice makes: a fragment that it merges into its own."""

@@ -1,0 +1,182 @@
+"""The package: complete, without ballast, reproducible, and able to run on its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from infra.aws import function_table
+from infra.aws.package import ARCHIVE, TEMPLATE, archive, chalice_package
+from infra.aws.package.target import RUNTIME_VERSION, NoInterpreter, lambda_target, local_target
+from tests.api.test_gateway import gateway_event
+
+RUNTIME_PACKAGES = ("boto3", "botocore", "jmespath", "s3transfer", "dateutil", "six", "urllib3")
+"""Packages that Lambda's runtime brings."""
+
+PROGRAM = """
+import importlib, json, sys
+handler, event = json.loads(sys.argv[1])
+module, _, name = handler.partition(".")
+function = getattr(importlib.import_module(module), name)
+class Context:
+    aws_request_id = "1"
+    def get_remaining_time_in_millis(self): return 60_000
+try:
+    response = function(event, Context())
+except Exception as error:
+    response = {"raised": f"{type(error).__name__}: {error}"}
+print(json.dumps(response))
+"""
+
+
+@pytest.fixture(scope="module")
+def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(package / ARCHIVE) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages of Lambda's runtime and no others."""
+    folder = tmp_path_factory.mktemp("runtime")
+    for name in RUNTIME_PACKAGES:
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+    return folder
+
+
+def run(unpacked: Path, runtime: Path | None, handler: str, event: Any) -> Any:
+    """Call a handler in a process with the package, optionally the runtime, and an empty environment."""
+    path = [str(unpacked), *([str(runtime)] if runtime else [])]
+    program = f"import sys; sys.path[:0] = {path!r}\n{PROGRAM}"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-S", "-c", program, json.dumps([handler, event])],
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stderr == ""
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def request(path: str, method: str = "GET") -> dict[str, Any]:
+    event = gateway_event()
+    return {
+        **event,
+        "requestContext": {**event["requestContext"], "resourcePath": path, "httpMethod": method},
+    }
+
+
+def sqs_event(name: str) -> dict[str, Any]:
+    record = {"messageId": "1", "body": "{}", "receiptHandle": "", "eventSourceARN": f"arn:aws:sqs:::{name}"}
+    return {"Records": [record]}
+
+
+MEMBERS = ("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail")
+SCHEDULED_EVENT = dict.fromkeys(MEMBERS, "")
+"""EventBridge's event. The functions ignore its values."""
+
+
+def test_the_api_without_settings_responds_503(unpacked: Path) -> None:
+    health = run(unpacked, None, "app.app", request("/health"))
+    events = run(unpacked, None, "app.app", request("/events"))
+    assert (health["statusCode"], events["statusCode"]) == (200, 503)
+    assert json.loads(events["body"])["type"].endswith("#unavailable")
+
+
+def test_functions_with_routes_respond_503_without_settings(package: Path, unpacked: Path) -> None:
+    template = json.loads((package / TEMPLATE).read_text())
+    responses = {}
+    for function in function_table.deployed(app.app):
+        handler = template["Resources"][function.logical_name]["Properties"]["Handler"]
+        for method, path in function.routes:
+            response = run(unpacked, None, handler, request(path, method))
+            responses[handler] = response["statusCode"], json.loads(response["body"])["status"]
+    assert responses == {"app.confirm_payments": (503, 503)}
+
+
+def test_every_handler_runs_from_the_package_alone(package: Path, unpacked: Path, runtime: Path) -> None:
+    template = json.loads((package / TEMPLATE).read_text())
+    for function in function_table.deployed(app.app):
+        if function.name == function_table.API or function.routes:
+            continue
+        handler = template["Resources"][function.logical_name]["Properties"]["Handler"]
+        event = sqs_event(function.queue.name) if function.queue else SCHEDULED_EVENT
+        response = run(unpacked, runtime, handler, event)
+        if function.queue and "raised" not in response:
+            assert response == {"batchItemFailures": [{"itemIdentifier": "1"}]}, handler
+        else:
+            assert response["raised"] == "BadSetting: DATABASE_URL is not set", handler
+
+
+def test_the_zip_has_only_the_app_and_its_libraries(package: Path) -> None:
+    with zipfile.ZipFile(package / ARCHIVE) as packed:
+        paths = [Path(name) for name in packed.namelist()]
+    tops = {path.parts[0] for path in paths}
+    folders = {part for path in paths for part in path.parts[:-1]}
+    assert {"app.py", "chalice", "chalicelib", "sqlalchemy", "pg8000", "stripe"} <= tops
+    assert not tops & {"boto3", "botocore", "moto", "pytest", "infra", "tests", "docs", "bin", "pip"}
+    assert not folders & {"tests", "__pycache__"}
+    assert not [path for path in paths if path.name.startswith(".env") or path.suffix == ".pyc"]
+
+
+def test_the_zip_does_not_depend_on_file_times_or_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    names = ["b.py", "a.py", "c/__init__.py"]
+    for folder, order in ((first, names), (second, names[::-1])):
+        for name in order:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(f"NAMES = {{'x', 'y', {name!r}}}\nx = 'z' in {{'z', 'y', 'w'}}\n")
+            os.utime(folder / name, (len(name), len(name)))
+        archive.compile_all(folder, sys.executable)
+        archive.pack(folder, folder.with_suffix(".zip"))
+    assert first.with_suffix(".zip").read_bytes() == second.with_suffix(".zip").read_bytes()
+
+
+def test_compiled_files_are_not_checked_against_the_source(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("print('compiled')")
+    archive.compile_all(tmp_path, sys.executable)
+    module.write_text("print('source')")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import module"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "compiled\n"
+
+
+def test_stray_files_are_not_packaged(tmp_path: Path) -> None:
+    (tmp_path / "from/__pycache__").mkdir(parents=True)
+    for name in ("kept.py", "kept.sql", ".env", "old.pyc", "draft.py~"):
+        (tmp_path / "from" / name).touch()
+    shutil.copytree(tmp_path / "from", tmp_path / "to", ignore=chalice_package.stray_files)
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"kept.py", "kept.sql"}
+
+
+def test_the_interpreter_must_have_the_version_of_the_runtime() -> None:
+    with pytest.raises(NoInterpreter, match="BYTECODE=off"):
+        lambda_target("no-such-python")
+    if local_target().version != RUNTIME_VERSION:
+        with pytest.raises(NoInterpreter, match=local_target().version):
+            lambda_target(sys.executable)
+    assert lambda_target(None).interpreter is None
+
+
+def test_wheels_match_the_python_and_glibc_of_lambda() -> None:
+    assert lambda_target(None).version == "3.13"
+    assert lambda_target(None).platforms[0] == "manylinux_2_34_aarch64"  # Amazon Linux 2023 has glibc 2.34

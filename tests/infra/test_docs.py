@@ -1,0 +1,95 @@
+"""The generated sections of the docs are complete and current."""
+
+from pathlib import Path
+
+import pytest
+
+from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.settings import Settings
+from infra import docs
+from infra.aws import function_table
+from infra.aws.template import stages
+
+STALE = "# Title\n<!-- generated: settings -->\nold\n<!-- end generated -->\nThe end.\n"
+
+
+class RecordingEnvironment(dict[str, str]):
+    """An environment that records which variables are read."""
+
+    def __init__(self) -> None:
+        super().__init__(DATABASE_URL="postgresql://", JWT_SECRET="s" * 32)
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def cells(table: str, column: int) -> list[str]:
+    return [line.split("|")[column].strip(" `") for line in table.splitlines()[2:]]
+
+
+def test_the_docs_are_current() -> None:
+    assert docs.update_all(docs.DOCS, check=True) == []
+
+
+def test_all_settings_are_listed() -> None:
+    environment = RecordingEnvironment()
+    Settings.read(environment)
+    assert set(cells(docs.settings(), 1)) == environment.read
+
+
+def test_all_functions_are_listed_and_described() -> None:
+    table = docs.functions()
+    assert cells(table, 1) == [function.name for function in function_table.TABLE]
+    assert all(cells(table, 2))
+    assert all(cells(table, 6))
+
+
+def test_all_parameters_are_listed() -> None:
+    assert cells(docs.parameters(), 1) == list(stages.parameters("dev"))
+
+
+def test_all_tables_columns_and_foreign_keys_are_in_the_class_diagram() -> None:
+    diagram = docs.class_diagram()
+    for table in metadata.tables.values():
+        assert f"class {table.name} {{" in diagram
+        assert all(f" {column.name}" in diagram for column in table.columns)
+    assert diagram.count(" --> ") == sum(
+        len(table.foreign_key_constraints) for table in metadata.tables.values()
+    )
+    assert 'credentials "0..1" --> "1" users : user_id' in diagram
+
+
+def test_all_indexes_are_listed_with_their_conditions() -> None:
+    names = {index.name for table in metadata.tables.values() for index in table.indexes}
+    assert names <= set(cells(docs.indexes(), 2))
+    assert "`(event_id, user_id) WHERE status IN ('pending', 'confirmed')`" in docs.indexes()
+
+
+def test_checks_are_listed() -> None:
+    assert "`taken BETWEEN 0 AND capacity`" in docs.checks()
+
+
+def test_a_stale_section_is_rewritten(tmp_path: Path) -> None:
+    file = tmp_path / "operations.md"
+    file.write_text(STALE)
+    assert docs.update_all(tmp_path, check=True) == ["operations.md: settings"]
+    assert file.read_text() == STALE
+    assert docs.update_all(tmp_path) == ["operations.md: settings"]
+    assert docs.settings() in file.read_text()
+    assert (file.read_text()[:8], file.read_text()[-9:]) == ("# Title\n", "The end.\n")
+    assert docs.update_all(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (STALE.replace("settings", "songs"), "unknown section songs"),
+        (STALE.replace("end generated", ""), "no"),
+    ],
+)
+def test_a_bad_marker_is_reported(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "operations.md").write_text(text)
+    with pytest.raises(docs.BadMarker, match=rf"^operations.md: .*{reason}"):
+        docs.update_all(tmp_path)
