@@ -17,7 +17,7 @@ from chalicelib.notifications import bounces, deliveries, fan_out
 from chalicelib.payments import hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
-from chalicelib.platform.http.router import render_chalice_responses
+from chalicelib.platform.http.serving import render_chalice_responses
 from chalicelib.platform.messaging import outbox, queues
 from chalicelib.platform.messaging.sqs_consumer import process_batch
 from chalicelib.platform.observability import logs

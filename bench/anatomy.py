@@ -89,7 +89,7 @@ def _run(wiring: Wiring, app: Handler, number: int, times: int) -> dict[str, flo
             booking.book(at_once, caller, UUID(event_id), key=None, hold=hold, now=datetime.now(UTC))
 
     def log() -> None:
-        logs.request(
+        request_log.write(
             method="POST",
             route="/bookings",
             status=201,

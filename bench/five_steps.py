@@ -13,6 +13,7 @@ from typing import Any
 from chalice.app import Chalice
 from sqlalchemy import Engine, Uuid, bindparam, create_engine, insert, select, update
 
+from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.bookings import Booking, BookingRequest
 from chalicelib.bookings.booking import AlreadyBooked, SaleEnded, SaleNotStarted, SoldOut
 from chalicelib.bookings.models import bookings, live
@@ -22,9 +23,8 @@ from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform import ids
 from chalicelib.platform.http.etag import written_response
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router
 
-routes = Router("five-steps")
+routes = new_router("five-steps")
 
 
 _engine: Engine | None = None

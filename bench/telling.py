@@ -217,7 +217,7 @@ def put_on_sale(database: Database, people: int) -> float:
     )
     host_id: UUID = _value(database, "SELECT user_id FROM users WHERE role = 'host'")
     with database.transaction() as connection:
-        event_id = events.create(connection, host_id, details, now)
+        event_id = events.create(connection, host_id, details, now, may_publish=True, charges=True)
         connection.execute(text(_INTERESTS), {"event_id": event_id, "now": now})
         # Only now, as many interests take longer to write than the sale is ahead.
         starts_at = datetime.now(UTC) + AHEAD

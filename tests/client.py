@@ -198,7 +198,12 @@ class Client:
         caller = self.wiring.tokens.read(host.token)
         with self.wiring.database.transaction() as connection:
             event_id = events.create(
-                connection, caller.user_id, Details(**{**details, **more}), starts_at - timedelta(days=2)
+                connection,
+                caller.user_id,
+                Details(**{**details, **more}),
+                starts_at - timedelta(days=2),
+                may_publish=True,
+                charges=True,
             )
         return str(event_id)
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import stripe
 
-from chalicelib.adapters import stripe_objects
-from chalicelib.adapters.stripe_objects import to_stripe
+from chalicelib.payments import stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
+from chalicelib.payments.stripe_objects import to_stripe
 from chalicelib.platform.errors import Unreachable
 
 if TYPE_CHECKING:

@@ -2,31 +2,40 @@
 
 from uuid import UUID
 
+from sqlalchemy import Connection
+
+from chalicelib import wiring
+from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.bookings import (
     Booking,
     BookingQuery,
     BookingRequest,
     BookingWithEvent,
     PayablePayment,
+    attendee_booking_json,
+    held_booking_json,
+    host_booking_json,
 )
-from chalicelib.bookings import booking as bookings
-from chalicelib.bookings import cancellation, queries
+from chalicelib.bookings import booking, queries
 from chalicelib.bookings.booking import AlreadyBooked, SaleEnded, SaleNotStarted, SoldOut
-from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
-from chalicelib.payments import checkout
+from chalicelib.payments import cancellation, checkout
 from chalicelib.payments.checkout import NotPayable
 from chalicelib.platform.errors import StaleVersion, Unavailable, Unreachable
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import key_of
 from chalicelib.platform.http.pagination import list_response
-from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router, json_response
+from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import BadSetting
 
-routes = Router("bookings")
+BOOKINGS = BookingQueries(
+    for_attendee=attendee_booking_json, for_host=host_booking_json, for_hold=held_booking_json
+)
+
+routes = new_router("bookings")
 
 
 @routes.post(
@@ -44,18 +53,19 @@ routes = Router("bookings")
     ),
     idempotent=True,
     conditional=True,
+    account_check="view",  # the booking procedure checks it
 )
 def create_booking(request: Request, body: BookingRequest) -> Response:
     """Book one place.
 
-    One that costs something is held until `expiresAt`, and `payment` is for Stripe's own library to pay it;
-    null where Stripe cannot be reached, until `POST /bookings/{bookingId}/payment` can. Who holds a place
-    already gets that booking, with 200.
+    A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
+    response. `payment` is null while Stripe cannot be reached; `POST /bookings/{bookingId}/payment` creates it
+    later. If you already hold an unpaid place at this event, the response is that booking, with 200.
     """
     caller = request.require_caller()
     try:
-        booked = bookings.book(
-            request.wiring.database,
+        result = booking.book(
+            request.database,
             caller,
             body.event_id,
             key=key_of(request),
@@ -63,75 +73,50 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
             now=request.now,
         )
     except (AlreadyBooked, SaleEnded, SaleNotStarted):
-        with request.transaction() as connection:
+        with request.database.transaction() as connection:
             held = queries.find_hold(connection, caller, body.event_id, request.now)
         if held is None:
             raise
         return _held(request, 200, held)
-    headers = {"Idempotent-Replayed": "true"} if booked.replayed else {}
-    if booked.held:
-        return _held(request, 201, booked.booking_id, headers)
-    return written_response(201, booked.booking, 1, {**_location(request, booked.booking_id), **headers})
+    headers = {"Idempotent-Replayed": "true"} if result.replayed else {}
+    if result.held:
+        return _held(request, 201, result.booking_id, headers)
+    return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
 
 
 def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a hold and its payment, made now if it is not there yet, without which it is held too."""
+    """Respond with a hold and its payment, which is created now if need be. Without Stripe it is held anyway."""
     caller = request.require_caller()
     try:
         checkout.ensure_payment_intent(
-            request.wiring.database, request.wiring.payments, caller.user_id, booking_id, request.now
+            request.database, wiring.current().payments, caller.user_id, booking_id, request.now
         )
-    except NotPayable:  # a replay of one that has been paid since, or has ended: it is shown as it is
+    except NotPayable:  # a replay, and the booking has been paid or has ended since
         pass
     except (Unreachable, BadSetting):
-        logs.error("A payment cannot be made yet")
-    with request.transaction() as connection:
-        booking, version = queries.get_hold(connection, caller, booking_id)
-    if '"payment":' not in booking:
-        booking = f'{booking[:-1]},"payment":null}}'
-    return written_response(status, booking, version, {**_location(request, booking_id), **(headers or {})})
+        logs.error("payment not created")
+    with request.database.transaction() as connection:
+        held, version = BOOKINGS.get_hold(connection, caller, booking_id, request.now)
+    return written_response(status, held, version, {**_location(request, booking_id), **(headers or {})})
 
 
 def _location(request: Request, booking_id: UUID) -> dict[str, str]:
     return {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
 
 
-@routes.post(
-    "/bookings/{bookingId}/payment",
-    auth="attendee",
-    responses={200: PayablePayment},
-    errors=(NoSuchBooking, NotPayable),
-)
-def create_payment(request: Request, booking_id: UUID) -> Response:
-    """Make the payment of one's own hold at Stripe, or get the one that there is; to be repeated at will."""
-    caller = request.require_caller()
-    with request.transaction():  # the account stands
-        pass
-    try:
-        payable = checkout.ensure_payment_intent(
-            request.wiring.database, request.wiring.payments, caller.user_id, booking_id, request.now
-        )
-    except Unreachable as error:
-        raise Unavailable("Stripe cannot be reached.", retry_after=5) from error
-    if payable is None:
-        raise Unavailable("Stripe does not take this payment at the moment.", retry_after=5)
-    return json_response(200, payable.as_json())
-
-
 @routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]})
-def list_bookings(request: Request, query: BookingQuery) -> Response:
-    """List one's own bookings; for a host, those of their events with who comes."""
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = queries.list_bookings(
-            connection,
-            request.require_caller(),
-            page=page,
-            event_id=query.event_id,
-            status=query.status,
-            now=request.now,
-        )
-    return list_response(request, page, part)
+def list_bookings(request: Request, connection: Connection, query: BookingQuery) -> Response:
+    """List your bookings, or as a host the bookings of your events with their attendees."""
+    page_request = query.page(query.sort)
+    page = BOOKINGS.list_bookings(
+        connection,
+        request.require_caller(),
+        page_request,
+        event_id=query.event_id,
+        status=query.status,
+        now=request.now,
+    )
+    return list_response(request, page_request, page)
 
 
 @routes.get(
@@ -141,11 +126,10 @@ def list_bookings(request: Request, query: BookingQuery) -> Response:
     errors=(NoSuchBooking,),
     conditional=True,
 )
-def get_booking(request: Request, booking_id: UUID) -> Response:
-    """Get a booking, as its attendee or the event's host."""
-    with request.transaction() as connection:
-        booking, version = queries.get(connection, request.require_caller(), booking_id, request.now)
-    return etag_response(request, booking, version)
+def get_booking(request: Request, connection: Connection, booking_id: UUID) -> Response:
+    """Get a booking, as its attendee or as the event's host."""
+    found, version = BOOKINGS.get(connection, request.require_caller(), booking_id, request.now)
+    return etag_response(request, found, version)
 
 
 @routes.delete(
@@ -155,17 +139,36 @@ def get_booking(request: Request, booking_id: UUID) -> Response:
     errors=(NoSuchBooking, EventStarted, StaleVersion),
     conditional=True,
 )
-def cancel_booking(request: Request, booking_id: UUID) -> Response:
-    """Cancel a booking, as its attendee or the event's host; its place is free at once.
+def cancel_booking(request: Request, connection: Connection, booking_id: UUID) -> Response:
+    """Cancel a booking, as its attendee or as the event's host. Its place is free immediately.
 
-    What was paid goes back: always where the host cancels, until `refundUntil` where the attendee does.
+    The money is refunded: always if the host cancels, until `refundUntil` if the attendee does.
     """
-    with request.transaction() as connection:
-        cancellation.cancel(
-            connection,
-            request.require_caller(),
-            booking_id,
-            expected=expected_versions(request),
-            now=request.now,
-        )
+    cancellation.cancel_booking(
+        connection,
+        request.require_caller(),
+        booking_id,
+        expected=expected_versions(request),
+        now=request.now,
+    )
     return Response(204)
+
+
+@routes.post(
+    "/bookings/{bookingId}/payment",
+    auth="attendee",
+    responses={200: PayablePayment},
+    errors=(NoSuchBooking, NotPayable),
+)
+def create_payment(request: Request, booking_id: UUID) -> Response:
+    """Create the payment of an unpaid booking at Stripe, or get the one that exists. Safe to repeat."""
+    caller = request.require_caller()
+    try:
+        payable = checkout.ensure_payment_intent(
+            request.database, wiring.current().payments, caller.user_id, booking_id, request.now
+        )
+    except Unreachable as error:
+        raise Unavailable("Stripe cannot be reached.", retry_after=5) from error
+    if payable is None:
+        raise Unavailable("Stripe does not accept this payment at the moment.", retry_after=5)
+    return json_response(200, payable.as_json())

@@ -6,6 +6,7 @@ from functools import cache
 from html import escape
 from typing import Any
 
+from chalicelib.api.routing import new_router
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import openapi, problems
 from chalicelib.platform.http.html import HTML
@@ -30,7 +31,7 @@ table { border-collapse: collapse } td { vertical-align: top; padding: .2rem 1re
 
 def docs_router(features: Sequence[Router]) -> Router:
     """Make the routes that describe the features' routes, and themselves."""
-    routes = Router("reference")
+    routes = new_router("reference")
 
     @cache
     def document(public_url: str) -> dict[str, Any]:

@@ -5,27 +5,32 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from chalicelib.api.schemas.events import Event, EventChange, EventDetails, EventQuery, Integrity
-from chalicelib.bookings import event_cancellation
+from chalicelib.api.routing import new_router
+from chalicelib.api.schemas.events import (
+    Event,
+    EventChange,
+    EventDetails,
+    EventQuery,
+    Integrity,
+    event_json,
+)
 from chalicelib.events import interest, publishing
-from chalicelib.events import search as event_search
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
 from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken, EmailNotVerified
 from chalicelib.events.rules import Details
-from chalicelib.events.search import NoSuchEvent, Search
-from chalicelib.payments import integrity
+from chalicelib.events.search import EventFilters, EventQueries, NoSuchEvent
+from chalicelib.payments import cancellation, integrity
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, StaleVersion, Unauthenticated
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import run_idempotent
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router
 from chalicelib.platform.http.validation import fields_set
 from chalicelib.users import verification
 
-routes = Router("events")
+EVENTS = EventQueries(event_json)
 
-CHANGE_REFUSALS = (
+CHANGE_ERRORS = (
     NoSuchEvent,
     NotYourEvent,
     EventCancelled,
@@ -37,6 +42,8 @@ CHANGE_REFUSALS = (
     StaleVersion,
 )
 
+routes = new_router("events")
+
 
 @routes.post(
     "/events",
@@ -46,12 +53,12 @@ CHANGE_REFUSALS = (
     idempotent=True,
     conditional=True,
 )
-def create_event(request: Request, body: EventDetails) -> Response:
-    """Make an event; it is published at once unless `status` is draft."""
+def create_event(request: Request, connection: Connection, body: EventDetails) -> Response:
+    """Create an event. It is published immediately unless `status` is draft."""
     host_id = request.require_caller().user_id
     details = Details(**{"status": "published", **_values(body, request)})
 
-    def make_event() -> Response:
+    def create() -> Response:
         event_id = publishing.create(
             connection,
             host_id,
@@ -60,109 +67,99 @@ def create_event(request: Request, body: EventDetails) -> Response:
             may_publish=_may_publish(connection, request),
             charges=request.settings.charges,
         )
-        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
+        event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
         return written_response(201, event, version, {"Location": location})
 
-    with request.transaction() as connection:
-        return run_idempotent(connection, request, make_event)
+    return run_idempotent(connection, request, create)
 
 
-@routes.get("/events", auth="optional", responses={200: list[Event]})
-def list_events(request: Request, query: EventQuery) -> Response:
-    """List events: published ones unless another status is asked for.
+@routes.get("/events", auth="optional", responses={200: list[Event]}, errors=(Forbidden,))
+def list_events(request: Request, connection: Connection, query: EventQuery) -> Response:
+    """List events. Only published events are listed unless you ask for another status.
 
-    `from` and `to` find events that overlap that time. With `mine=true` a host lists all of their own,
-    drafts too.
+    `from` and `to` find events that overlap that time. With `mine=true` hosts list all of their own events,
+    including drafts.
     """
-    page = query.page(query.sort)
+    page_request = query.page(query.sort)
+    _check_filters(request, query)
+    filters = EventFilters(
+        host_id=request.caller_id if query.mine else query.host_id,
+        ends_after=query.from_,
+        starts_before=query.to,
+        q=query.q,
+        status=query.status or (None if query.mine else "published"),
+        on_sale=query.on_sale,
+    )
+    page = EVENTS.list_events(connection, filters, page_request, request.now)
+    return list_response(request, page_request, page, public=True)
+
+
+def _check_filters(request: Request, query: EventQuery) -> None:
     if query.mine and request.caller is None:
-        raise Unauthenticated("Only a signed-in host has events of their own.")
-    if query.mine and request.require_caller().role != "host":
-        raise Forbidden("Only hosts have events of their own.")
+        raise Unauthenticated("Log in as a host to list your own events.")
+    if query.mine:
+        request.require_role("host")
     if query.status == "draft" and not query.mine:
         message = "can be draft with mine=true only; otherwise published or cancelled"
         raise InvalidInput(errors=[FieldError("status", message)])
     if query.mine and query.host_id not in {None, request.caller_id}:
         raise InvalidInput(errors=[FieldError("hostId", "cannot be another host's with mine=true")])
-    search = Search(
-        host_id=request.caller_id if query.mine else query.host_id,
-        ends_after=query.from_,
-        starts_before=query.to,
-        words=query.q,
-        status=query.status or (None if query.mine else "published"),
-        on_sale=query.on_sale,
-    )
-    with request.transaction() as connection:
-        part = event_search.list_events(connection, search, page, request.now)
-    return list_response(request, page, part, public=True)
 
 
 @routes.get(
-    "/events/{eventId}",
-    auth="optional",
-    responses={200: Event},
-    errors=(NoSuchEvent,),
-    conditional=True,
+    "/events/{eventId}", auth="optional", responses={200: Event}, errors=(NoSuchEvent,), conditional=True
 )
-def get_event(request: Request, event_id: UUID) -> Response:
-    """Get an event; a draft is there for its host alone."""
-    with request.transaction() as connection:
-        event, version = event_search.get(connection, event_id, caller_id=request.caller_id, now=request.now)
+def get_event(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Get an event. A draft is visible to its host only."""
+    event, version = EVENTS.get(connection, event_id, caller_id=request.caller_id, now=request.now)
     return etag_response(request, event, version, public=True)
 
 
-@routes.put(
-    "/events/{eventId}",
-    auth="host",
-    responses={200: Event},
-    errors=CHANGE_REFUSALS,
-    conditional=True,
-)
-def replace_event(request: Request, event_id: UUID, body: EventDetails) -> Response:
-    """Replace an event's details; what is left out gets its default, but for `status`, which stays."""
-    return _change(request, event_id, _values(body, request))
+@routes.put("/events/{eventId}", auth="host", responses={200: Event}, errors=CHANGE_ERRORS, conditional=True)
+def replace_event(request: Request, connection: Connection, event_id: UUID, body: EventDetails) -> Response:
+    """Replace the details of an event. A member left out gets its default, except `status`, which stays."""
+    return _change(request, connection, event_id, _values(body, request))
 
 
 @routes.patch(
     "/events/{eventId}",
     auth="host",
     responses={200: Event},
-    errors=CHANGE_REFUSALS,
+    errors=CHANGE_ERRORS,
     conditional=True,
     media_type="application/merge-patch+json",
 )
-def change_event(request: Request, event_id: UUID, body: EventChange) -> Response:
-    """Change some of an event's details."""
-    return _change(request, event_id, _without_blanks(fields_set(body)))
+def change_event(request: Request, connection: Connection, event_id: UUID, body: EventChange) -> Response:
+    """Change some details of an event."""
+    return _change(request, connection, event_id, _without_blanks(fields_set(body)))
 
 
-def _change(request: Request, event_id: UUID, changes: dict[str, Any]) -> Response:
+def _change(request: Request, connection: Connection, event_id: UUID, changes: dict[str, Any]) -> Response:
     host_id = request.require_caller().user_id
-    with request.transaction() as connection:
-        publishing.change(
-            connection,
-            host_id,
-            event_id,
-            changes=changes,
-            expected=expected_versions(request),
-            now=request.now,
-            may_publish=_may_publish(connection, request),
-            charges=request.settings.charges,
-        )
-        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
+    publishing.change(
+        connection,
+        host_id,
+        event_id,
+        changes=changes,
+        expected=expected_versions(request),
+        now=request.now,
+        may_publish=_may_publish(connection, request),
+        charges=request.settings.charges,
+    )
+    event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 
 
 def _may_publish(connection: Connection, request: Request) -> bool:
-    """Whether the deployment lets this host publish: all of them, or those who have proven who they are."""
+    """Whether this host may publish: some deployments require a verified e-mail address."""
     return not request.settings.verified_hosts_only or verification.is_verified(
         connection, request.require_caller().user_id
     )
 
 
 def _values(body: EventDetails, request: Request) -> dict[str, Any]:
-    """All details of a body, without `status` where none was sent."""
+    """Return all details of a body, without `status` if none was sent."""
     values = _without_blanks(fields_set(body))
     values["currency"] = values["currency"] or request.settings.default_currency
     if values["status"] is None:
@@ -171,7 +168,7 @@ def _values(body: EventDetails, request: Request) -> dict[str, Any]:
 
 
 def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
-    """Blank optional text is no text."""
+    """Replace blank optional text by None."""
     return {name: None if value == "" else value for name, value in values.items()}
 
 
@@ -182,15 +179,11 @@ def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
     errors=(NoSuchEvent, NotYourEvent, NotPublished, EventEnded, StaleVersion),
     conditional=True,
 )
-def cancel_event(request: Request, event_id: UUID) -> Response:
-    """Cancel an event and all bookings of it; it stays readable as cancelled.
-
-    What was paid for them goes back.
-    """
+def cancel_event(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Cancel an event with all its bookings and refund them. It stays readable as cancelled."""
+    _cancel(request, connection, event_id, "cancelled")
     host_id = request.require_caller().user_id
-    with request.transaction() as connection:
-        _call_off(request, connection, event_id, "cancelled")
-        event, version = event_search.get(connection, event_id, caller_id=host_id, now=request.now)
+    event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 
 
@@ -201,20 +194,16 @@ def cancel_event(request: Request, event_id: UUID) -> Response:
     errors=(NoSuchEvent, NotYourEvent, StaleVersion),
     conditional=True,
 )
-def delete_event(request: Request, event_id: UUID) -> Response:
-    """Delete an event and cancel all bookings of it; it is gone for everyone.
-
-    What was paid for them goes back, unless the event has ended.
-    """
-    with request.transaction() as connection:
-        _call_off(request, connection, event_id, "deleted")
+def delete_event(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Delete an event with all its bookings, and refund them unless the event has ended."""
+    _cancel(request, connection, event_id, "deleted")
     return Response(204)
 
 
-def _call_off(
+def _cancel(
     request: Request, connection: Connection, event_id: UUID, how: Literal["cancelled", "deleted"]
 ) -> None:
-    event_cancellation.cancel_event(
+    cancellation.cancel_event(
         connection,
         request.require_caller().user_id,
         event_id,
@@ -225,18 +214,16 @@ def _call_off(
 
 
 @routes.put("/events/{eventId}/interest", auth="required", responses={204: None}, errors=(NoSuchEvent,))
-def show_interest(request: Request, event_id: UUID) -> Response:
-    """Show interest in an event, to hear when its sale starts; again is the same."""
-    with request.transaction() as connection:
-        interest.show(connection, request.require_caller().user_id, event_id, request.now)
+def show_interest(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Show interest in an event, to be notified when its sale starts. Repeating it changes nothing."""
+    interest.show(connection, request.require_caller().user_id, event_id, request.now)
     return Response(204)
 
 
 @routes.delete("/events/{eventId}/interest", auth="required", responses={204: None})
-def withdraw_interest(request: Request, event_id: UUID) -> Response:
-    """Withdraw interest in an event; again is the same."""
-    with request.transaction() as connection:
-        interest.withdraw(connection, request.require_caller().user_id, event_id)
+def withdraw_interest(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Withdraw your interest in an event. Repeating it changes nothing."""
+    interest.withdraw(connection, request.require_caller().user_id, event_id)
     return Response(204)
 
 
@@ -246,8 +233,7 @@ def withdraw_interest(request: Request, event_id: UUID) -> Response:
     responses={200: Integrity},
     errors=(NoSuchEvent, NotYourEvent),
 )
-def check_integrity(request: Request, event_id: UUID) -> Response:
-    """Count an event's places and money again from their rows; `differences` is to be empty."""
-    with request.transaction() as connection:
-        report = integrity.check(connection, request.require_caller().user_id, event_id, request.now)
+def check_integrity(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Recount the places and the money of an event. `differences` should be empty."""
+    report = integrity.check(connection, request.require_caller().user_id, event_id, request.now)
     return Response(200, report)

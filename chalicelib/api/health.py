@@ -7,35 +7,35 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.api.routing import new_router
 from chalicelib.platform.database.engine import UNDEFINED_TABLE, sqlstate
 from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router, json_response
+from chalicelib.platform.http.request import Request, Response, json_response
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
 
-routes = Router("health")
+routes = new_router("health")
 
 _SCHEMA = text("SELECT version_num FROM alembic_version")
 
 
 class Health(Struct):
-    """That all is well."""
+    """The status of the service."""
 
     status: str
 
 
 @routes.get("/health", auth="none", responses={200: Health})
 def health(_request: Request) -> Response:
-    """Say that the process runs; nothing else is touched."""
+    """Report that the process runs. Nothing else is checked."""
     return json_response(200, {"status": "ok"})
 
 
 @routes.get("/health/ready", auth="none", responses={200: Health})
 def ready(request: Request) -> Response:
-    """Say that the database can be reached and has the schema that this code knows."""
+    """Report that the database can be reached and has the schema version of this code."""
     try:
-        with request.transaction() as connection:
+        with request.database.transaction() as connection:
             schema = connection.execute(_SCHEMA).scalar()
     except DBAPIError as error:
         if sqlstate(error) != UNDEFINED_TABLE:

@@ -2,25 +2,30 @@
 
 from uuid import UUID
 
-from chalicelib.api.schemas.notifications import Notification, NotificationQuery
+from sqlalchemy import Connection
+
+from chalicelib.api.routing import new_router
+from chalicelib.api.schemas.notifications import Notification, NotificationQuery, notification_json
 from chalicelib.notifications import inbox
 from chalicelib.notifications.inbox import NoSuchNotification
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router
 
-routes = Router("notifications")
+routes = new_router("notifications")
 
 
 @routes.get("/notifications", auth="required", responses={200: list[Notification]})
-def list_notifications(request: Request, query: NotificationQuery) -> Response:
-    """List one's inbox, newest first."""
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = inbox.list_notifications(
-            connection, request.require_caller().user_id, page, unread=query.unread
-        )
-    return list_response(request, page, part)
+def list_notifications(request: Request, connection: Connection, query: NotificationQuery) -> Response:
+    """List your notifications, newest first."""
+    page_request = query.page(query.sort)
+    page = inbox.list_notifications(
+        connection,
+        request.require_caller().user_id,
+        page_request,
+        unread=query.unread,
+        render=notification_json,
+    )
+    return list_response(request, page_request, page)
 
 
 @routes.post(
@@ -29,8 +34,7 @@ def list_notifications(request: Request, query: NotificationQuery) -> Response:
     responses={204: None},
     errors=(NoSuchNotification,),
 )
-def read_notification(request: Request, notification_id: UUID) -> Response:
-    """Mark a notification as read; again is the same."""
-    with request.transaction() as connection:
-        inbox.mark_read(connection, request.require_caller().user_id, notification_id, request.now)
+def read_notification(request: Request, connection: Connection, notification_id: UUID) -> Response:
+    """Mark a notification as read. Repeating it changes nothing."""
+    inbox.mark_read(connection, request.require_caller().user_id, notification_id, request.now)
     return Response(204)

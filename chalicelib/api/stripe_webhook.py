@@ -1,16 +1,16 @@
 """/webhooks/stripe: receive Stripe's events."""
 
+from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
 from chalicelib.payments import signatures, stripe_events
 from chalicelib.payments.signatures import InvalidSignature
 from chalicelib.payments.stripe_events import NotAnEvent
 from chalicelib.platform.errors import ContentTooLarge
-from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router, json_response
+from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.http.validation import MAX_BODY
 from chalicelib.platform.settings import BadSetting
 
-routes = Router("stripe_webhook")
+routes = new_router("stripe_webhook")
 
 
 @routes.post(
@@ -20,7 +20,7 @@ routes = Router("stripe_webhook")
     errors=(InvalidSignature, NotAnEvent, ContentTooLarge),
 )
 def receive_stripe_event(request: Request) -> Response:
-    """Take an event of Stripe, signed with the endpoint's secret; again it changes nothing."""
+    """Receive an event from Stripe, signed with the endpoint's secret. Redelivery changes nothing."""
     if len(request.raw_body) > MAX_BODY:
         raise ContentTooLarge
     settings = request.settings
@@ -30,6 +30,6 @@ def receive_stripe_event(request: Request) -> Response:
     signatures.check(request.raw_body, signature, settings.stripe_webhook_secrets, request.now)
     event = stripe_events.parse(request.raw_body)
     outcome = stripe_events.receive(
-        request.wiring.database, event, livemode=settings.stripe_livemode, now=request.now
+        request.database, event, livemode=settings.stripe_livemode, now=request.now
     )
     return json_response(200, {"outcome": outcome or "duplicate"})

@@ -1,229 +1,191 @@
 """/users: profiles, follows, interests, e-mail preferences, account deletion."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
+from sqlalchemy import Connection
 
-from chalicelib.api.schemas.events import Event
+from chalicelib.api.routing import new_router
+from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.api.schemas.users import (
+    FollowQuery,
+    InterestQuery,
     Preferences,
     Profile,
     ProfileChange,
     ProfileReplacement,
     User,
     UserQuery,
+    profile_json,
+    user_json,
 )
-from chalicelib.bookings import account_deletion
-from chalicelib.events import interest, profiles
-from chalicelib.events.profiles import NoSuchUser
+from chalicelib.events import interest
+from chalicelib.events.profiles import NoSuchUser, ProfileQueries
 from chalicelib.notifications import preferences
+from chalicelib.payments import cancellation
 from chalicelib.platform import security
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, StaleVersion
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
-from chalicelib.platform.http.pagination import PageQuery, list_response
-from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.router import Router, json_response
-from chalicelib.platform.http.validation import fields_set, message
-from chalicelib.users import accounts, follows, profile
-from chalicelib.users.accounts import EmailTaken, WrongCredentials, WrongPassword
+from chalicelib.platform.http.pagination import list_response
+from chalicelib.platform.http.request import Request, Response, json_response
+from chalicelib.platform.http.validation import fields_set
+from chalicelib.users import accounts, authentication, follows, profile
+from chalicelib.users.accounts import AccountCredentials, EmailTaken, WrongCredentials, WrongPassword
 from chalicelib.users.follows import NoSuchHost
+from chalicelib.users.profile import UserQueries
 
-routes = Router("users")
+USERS = UserQueries(user_json)
+PROFILES = ProfileQueries(profile_json)
+
+routes = new_router("users")
 
 
 @routes.get("/users", auth="required", responses={200: list[User]})
-def list_users(request: Request, query: UserQuery) -> Response:
+def list_users(request: Request, connection: Connection, query: UserQuery) -> Response:
     """List public profiles."""
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = profile.list_users(
-            connection,
-            caller_id=request.require_caller().user_id,
-            page=page,
-            role=query.role,
-            words=query.q,
-        )
-    return list_response(request, page, part)
+    page_request = query.page(query.sort)
+    caller_id = request.require_caller().user_id
+    page = USERS.list_users(connection, caller_id, page_request, role=query.role, words=query.q)
+    return list_response(request, page_request, page)
+
+
+@routes.get(
+    "/users/{userId}", auth="required", responses={200: Profile}, errors=(NoSuchUser,), conditional=True
+)
+def get_user(request: Request, connection: Connection, user_id: UUID) -> Response:
+    """Get a profile. `me` stands for your own user id here and in every other path."""
+    caller_id = request.require_caller().user_id
+    user, version = PROFILES.get(connection, user_id, caller_id=caller_id, now=request.now)
+    return etag_response(request, user, version)
 
 
 @routes.put(
     "/users/{userId}",
-    auth="required",
+    auth="self",
     responses={200: User},
     errors=(EmailTaken, WrongPassword, StaleVersion),
     conditional=True,
+    account_check="view",
 )
 def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -> Response:
-    """Replace one's own profile; a new password ends all older tokens."""
+    """Replace your profile. A new password invalidates all tokens."""
     return _change(request, user_id, fields_set(body))
 
 
 @routes.patch(
     "/users/{userId}",
-    auth="required",
+    auth="self",
     responses={200: User},
     errors=(EmailTaken, WrongPassword, StaleVersion),
     conditional=True,
     media_type="application/merge-patch+json",
+    account_check="view",
 )
 def change_profile(request: Request, user_id: UUID, body: ProfileChange) -> Response:
-    """Change some members of one's own profile; a new password ends all older tokens."""
+    """Change parts of your profile. A new password invalidates all tokens."""
     return _change(request, user_id, fields_set(body))
 
 
 def _change(request: Request, user_id: UUID, changes: dict[str, Any]) -> Response:
-    caller = request.require_caller()
-    if user_id != caller.user_id:
-        raise Forbidden("You can change your own profile only.")
     password = changes.pop("password", UNSET)
     current_password = changes.pop("current_password", UNSET)
     account = new_hash = None
     if password is not UNSET:
-        if current_password is UNSET:
-            message = "is required to set a new password"
-            raise InvalidInput(errors=[FieldError("currentPassword", message)])
-        with request.transaction("none") as connection:
-            claimed = accounts.find_credentials(connection, user_id=user_id)
-        try:
-            account = accounts.verify_password(claimed, current_password)
-        except WrongCredentials as error:
-            raise WrongPassword from error
+        account = _verify_current_password(request, user_id, current_password)
         new_hash = security.hash_password(password)
-    with request.transaction() as connection:
-        profile.change(
-            connection,
-            user_id,
-            changes=changes,
-            expected=expected_versions(request),
-            now=request.now,
-        )
+    with request.database.transaction() as connection:
+        authentication.require_account(connection, request.require_caller(), "share")
+        expected = expected_versions(request)
+        profile.change(connection, user_id, changes=changes, expected=expected, now=request.now)
         if account and new_hash:
             accounts.change_password(connection, account, new_hash)
-        user, version = profile.get_own(connection, user_id)
+        user, version = USERS.get_own(connection, user_id)
     return written_response(200, user, version)
 
 
-@routes.get(
-    "/users/{userId}",
-    auth="required",
-    responses={200: Profile},
-    errors=(NoSuchUser,),
-    conditional=True,
-)
-def get_user(request: Request, user_id: UUID) -> Response:
-    """Get a user's page; `me` stands for oneself here and wherever a user is named."""
-    caller_id = request.require_caller().user_id
-    with request.transaction() as connection:
-        user, version = profiles.get(connection, user_id, caller_id=caller_id, now=request.now)
-    return etag_response(request, user, version)
+def _verify_current_password(request: Request, user_id: UUID, password: Any) -> AccountCredentials:
+    if password is UNSET:
+        raise InvalidInput(errors=[FieldError("currentPassword", "is required to set a new password")])
+    with request.database.transaction() as connection:
+        authentication.require_account(connection, request.require_caller(), "none")
+        found = accounts.find_credentials(connection, user_id=user_id)
+    try:
+        return accounts.verify_password(found, password)
+    except WrongCredentials as error:
+        raise WrongPassword from error
 
 
 @routes.delete(
     "/users/{userId}",
-    auth="required",
+    auth="self",
     responses={204: None},
     errors=(StaleVersion,),
     conditional=True,
+    account_lock="update",
 )
-def delete_user(request: Request, user_id: UUID) -> Response:
-    """Delete one's own account.
+def delete_user(request: Request, connection: Connection, user_id: UUID) -> Response:  # noqa: ARG001 (auth="self")
+    """Delete your account.
 
-    Hosted events are cancelled, bookings of events to come are released, name and e-mail are erased. Money
-    goes back as it does where events and bookings are cancelled one by one.
+    Your events and your bookings of future events are cancelled, your name and e-mail address are erased. Money is
+    refunded as for single cancellations.
     """
-    caller = request.require_caller()
-    if user_id != caller.user_id:
-        raise Forbidden("You can delete your own account only.")
-    with request.transaction("update") as connection:
-        account_deletion.delete_account(
-            connection, caller, expected=expected_versions(request), now=request.now
-        )
+    cancellation.delete_account(
+        connection, request.require_caller(), expected=expected_versions(request), now=request.now
+    )
     return Response(204)
 
 
-FollowSort = Annotated[Literal["createdAt"], message("must be createdAt")]
-
-
-class FollowQuery(PageQuery, kw_only=True):
-    sort: FollowSort = "createdAt"
-
-
 @routes.put("/users/{userId}/follow", auth="required", responses={204: None}, errors=(NoSuchHost,))
-def follow_host(request: Request, user_id: UUID) -> Response:
-    """Follow a host, to hear of each newly published event; again is the same."""
-    with request.transaction() as connection:
-        follows.follow(connection, request.require_caller().user_id, user_id, request.now)
+def follow_host(request: Request, connection: Connection, user_id: UUID) -> Response:
+    """Follow a host, to be notified of new events. Repeating it changes nothing."""
+    follows.follow(connection, request.require_caller().user_id, user_id, request.now)
     return Response(204)
 
 
 @routes.delete("/users/{userId}/follow", auth="required", responses={204: None})
-def unfollow_host(request: Request, user_id: UUID) -> Response:
-    """Stop following a host; again is the same."""
-    with request.transaction() as connection:
-        follows.unfollow(connection, request.require_caller().user_id, user_id)
+def unfollow_host(request: Request, connection: Connection, user_id: UUID) -> Response:
+    """Stop following a host. Repeating it changes nothing."""
+    follows.unfollow(connection, request.require_caller().user_id, user_id)
     return Response(204)
 
 
-@routes.get("/users/{userId}/following", auth="required", responses={200: list[User]}, errors=(Forbidden,))
-def list_following(request: Request, user_id: UUID, query: FollowQuery) -> Response:
-    """List the hosts that one follows."""
-    caller = request.require_caller()
-    if user_id != caller.user_id:
-        raise Forbidden("You can list whom you follow yourself only.")
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = follows.list_following(connection, user_id, page)
-    return list_response(request, page, part)
+@routes.get("/users/{userId}/following", auth="self", responses={200: list[User]})
+def list_following(request: Request, connection: Connection, user_id: UUID, query: FollowQuery) -> Response:
+    """List the hosts that you follow."""
+    page_request = query.page(query.sort)
+    page = follows.list_following(connection, user_id, page_request, user_json)
+    return list_response(request, page_request, page)
 
 
-@routes.get("/users/{userId}/followers", auth="host", responses={200: list[User]})
-def list_followers(request: Request, user_id: UUID, query: FollowQuery) -> Response:
-    """List one's followers, as a host."""
-    if user_id != request.require_caller().user_id:
-        raise Forbidden("You can list your own followers only.")
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = follows.list_followers(connection, user_id, page)
-    return list_response(request, page, part)
+@routes.get("/users/{userId}/followers", auth="self", responses={200: list[User]}, errors=(Forbidden,))
+def list_followers(request: Request, connection: Connection, user_id: UUID, query: FollowQuery) -> Response:
+    """List your followers. For hosts."""
+    request.require_role("host")
+    page_request = query.page(query.sort)
+    page = follows.list_followers(connection, user_id, page_request, user_json)
+    return list_response(request, page_request, page)
 
 
-InterestSort = Annotated[Literal["createdAt", "date"], message("must be createdAt or date")]
+@routes.get("/users/{userId}/interests", auth="self", responses={200: list[Event]})
+def list_interests(request: Request, connection: Connection, user_id: UUID, query: InterestQuery) -> Response:
+    """List the events that you are interested in."""
+    page_request = query.page(query.sort)
+    page = interest.list_interests(connection, user_id, page_request, request.now, event_json)
+    return list_response(request, page_request, page)
 
 
-class InterestQuery(PageQuery, kw_only=True):
-    sort: InterestSort = "createdAt"
+@routes.get("/users/{userId}/preferences", auth="self", responses={200: Preferences})
+def get_preferences(_request: Request, connection: Connection, user_id: UUID) -> Response:
+    """Get your e-mail preferences."""
+    return json_response(200, {"email": preferences.get(connection, user_id)})
 
 
-@routes.get("/users/{userId}/interests", auth="required", responses={200: list[Event]}, errors=(Forbidden,))
-def list_interests(request: Request, user_id: UUID, query: InterestQuery) -> Response:
-    """List the events that one is interested in."""
-    if user_id != request.require_caller().user_id:
-        raise Forbidden("You can list your own interests only.")
-    page = query.page(query.sort)
-    with request.transaction() as connection:
-        part = interest.list_interests(connection, user_id, page, request.now)
-    return list_response(request, page, part)
-
-
-@routes.get("/users/{userId}/preferences", auth="required", responses={200: Preferences}, errors=(Forbidden,))
-def get_preferences(request: Request, user_id: UUID) -> Response:
-    """Get which e-mails one wants."""
-    _check_ones_own(request, user_id)
-    with request.transaction() as connection:
-        return json_response(200, {"email": preferences.get(connection, user_id)})
-
-
-@routes.put("/users/{userId}/preferences", auth="required", responses={200: Preferences})
-def replace_preferences(request: Request, user_id: UUID, body: Preferences) -> Response:
-    """Set which e-mails one wants, all of them at once."""
-    _check_ones_own(request, user_id)
-    with request.transaction("update") as connection:
-        preferences.replace(connection, user_id, msgspec.to_builtins(body.email))
-        return json_response(200, {"email": preferences.get(connection, user_id)})
-
-
-def _check_ones_own(request: Request, user_id: UUID) -> None:
-    if user_id != request.require_caller().user_id:
-        raise Forbidden("These are for you to see and change only on your own account.")
+@routes.put("/users/{userId}/preferences", auth="self", responses={200: Preferences}, account_lock="update")
+def replace_preferences(
+    _request: Request, connection: Connection, user_id: UUID, body: Preferences
+) -> Response:
+    """Set your e-mail preferences."""
+    preferences.replace(connection, user_id, msgspec.to_builtins(body.email))
+    return json_response(200, {"email": preferences.get(connection, user_id)})

@@ -1,4 +1,4 @@
-"""Holds: what becomes of a place that is kept until it is paid."""
+"""Holds: confirm a booking whose payment has arrived, in time or late."""
 
 from datetime import datetime
 from typing import Any
@@ -7,86 +7,65 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    DateTime,
     Insert,
     Integer,
-    Row,
+    Text,
     Uuid,
     bindparam,
-    func,
+    cast,
     literal_column,
     select,
     update,
 )
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.bookings.models import booking_members, bookings
+from chalicelib.bookings.models import bookings, event_body
 from chalicelib.events.models import events, place_counters, places
-from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import violated
-from chalicelib.platform.database.listing import json_object
 from chalicelib.platform.messaging.outbox import recording
 
-_now = bindparam("now", type_=DateTime(timezone=True))
-# Not `booking_id`: SQLAlchemy would take a parameter named like a column for a value to set.
+# The name differs from the column's: SQLAlchemy takes a parameter named like a column for a value to set.
 _this = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 
 
-def lock(connection: Connection, booking_id: UUID) -> Row[Any]:
-    """Lock a booking and its row in the ledger, in this order, and read both."""
-    connection.execute(_LOCK, {"this_booking": booking_id})
-    return connection.execute(_READ, {"this_booking": booking_id}).one()
+def confirm(connection: Connection, booking_id: UUID, payment_reference: str, now: datetime) -> None:
+    """Confirm a pending booking that is locked, and record it."""
+    connection.execute(_CONFIRM["pending"], _values(booking_id, payment_reference, now))
 
 
-_LOCK = select(bookings.c.booking_id).where(_this).with_for_update(key_share=True)
-_READ = (
-    select(
-        payments,
-        bookings.c.user_id,
-        bookings.c.event_id,
-        bookings.c.host_id,
-        bookings.c.status.label("booking_status"),
-        bookings.c.expires_at,
-    )
-    .join(bookings, bookings.c.booking_id == payments.c.booking_id)
-    .where(_this)
-    .with_for_update(key_share=True, of=payments)
-)
+def _values(booking_id: UUID, payment_reference: str, now: datetime) -> dict[str, Any]:
+    return {"this_booking": booking_id, "payment_reference": payment_reference, "now": now}
 
 
-def confirm(connection: Connection, booking_id: UUID, now: datetime) -> None:
-    """Make a pending booking, which the caller has locked, a confirmed one, and tell of it."""
-    connection.execute(_CONFIRM["pending"], {"this_booking": booking_id, "now": now})
+def reclaim(connection: Connection, booking_id: UUID, payment_reference: str, now: datetime) -> bool:
+    """Confirm an expired booking if a place is left; return whether it is confirmed.
 
-
-def reclaim(connection: Connection, booking_id: UUID, now: datetime) -> bool:
-    """Confirm a booking whose hold has run out, if a place is left; say whether.
-
-    Goes the way of a new booking: the row first, under the unique index, the counter last, under the
-    conditions that a place is left and the event is as it was looked at. Whoever ends bookings locks the
-    counter first, and sees then that this one is not live; so neither waits for the other in a ring. (Who is
-    told of a refund or a dispute of this very booking at the same moment may; PostgreSQL then has one of them
-    come again.)
+    Locks in the order of a new booking: the booking, under the unique index, then the counter, on condition that a
+    place is left and the event is unchanged. May deadlock with a concurrent refund or dispute of this booking;
+    PostgreSQL ends one of the two, which is then retried.
     """
-    # Again where the host has changed the event between the look and the counter.
+    # Retry if the host has changed the event between the read and the counter.
     for _ in range(5):
         checked = connection.execute(_READ_EVENT, {"this_booking": booking_id, "now": now}).one_or_none()
         if checked is None:
             return False
-        if _reclaim_if_unchanged(connection, booking_id, checked.event_id, checked.revision, now):
+        if _reclaim_if_unchanged(
+            connection, _values(booking_id, payment_reference, now), checked.event_id, checked.revision
+        ):
             return True
     return False
 
 
 def _reclaim_if_unchanged(
-    connection: Connection, booking_id: UUID, event_id: UUID, revision: int, now: datetime
+    connection: Connection, values: dict[str, Any], event_id: UUID, revision: int
 ) -> bool:
     part = connection.begin_nested()
     try:
-        connection.execute(_CONFIRM["expired"], {"this_booking": booking_id, "now": now})
+        connection.execute(_CONFIRM["expired"], values)
     except DBAPIError as error:
         part.rollback()
-        if violated(error) == "uq_bookings_live":  # they have another place at the event by now
+        if violated(error) == "uq_bookings_live":  # the attendee has another booking of the event by now
             return False
         raise
     taken = connection.execute(_TAKE_PLACE, {"this_event": event_id, "seen_revision": revision})
@@ -105,7 +84,7 @@ _READ_EVENT = (
         _this,
         events.c.status == literal_column("'published'"),
         events.c.deleted_at.is_(None),
-        events.c.ends_at > _now,
+        events.c.ends_at > now_parameter,
         places.c.taken < places.c.capacity,
     )
 )
@@ -121,19 +100,17 @@ _TAKE_PLACE = (
 
 
 def _confirming(status: ColumnElement[str]) -> Insert:
-    """A statement that confirms a booking of a status, and writes the domain event with what it was paid by."""
+    """Build a statement that confirms a booking of a status and records it with the reference of its payment."""
     confirmed = (
         update(bookings)
         .where(_this, bookings.c.status == status)
-        .values(status="confirmed", version=bookings.c.version + 1, updated_at=_now)
+        .values(status="confirmed", version=bookings.c.version + 1, updated_at=now_parameter)
         .returning(bookings)
         .cte("confirmed")
     )
-    reference = (
-        select(payments.c.intent_id).where(payments.c.booking_id == confirmed.c.booking_id).scalar_subquery()
-    )
-    body = func.json_strip_nulls(json_object(*booking_members(confirmed), "paymentReference", reference))
-    return recording("booking-confirmed", confirmed.c.event_id, body, _now)
+    reference = cast(bindparam("payment_reference", type_=Text), Text)
+    body = event_body(confirmed, paymentReference=reference)
+    return recording("booking-confirmed", confirmed.c.event_id, body, now_parameter)
 
 
 _CONFIRM = {status: _confirming(literal_column(f"'{status}'")) for status in ("pending", "expired")}

@@ -6,26 +6,22 @@ from uuid import UUID
 
 from sqlalchemy import (
     Connection,
-    DateTime,
+    Select,
     Text,
     Uuid,
     bindparam,
+    case,
     cast,
+    func,
     literal_column,
     select,
 )
 
-from chalicelib.bookings.models import (
-    ATTENDEE_BOOKINGS,
-    HOST_BOOKINGS,
-    Status,
-    attendee_booking_json,
-    booking_rows,
-    bookings,
-    held_booking_json,
-    host_booking_json,
-)
-from chalicelib.platform.database.listing import Page, PageRequest
+from chalicelib.bookings.models import Status, bookings
+from chalicelib.events.models import events
+from chalicelib.platform.database.columns import UserTime, now_parameter
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.security import Caller
 
@@ -34,81 +30,106 @@ class NoSuchBooking(NotFound):
     """No such booking, or not yours to see."""
 
 
+_refund_until = func.greatest(
+    bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at), type_=UserTime()
+)
+"""As agreed when it was booked, or later if the host has extended it since."""
+_is_pending = bookings.c.status == literal_column("'pending'")
+
+_rows = select(
+    *(column for column in bookings.c if column.name not in {"refund_until", "expires_at"}),
+    events.c.starts_at,
+    case((bookings.c.amount > 0, _refund_until)).label("refund_until"),
+    case((_is_pending, bookings.c.expires_at)).label("expires_at"),
+).outerjoin(events, events.c.event_id == bookings.c.event_id)
+
+BOOKINGS = ListQuery(
+    rows=_rows,
+    id="booking_id",
+    sorts={"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))},
+    filters={
+        "attendee": bookings.c.user_id == bindparam("attendee", type_=Uuid),
+        "host": bookings.c.host_id == bindparam("host", type_=Uuid),
+        "event": bookings.c.event_id == bindparam("event", type_=Uuid),
+        "status": bookings.c.status == bindparam("status", type_=Text),
+    },
+)
+
 _HOLD = select(bookings.c.booking_id).where(
     bookings.c.event_id == bindparam("event_id", type_=Uuid),
     bookings.c.user_id == bindparam("caller", type_=Uuid),
-    bookings.c.status == literal_column("'pending'"),
-    bookings.c.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+    _is_pending,
+    bookings.c.expires_at > now_parameter,
 )
 
 
 def find_hold(connection: Connection, caller: Caller, event_id: UUID, now: datetime) -> UUID | None:
-    """The booking by which somebody holds a place at an event that is still to be paid."""
-    found: UUID | None = connection.scalar(
-        _HOLD, {"event_id": event_id, "caller": caller.user_id, "now": now}
-    )
+    """Return the caller's unpaid, unexpired booking of an event, if there is one."""
+    values = {"event_id": event_id, "caller": caller.user_id, "now": now}
+    found: UUID | None = connection.scalar(_HOLD, values)
     return found
 
 
-_row = booking_rows.subquery("booking")
+class BookingQueries:
+    """Reads bookings as JSON text, rendered for an attendee, a host, or the attendee who has just booked."""
 
-_this = _row.c.booking_id == bindparam("booking_id", type_=Uuid)
+    def __init__(self, *, for_attendee: Render, for_host: Render, for_hold: Render) -> None:
+        self._renders = {"attendee": for_attendee, "host": for_host}
+        self._get = {"attendee": _get(for_attendee, "user_id"), "host": _get(for_host, "host_id")}
+        self._get_hold = _get(for_hold, "user_id")
 
-_GET_AS_ATTENDEE = select(cast(attendee_booking_json(_row), Text), _row.c.version).where(
-    _this, _row.c.user_id == bindparam("caller", type_=Uuid)
-)
+    def get(self, connection: Connection, caller: Caller, booking_id: UUID, now: datetime) -> tuple[str, int]:
+        """Return a booking, for its attendee or for the event's host, and its version.
 
-_GET_AS_HOST = select(cast(host_booking_json(_row), Text), _row.c.version).where(
-    _this, _row.c.host_id == bindparam("caller", type_=Uuid)
-)
+        Raises:
+            NoSuchBooking: It does not exist or belongs to others.
+        """
+        return _read(connection, self._get[caller.role], caller, booking_id, now)
+
+    def get_hold(
+        self, connection: Connection, caller: Caller, booking_id: UUID, now: datetime
+    ) -> tuple[str, int]:
+        """Return the caller's own booking with its payment but without its event, and its version.
+
+        Raises:
+            NoSuchBooking: It does not exist or belongs to others.
+        """
+        return _read(connection, self._get_hold, caller, booking_id, now)
+
+    def list_bookings(
+        self,
+        connection: Connection,
+        caller: Caller,
+        page: PageRequest,
+        *,
+        event_id: UUID | None,
+        status: Status | None,
+        now: datetime,
+    ) -> Page:
+        """List an attendee's own bookings, or the bookings of a host's events."""
+        values: dict[str, Any] = {caller.role: caller.user_id}
+        if event_id is not None:
+            values["event"] = event_id
+        if status is not None:
+            values["status"] = status
+        return BOOKINGS.fetch(
+            connection, page, list(values), {**values, "now": now}, self._renders[caller.role]
+        )
 
 
-_GET_HOLD = select(cast(held_booking_json(_row), Text), _row.c.version).where(
-    _this, _row.c.user_id == bindparam("caller", type_=Uuid)
-)
+def _get(render: Render, owner: str) -> Select[Any]:
+    row = _rows.subquery("booking")
+    return select(cast(render(row), Text), row.c.version).where(
+        row.c.booking_id == bindparam("booking_id", type_=Uuid),
+        row.c[owner] == bindparam("caller", type_=Uuid),
+    )
 
 
-def get_hold(connection: Connection, caller: Caller, booking_id: UUID) -> tuple[str, int]:
-    """One's own booking with its payment but without its event, as JSON text, and its version.
-
-    Raises:
-        NoSuchBooking: Or it is of others.
-    """
-    row = connection.execute(_GET_HOLD, {"booking_id": booking_id, "caller": caller.user_id}).one_or_none()
+def _read(
+    connection: Connection, statement: Select[Any], caller: Caller, booking_id: UUID, now: datetime
+) -> tuple[str, int]:
+    values = {"booking_id": booking_id, "caller": caller.user_id, "now": now}
+    row = connection.execute(statement, values).one_or_none()
     if row is None:
         raise NoSuchBooking
     return row[0], row[1]
-
-
-def get(connection: Connection, caller: Caller, booking_id: UUID, now: datetime) -> tuple[str, int]:
-    """A booking as its attendee or the event's host sees it, as JSON text, and its version.
-
-    Raises:
-        NoSuchBooking: Or it is of others.
-    """
-    query = _GET_AS_HOST if caller.role == "host" else _GET_AS_ATTENDEE
-    row = connection.execute(
-        query, {"booking_id": booking_id, "caller": caller.user_id, "now": now}
-    ).one_or_none()
-    if row is None:
-        raise NoSuchBooking
-    return row[0], row[1]
-
-
-def list_bookings(
-    connection: Connection,
-    caller: Caller,
-    *,
-    page: PageRequest,
-    event_id: UUID | None,
-    status: Status | None,
-    now: datetime,
-) -> Page:
-    """List an attendee's own bookings, or those of a host's events."""
-    listing = HOST_BOOKINGS if caller.role == "host" else ATTENDEE_BOOKINGS
-    values: dict[str, Any] = {caller.role: caller.user_id}
-    if event_id is not None:
-        values["event"] = event_id
-    if status is not None:
-        values["status"] = status
-    return listing.fetch(connection, page, list(values), {**values, "now": now})

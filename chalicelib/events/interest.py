@@ -1,4 +1,4 @@
-"""Interest: who wants to hear when an event's sale starts."""
+"""Interest: users ask to be notified when the sale of an event starts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,16 +6,17 @@ from uuid import UUID
 from sqlalchemy import Connection, Uuid, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from chalicelib.events.models import event_json, event_rows, events, interests
-from chalicelib.events.search import NoSuchEvent
+from chalicelib.events.models import events, interests
+from chalicelib.events.search import NoSuchEvent, event_rows
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
+from chalicelib.platform.database.rendering import Render
 
 
 def show(connection: Connection, user_id: UUID, event_id: UUID, now: datetime) -> None:
-    """Note a user's interest in an event; again is the same.
+    """Record a user's interest in an event. Idempotent.
 
     Raises:
-        NoSuchEvent: Or it is somebody else's draft.
+        NoSuchEvent: It does not exist or is another host's draft.
     """
     event = connection.execute(
         select(events.c.event_id).where(
@@ -32,23 +33,24 @@ def show(connection: Connection, user_id: UUID, event_id: UUID, now: datetime) -
 
 
 def withdraw(connection: Connection, user_id: UUID, event_id: UUID) -> None:
-    """Forget a user's interest; it is no error not to have had any."""
+    """Remove a user's interest. Idempotent."""
     connection.execute(
         delete(interests).where(interests.c.event_id == event_id, interests.c.user_id == user_id)
     )
 
 
-INTERESTS = ListQuery(
+_INTERESTS = ListQuery(
     rows=event_rows.join(interests, interests.c.event_id == events.c.event_id).where(
         interests.c.user_id == bindparam("caller", type_=Uuid), events.c.deleted_at.is_(None)
     ),
     id="event_id",
     sorts={"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))},
     filters={},
-    item=event_json,
 )
 
 
-def list_interests(connection: Connection, user_id: UUID, page: PageRequest, now: datetime) -> Page:
+def list_interests(
+    connection: Connection, user_id: UUID, page: PageRequest, now: datetime, render: Render
+) -> Page:
     """List the events that a user is interested in."""
-    return INTERESTS.fetch(connection, page, [], {"caller": user_id, "now": now})
+    return _INTERESTS.fetch(connection, page, [], {"caller": user_id, "now": now}, render)

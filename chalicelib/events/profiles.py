@@ -1,13 +1,15 @@
-"""A user's page: the profile, and of a host how much is coming up."""
+"""Profiles: a user, and for a host the number of upcoming events and of followers."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Text, Uuid, bindparam, case, cast, func, literal_column, select
+from sqlalchemy import Connection, Text, Uuid, bindparam, case, cast, func, literal_column, select
 
 from chalicelib.events.models import events
+from chalicelib.platform.database.columns import now_parameter
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
-from chalicelib.users.models import follows, user_json, users
+from chalicelib.users.models import follows, users
 
 
 class NoSuchUser(NotFound):
@@ -20,7 +22,7 @@ _upcoming = (
         events.c.host_id == users.c.user_id,
         events.c.status == literal_column("'published'"),
         events.c.deleted_at.is_(None),
-        events.c.ends_at > bindparam("now", type_=DateTime(timezone=True)),
+        events.c.ends_at > now_parameter,
     )
     .scalar_subquery()
 )
@@ -28,28 +30,33 @@ _followers = (
     select(func.count()).where(follows.c.host_id == users.c.user_id).correlate(users).scalar_subquery()
 )
 _is_host = users.c.role == literal_column("'host'")
-_PROFILE = select(
-    cast(
-        user_json(
-            users,
-            "upcomingEventCount",
-            case((_is_host, _upcoming)),
-            "followerCount",
-            case((_is_host, _followers)),
-        ),
-        Text,
-    ),
-    users.c.version,
-).where(users.c.user_id == bindparam("user_id", type_=Uuid), users.c.deleted_at.is_(None))
+_profiles = (
+    select(
+        users,
+        case((_is_host, _upcoming)).label("upcoming_event_count"),
+        case((_is_host, _followers)).label("follower_count"),
+    )
+    .where(users.c.user_id == bindparam("user_id", type_=Uuid), users.c.deleted_at.is_(None))
+    .subquery("profile")
+)
 
 
-def get(connection: Connection, user_id: UUID, *, caller_id: UUID, now: datetime) -> tuple[str, int]:
-    """A user as the caller sees them, as JSON text, and the profile's version.
+class ProfileQueries:
+    """Reads profiles as JSON text; `render` sees the parameter `caller`, the id of the user who reads."""
 
-    Raises:
-        NoSuchUser: There is none, or not any more.
-    """
-    row = connection.execute(_PROFILE, {"user_id": user_id, "caller": caller_id, "now": now}).one_or_none()
-    if row is None:
-        raise NoSuchUser
-    return row[0], row[1]
+    def __init__(self, render: Render) -> None:
+        self._get = select(cast(render(_profiles), Text), _profiles.c.version)
+
+    def get(
+        self, connection: Connection, user_id: UUID, *, caller_id: UUID, now: datetime
+    ) -> tuple[str, int]:
+        """Return a user's profile and its version.
+
+        Raises:
+            NoSuchUser: The account does not exist or is deleted.
+        """
+        values = {"user_id": user_id, "caller": caller_id, "now": now}
+        row = connection.execute(self._get, values).one_or_none()
+        if row is None:
+            raise NoSuchUser
+        return row[0], row[1]

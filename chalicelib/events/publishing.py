@@ -42,8 +42,8 @@ def create(
     details: Details,
     now: datetime,
     *,
-    may_publish: bool = True,
-    charges: bool = True,
+    may_publish: bool,
+    charges: bool,
 ) -> UUID:
     """Make an event with one ticket type, and tell that it is published if it is.
 
@@ -87,8 +87,8 @@ def change(
     changes: Mapping[str, Any],
     expected: Collection[int] | None,
     now: datetime,
-    may_publish: bool = True,
-    charges: bool = True,
+    may_publish: bool,
+    charges: bool,
 ) -> None:
     """Change some details of an event, and tell those who booked when time, place or title did.
 

@@ -39,7 +39,7 @@ class Details:
 
 
 def violations(
-    details: Details, now: datetime, *, begun: bool = False, charges: bool = True
+    details: Details, now: datetime, *, begun: bool = False, charges: bool
 ) -> Iterator[FieldError]:
     """Yield what is not acceptable.
 

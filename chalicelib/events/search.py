@@ -1,14 +1,17 @@
-"""Finding events: one by its id, many by what they are searched for."""
+"""Search: read one event, or list the events that match filters."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, bindparam, cast, or_, select
+from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, literal_column, not_, or_, select
 
-from chalicelib.events.models import EVENTS, Status, event_json, visible_events
-from chalicelib.platform.database.listing import Page, PageRequest, search_terms
+from chalicelib.events.derived import on_sale
+from chalicelib.events.models import Status, duration, events, places, visible
+from chalicelib.platform.database.columns import UserTime
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 
 
@@ -16,53 +19,100 @@ class NoSuchEvent(NotFound):
     """No such event, or not visible to you."""
 
 
-_visible_row = visible_events.subquery("event")
-_GET = select(cast(event_json(_visible_row), Text), _visible_row.c.version, _visible_row.c.host_id).where(
-    _visible_row.c.event_id == bindparam("event_id", type_=Uuid),
-    or_(
-        _visible_row.c.status != "draft",
-        _visible_row.c.host_id == bindparam("caller", type_=Uuid),
-    ),
-)
-
-
-def get(connection: Connection, event_id: UUID, *, caller_id: UUID | None, now: datetime) -> tuple[str, int]:
-    """An event as JSON text, and its version.
-
-    Raises:
-        NoSuchEvent: It never was, is deleted, or is somebody else's draft.
-    """
-    row = connection.execute(_GET, {"event_id": event_id, "caller": caller_id, "now": now}).one_or_none()
-    if row is None:
-        raise NoSuchEvent
-    return row[0], row[1]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Search:
-    """What a list of events is narrowed to."""
+class EventFilters:
+    """Filters of a list of events."""
 
     host_id: UUID | None = None
     ends_after: datetime | None = None
     starts_before: datetime | None = None
-    words: str | None = None
+    q: str | None = None
     status: Status | None = "published"
-    """None: any, for a host's own."""
+    """None for any status, for a host's own events."""
     on_sale: bool | None = None
 
 
-def list_events(connection: Connection, search: Search, page: PageRequest, now: datetime) -> Page:
-    """List events that are not deleted; whose drafts may be seen is for the caller to decide."""
-    values: dict[str, Any] = {
-        "host": search.host_id,
-        "from": search.ends_after,
-        "to": search.starts_before,
-        "q": search_terms(search.words) if search.words is not None else None,
-    }
-    filters = [name for name, value in values.items() if value is not None]
-    if search.status is not None:
-        filters.append(search.status)
-    if search.on_sale is not None:
-        filters.append("on_sale" if search.on_sale else "not_on_sale")
-    bound = {name: value for name, value in values.items() if value is not None}
-    return EVENTS.fetch(connection, page, filters, {**bound, "now": now})
+event_rows = select(
+    events,
+    places.c.capacity,
+    places.c.taken,
+    places.c.popularity,
+    func.lower(events.c.title, type_=Text).label("sort_title"),
+).outerjoin(places, places.c.event_id == events.c.event_id)
+_visible_events = event_rows.where(visible)
+
+_others = events.alias("others")
+_max_duration = select(func.max(duration(_others))).scalar_subquery()
+"""The longest duration of all events, read from the end of its index."""
+_from = bindparam("from", type_=UserTime())
+_to = bindparam("to", type_=UserTime())
+
+EVENTS = ListQuery(
+    rows=_visible_events,
+    id="event_id",
+    sorts={
+        "date": Sort(("starts_at",)),
+        "title": Sort(("sort_title",)),
+        "createdAt": Sort((), "desc"),
+        "popularity": Sort(("popularity", "taken"), "desc"),
+    },
+    filters={
+        # Literals, not parameters: a partial index serves only a literal condition.
+        **{
+            status: events.c.status == literal_column(f"'{status}'")
+            for status in ("draft", "published", "cancelled")
+        },
+        "host": events.c.host_id == bindparam("host", type_=Uuid),
+        # The second condition follows from the first and bounds the part of the index that is read.
+        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _max_duration),
+        "to": events.c.starts_at < _to,
+        "q": events.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+        "on_sale": on_sale(events.c, places.c),
+        "not_on_sale": not_(on_sale(events.c, places.c)),
+    },
+    searched=frozenset({"q"}),
+)
+
+
+class EventQueries:
+    """Reads events as JSON text; `render` sees the parameter `now`."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        row = _visible_events.subquery("event")
+        visible_to_caller = or_(row.c.status != "draft", row.c.host_id == bindparam("caller", type_=Uuid))
+        self._get = select(cast(render(row), Text), row.c.version).where(
+            row.c.event_id == bindparam("event_id", type_=Uuid), visible_to_caller
+        )
+
+    def get(
+        self, connection: Connection, event_id: UUID, *, caller_id: UUID | None, now: datetime
+    ) -> tuple[str, int]:
+        """Return an event and its version.
+
+        Raises:
+            NoSuchEvent: It does not exist, is deleted, or is another host's draft.
+        """
+        values = {"event_id": event_id, "caller": caller_id, "now": now}
+        row = connection.execute(self._get, values).one_or_none()
+        if row is None:
+            raise NoSuchEvent
+        return row[0], row[1]
+
+    def list_events(
+        self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
+    ) -> Page:
+        """List events that are not deleted. The caller decides whose drafts may be listed."""
+        values: dict[str, Any] = {
+            "host": filters.host_id,
+            "from": filters.ends_after,
+            "to": filters.starts_before,
+            "q": search_terms(filters.q) if filters.q is not None else None,
+        }
+        names = [name for name, value in values.items() if value is not None]
+        if filters.status is not None:
+            names.append(filters.status)
+        if filters.on_sale is not None:
+            names.append("on_sale" if filters.on_sale else "not_on_sale")
+        bound = {name: value for name, value in values.items() if value is not None}
+        return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)

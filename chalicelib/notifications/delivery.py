@@ -51,7 +51,7 @@ def send(post: MailContext, message: dict[str, Any], now: datetime) -> None:
     nothing, and what a domain event says of an event that was called off meanwhile is not told any more.
 
     Raises:
-        OutOfReach, Unavailable: Some are not sent; the rest is, when the message is delivered again.
+        Unreachable, Unavailable: Some are not sent; the rest is, when the message is delivered again.
     """
     domain_event = DomainEvent.from_message(message.get("domainEvent", message))
     if domain_event.type in TOKEN_PURPOSES:

@@ -31,7 +31,7 @@ def fan_out(
     twice: inbox rows are unique, and so are the e-mails' rows where they are sent.
 
     Raises:
-        OutOfReach, Unavailable: To be delivered again.
+        Unreachable, Unavailable: To be delivered again.
     """
     domain_event = DomainEvent.from_message(message.get("domainEvent", message))
     after = UUID(message["after"]) if "after" in message else START_KEY

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from chalicelib.notifications.models import INBOX, notifications
 from chalicelib.platform.database.listing import Page, PageRequest
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 
 
@@ -15,11 +16,11 @@ class NoSuchNotification(NotFound):
 
 
 def list_notifications(
-    connection: Connection, user_id: UUID, page: PageRequest, *, unread: bool | None
+    connection: Connection, user_id: UUID, page: PageRequest, *, unread: bool | None, render: Render
 ) -> Page:
     """List a user's inbox, all of it or what is or is not read."""
     filters = [] if unread is None else ["unread" if unread else "read"]
-    return INBOX.fetch(connection, page, filters, {"owner": user_id})
+    return INBOX.fetch(connection, page, filters, {"owner": user_id}, render)
 
 
 def mark_read(connection: Connection, user_id: UUID, notification_id: UUID, now: datetime) -> None:

@@ -12,5 +12,5 @@ class Mailer(Protocol):
         """Send a MIME message to one address.
 
         Raises:
-            AddressRefused, OutOfReach
+            AddressRefused, Unreachable
         """

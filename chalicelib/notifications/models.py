@@ -1,26 +1,23 @@
 """Notifications: what a person was told in the app and by e-mail, and what they want to be told."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import (
     CheckConstraint,
     Column,
-    ColumnElement,
-    DateTime,
     ForeignKey,
-    FromClause,
     Index,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     bindparam,
-    func,
     select,
 )
 
+from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import metadata
-from chalicelib.platform.database.listing import ListQuery, Sort, json_object, system_time_json
+from chalicelib.platform.database.listing import ListQuery, Sort
 from chalicelib.platform.messaging.ports import DomainEvent
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
@@ -62,8 +59,8 @@ notifications = Table(
     Column("type", Text, nullable=False),
     Column("event_id", Uuid, nullable=False),
     Column("title", Text, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("read_at", DateTime(timezone=True), nullable=True),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("read_at", SystemTime(), nullable=True),
     UniqueConstraint("domain_event_id", "user_id"),
 )
 """The in-app inbox: one row per domain event and person, whatever is delivered twice."""
@@ -81,8 +78,8 @@ deliveries = Table(
     metadata,
     Column("domain_event_id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
-    Column("claimed_at", DateTime(timezone=True), nullable=False),
-    Column("sent_at", DateTime(timezone=True), nullable=True),
+    Column("claimed_at", SystemTime(), nullable=False),
+    Column("sent_at", SystemTime(), nullable=True),
     Index(None, "claimed_at"),
 )
 """E-mails: claimed before sending, marked after, so that a chunk that is delivered again sends only what
@@ -100,30 +97,10 @@ suppressed_addresses = Table(
     metadata,
     Column("email", Text, primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("since", DateTime(timezone=True), nullable=False),
+    Column("since", SystemTime(), nullable=False),
     CheckConstraint("reason IN ('bounce', 'complaint')", name="reason"),
 )
 """Addresses, in lower case, that bounced for good or complained: mail to them stops."""
-
-
-def notification_json(row: FromClause) -> ColumnElement[Any]:
-    """A notification as its owner sees it."""
-    return func.json_strip_nulls(
-        json_object(
-            "notificationId",
-            row.c.notification_id,
-            "type",
-            row.c.type,
-            "eventId",
-            row.c.event_id,
-            "title",
-            row.c.title,
-            "createdAt",
-            system_time_json(row.c.created_at),
-            "readAt",
-            system_time_json(row.c.read_at),
-        )
-    )
 
 
 INBOX = ListQuery(
@@ -134,5 +111,4 @@ INBOX = ListQuery(
         "unread": notifications.c.read_at.is_(None),
         "read": notifications.c.read_at.is_not(None),
     },
-    item=notification_json,
 )

@@ -49,7 +49,7 @@ def ensure_payment_intent(
     Raises:
         NoSuchBooking: Or it is of others.
         NotPayable: It is paid, or has ended, or costs nothing.
-        OutOfReach, Unavailable
+        Unreachable, Unavailable
     """
     with database.transaction() as connection:
         row = _read(connection, attendee_id, booking_id, now)

@@ -1,4 +1,4 @@
-"""Disputes: the attendee's bank demands the money back; the host is told, and who lost it."""
+"""Disputes: an attendee's bank demands the money back."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
-from chalicelib.bookings import cancellation, holds
-from chalicelib.payments import refunds
+from chalicelib.payments import cancellation, refunds
+from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.settlement import Outcome, booking_of_intent, update_payment
 from chalicelib.platform.messaging import outbox
 
@@ -19,19 +19,18 @@ def apply_dispute(
     reason: str,
     now: datetime,
 ) -> tuple[Outcome, UUID | None]:
-    """Note a dispute, or how it ended, and tell the host. An end that comes before the beginning stays.
+    """Record the state of a dispute and notify the host. A closed dispute stays closed.
 
-    Lost, the money has gone back: the booking ends, and what was due back is settled. Won, what was due back
-    and could not be paid during the dispute is tried again.
+    If it is lost, the bank has returned the money: the booking is cancelled and a due refund is settled. If it is won,
+    a refund that the dispute had blocked is retried.
     """
     booking_id = booking_of_intent(connection, intent_id)
     if booking_id is None:
         return "foreign", None
-    cancellation.lock_places_of_booking(connection, booking_id)
-    row = holds.lock(connection, booking_id)
+    row = lock_places_then_booking(connection, booking_id)
     if row.dispute == state or (row.dispute is not None and state == "open"):
         return "no-change", booking_id
-    update_payment(connection, booking_id, now, dispute=state)
+    update_payment(connection, row, now, dispute=state)
     if state == "open":
         outbox.record(connection, "payment-disputed", row.event_id, _body(row, reason), now)
         return "disputed", booking_id
@@ -40,8 +39,8 @@ def apply_dispute(
     if state == "won":
         refunds.retry(connection, row, now)
     elif row.status in {"paid", "refund_pending"}:
-        refunds.mark_refunded(connection, booking_id, None, now)
-        cancellation.cancel_booking(connection, booking_id, reason="dispute-lost", now=now)
+        refunds.mark_refunded(connection, row, None, now)
+        cancellation.end_booking(connection, booking_id, reason="dispute-lost", now=now)
     return "dispute-closed", booking_id
 
 

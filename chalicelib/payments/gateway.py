@@ -57,39 +57,39 @@ class Refund:
 
 
 class PaymentGateway(Protocol):
-    """Each call raises OutOfReach where it is not known whether it was done; it can then be made again."""
+    """Each call raises Unreachable where it is not known whether it was done; it can then be made again."""
 
     def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
         """Make what the attendee's browser pays.
 
         Raises:
-            PaymentRefused, OutOfReach
+            PaymentRefused, Unreachable
         """
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         """Ask how far a payment is.
 
         Raises:
-            PaymentRefused, OutOfReach
+            PaymentRefused, Unreachable
         """
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         """Have a payment not be paid any more, and return it as it is then: paid, where it was too late.
 
         Raises:
-            PaymentRefused, OutOfReach
+            PaymentRefused, Unreachable
         """
 
     def refund(self, due: Charge, intent_id: str) -> Refund:
         """Pay back what was paid.
 
         Raises:
-            PaymentRefused, OutOfReach
+            PaymentRefused, Unreachable
         """
 
     def get_refund(self, refund_id: str) -> Refund:
         """Ask how far a refund is.
 
         Raises:
-            PaymentRefused, OutOfReach
+            PaymentRefused, Unreachable
         """

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_
 
-from chalicelib.bookings import cancellation, holds
+from chalicelib.bookings import cancellation
 from chalicelib.payments import settlement
 from chalicelib.payments.due import (
     CLAIM_LEASE,
@@ -19,6 +19,7 @@ from chalicelib.payments.due import (
     process_concurrently,
 )
 from chalicelib.payments.gateway import PaymentGateway, PaymentRefused
+from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
@@ -66,12 +67,11 @@ def _expire_one(
         return
     # In a transaction of its own, since it locks the places first.
     with database.transaction() as connection:
-        cancellation.lock_places_of_booking(connection, row.booking_id)
-        present = holds.lock(connection, row.booking_id)
+        present = lock_places_then_booking(connection, row.booking_id)
         # Without an id nobody was given a secret, so nobody can pay, and there is nothing to call off. One
         # that was noted since is called off the next time.
         if present.intent_id in {None, row.intent_id}:
-            cancellation.expire(connection, row.booking_id, now)
+            cancellation.expire_one(connection, row.booking_id, now)
             settlement.mark_failed(connection, row.booking_id, now)
 
 

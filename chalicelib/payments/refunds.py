@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Integer, Row, bindparam, select
 
-from chalicelib.bookings import cancellation, holds
+from chalicelib.payments import cancellation
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentRefused, Refund
+from chalicelib.payments.locks import lock_booking, lock_places_then_booking
 from chalicelib.payments.models import payments
 from chalicelib.payments.settlement import Outcome, booking_of_intent, flag_for_review, update_payment
 from chalicelib.platform.database.engine import Database
@@ -36,7 +37,7 @@ def handle_refund_due(
     """Do what the domain event that a refund is due asks for: its first attempt. Others are the schedule's.
 
     Raises:
-        OutOfReach, Unavailable: To be delivered again.
+        Unreachable, Unavailable: To be delivered again.
     """
     booking_id = UUID(DomainEvent.from_message(message).body["bookingId"])
     refund(database, gateway, booking_id, now, at_most_attempt=0)
@@ -58,7 +59,7 @@ def refund(
     same key. A refusal is noted, and tried again by the schedule.
 
     Raises:
-        OutOfReach, Unavailable: To be tried again.
+        Unreachable, Unavailable: To be tried again.
     """
     with database.transaction() as connection:
         row = connection.execute(
@@ -72,7 +73,7 @@ def refund(
     except PaymentRefused as refused:
         with database.transaction() as connection:
             _record_failed_attempt(
-                connection, holds.lock(connection, booking_id), row.refund_attempt, refused.code, now
+                connection, lock_booking(connection, booking_id), row.refund_attempt, refused.code, now
             )
         return
     with database.transaction() as connection:
@@ -91,32 +92,32 @@ _DUE = select(payments).where(
 def apply_refund(
     connection: Connection, made: Refund, now: datetime, *, asked: int | None = None
 ) -> tuple[Outcome, UUID | None]:
-    """Note how far a refund of ours is. What somebody refunds elsewhere is for `note_total` to see.
+    """Apply a refund's state at Stripe. Refunds made at Stripe's dashboard are applied by `apply_refunded_total`.
 
-    `asked` is the attempt that this answers; None where it is a report, which may be old.
+    `asked` is the attempt that this answers, or None for a report, which may be out of date.
     """
     booking_id = booking_of_intent(connection, made.intent_id)
     if booking_id is None:
         return "foreign", None
-    row = holds.lock(connection, booking_id)
+    row = lock_booking(connection, booking_id)
     if row.refund_id != made.refund_id and not _is_expected(row, made, asked):
         return _refunded_elsewhere(connection, row, made), booking_id
     if made.status == "failed":
-        # Also where it had succeeded before: a bank may send the money back days later.
+        # Even after success: a bank may return the money days later.
         return _record_failed_attempt(connection, row, row.refund_attempt, "failed", now), booking_id
     if row.status != "refund_pending":
         return "no-change", booking_id
     if made.status == "pending":
         update_payment(
-            connection, booking_id, now, refund_id=made.refund_id, next_check_at=now + PENDING_CHECK_INTERVAL
+            connection, row, now, refund_id=made.refund_id, next_check_at=now + PENDING_CHECK_INTERVAL
         )
         return "refunding", booking_id
-    mark_refunded(connection, booking_id, made.refund_id, now)
+    mark_refunded(connection, row, made.refund_id, now)
     return "refunded", booking_id
 
 
 def _refunded_elsewhere(connection: Connection, row: Row[Any], made: Refund) -> Outcome:
-    """What somebody had refunded at Stripe, and has come back, is for them to see to."""
+    """Flag a refund that was made at Stripe's dashboard and that a bank has returned."""
     theirs = made.booking_id is None and row.refund_id is None
     if theirs and made.status == "failed" and row.status == "refunded":
         return flag_for_review(connection, row.booking_id, FAILED)
@@ -124,10 +125,10 @@ def _refunded_elsewhere(connection: Connection, row: Row[Any], made: Refund) -> 
 
 
 def _is_expected(row: Row[Any], made: Refund, asked: int | None) -> bool:
-    """Whether a refund is one that was asked for and whose id could not be noted.
+    """Whether this is the refund that was requested and whose id is not stored yet.
 
-    An answer may name any that stands. A report of ours counts for its own attempt only: that of an earlier
-    one may say that it was made, and come after the word that it failed. One made elsewhere has no attempt.
+    A report counts for its own attempt only: the report that an earlier attempt was made may arrive after the one
+    that it failed. A refund made at Stripe's dashboard has no attempt.
     """
     if row.status != "refund_pending" or row.refund_id is not None or made.amount != row.amount:
         return False
@@ -138,12 +139,12 @@ def _is_expected(row: Row[Any], made: Refund, asked: int | None) -> bool:
     return (made.booking_id, made.attempt) == (row.booking_id, row.refund_attempt)
 
 
-def mark_refunded(connection: Connection, booking_id: UUID, refund_id: str | None, now: datetime) -> None:
-    """Note that the money has gone back."""
+def mark_refunded(connection: Connection, row: Row[Any], refund_id: str | None, now: datetime) -> None:
+    """Mark a payment as refunded."""
     metrics.put("Refunds", 1, "Count", outcome="refunded")
     update_payment(
         connection,
-        booking_id,
+        row,
         now,
         status="refunded",
         refund_id=refund_id,
@@ -157,13 +158,13 @@ def mark_refunded(connection: Connection, booking_id: UUID, refund_id: str | Non
 def _record_failed_attempt(
     connection: Connection, row: Row[Any], attempt: int, why: str, now: datetime
 ) -> Outcome:
-    """Count an attempt that failed, and have it made again after a while, with a key of its own."""
+    """Count a failed attempt and schedule the next one, with its own idempotency key."""
     if row.status not in {"refund_pending", "refunded"} or row.refund_attempt != attempt:
         return "no-change"
     given_up = attempt >= len(RETRY_BACKOFF)
     update_payment(
         connection,
-        row.booking_id,
+        row,
         now,
         status="refund_pending",
         refund_id=None,
@@ -173,39 +174,38 @@ def _record_failed_attempt(
     )
     metrics.put("Refunds", 1, "Count", outcome="failed")
     logging.getLogger("event-booking").warning(
-        "A refund was not made",
+        "refund failed",
         extra={"members": {"bookingId": str(row.booking_id), "attempt": attempt, "reason": why}},
     )
     return flag_for_review(connection, row.booking_id, FAILED) if given_up else "refund-failed"
 
 
 def retry(connection: Connection, row: Row[Any], now: datetime) -> None:
-    """Have a refund that was refused during a dispute, or left to a person, be tried now."""
+    """Retry a refund now that was refused during a dispute or that is flagged."""
     if row.status == "refund_pending" and row.refund_id is None:
-        update_payment(connection, row.booking_id, now, next_check_at=now, flag=None)
+        update_payment(connection, row, now, next_check_at=now, flag=None)
 
 
 def apply_refunded_total(
     connection: Connection, intent_id: str, refunded: int, now: datetime
 ) -> tuple[Outcome, UUID | None]:
-    """Note what has gone back of a payment that nothing is due back of here: somebody refunded it at Stripe.
+    """Apply the refunded total of a payment that somebody refunded at Stripe's dashboard.
 
-    All of it ends the booking, so that nobody has both the money and a place, also where the word that it was
-    paid comes later; and it settles a refund that was given up here. A part is left to a person.
+    A full refund cancels the booking, even if the report of the payment arrives later, and settles a refund that was
+    flagged here. A partial refund is flagged.
     """
     booking_id = booking_of_intent(connection, intent_id)
     if booking_id is None:
         return "foreign", None
-    cancellation.lock_places_of_booking(connection, booking_id)
-    row = holds.lock(connection, booking_id)
+    row = lock_places_then_booking(connection, booking_id)
     by_hand = row.status == "refund_pending" and row.flag is not None and refunded >= row.amount
     if by_hand:
-        mark_refunded(connection, booking_id, None, now)
+        mark_refunded(connection, row, None, now)
         return "refunded", booking_id
     if row.status in {"refund_pending", "refunded"} or refunded <= 0:
         return "no-change", booking_id
     if refunded < row.amount:
         return flag_for_review(connection, booking_id, "partly-refunded"), booking_id
-    mark_refunded(connection, booking_id, None, now)
-    cancellation.cancel_booking(connection, booking_id, reason="refunded", now=now)
+    mark_refunded(connection, row, None, now)
+    cancellation.end_booking(connection, booking_id, reason="refunded", now=now)
     return "refunded", booking_id

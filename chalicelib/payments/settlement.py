@@ -1,7 +1,7 @@
-"""Settling: what Stripe says of a payment becomes true of its booking, once, whoever brings the word.
+"""Settlement: apply a payment's state at Stripe to its booking, idempotently.
 
-The same steps serve webhooks, expiry and reconciliation, and it does not matter in which order or how often
-they come: each looks at the ledger under its lock, and does what is still to be done.
+Webhooks, hold expiry and reconciliation call the same functions, in any order and any number of times: each reads
+the payment under its lock and does what is still to be done.
 """
 
 import logging
@@ -11,9 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Text, Uuid, bindparam, select, update
 
-from chalicelib.bookings import cancellation, holds
+from chalicelib.bookings import holds
+from chalicelib.payments import refund_requests
 from chalicelib.payments.gateway import PaymentIntent
-from chalicelib.payments.models import payments
+from chalicelib.payments.locks import lock_booking
+from chalicelib.payments.models import check_transition, payments
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.observability import metrics
 
@@ -32,11 +34,11 @@ Outcome = Literal[
     "foreign",
     "ignored",
 ]
-"""What came of something that Stripe said; `foreign` is about nothing of ours."""
+"""The effect of a report by Stripe. `foreign`: it is about no booking of this system."""
 
 
 def settle(connection: Connection, intent: PaymentIntent, now: datetime) -> tuple[Outcome, UUID | None]:
-    """Have the booking be as its payment is, and say what that changed, and of which booking."""
+    """Apply a payment's state to its booking. Return the effect and the booking's id."""
     row = _locked(connection, intent, now)
     if row is None:
         return "foreign", None
@@ -51,16 +53,16 @@ def settle(connection: Connection, intent: PaymentIntent, now: datetime) -> tupl
 
 
 def _locked(connection: Connection, intent: PaymentIntent, now: datetime) -> Row[Any] | None:
-    """The row of the ledger that a payment is for, locked, and with the payment's id if it had none."""
+    """Lock and read the payment's row, and store the PaymentIntent's id if the row has none."""
     booking_id = find_booking(connection, intent)
     if booking_id is None:
         return None
-    row = holds.lock(connection, booking_id)
+    row = lock_booking(connection, booking_id)
     return _adopt(connection, intent, row, now) if row.intent_id is None else row
 
 
 def find_booking(connection: Connection, intent: PaymentIntent) -> UUID | None:
-    """The booking that a payment is for: by the payment's id, else by what it was made with."""
+    """Find the booking of a PaymentIntent by the intent's id, else by the booking id in its metadata."""
     found = booking_of_intent(connection, intent.intent_id)
     if found is None and intent.booking_id is not None:
         found = connection.scalar(_BY_BOOKING, {"this_booking": intent.booking_id})
@@ -68,7 +70,7 @@ def find_booking(connection: Connection, intent: PaymentIntent) -> UUID | None:
 
 
 def booking_of_intent(connection: Connection, intent_id: str | None) -> UUID | None:
-    """The booking that has a payment of this id at Stripe."""
+    """Find the booking by the id of its PaymentIntent."""
     found: UUID | None = connection.scalar(_BY_INTENT, {"intent": intent_id})
     return found
 
@@ -79,23 +81,23 @@ _BY_BOOKING = select(payments.c.booking_id).where(_this)
 _SET = update(payments).where(_this)
 
 
-def update_payment(connection: Connection, booking_id: UUID, now: datetime, **values: Any) -> None:
-    """Change a row of the ledger that is locked."""
-    connection.execute(_SET.values(**values, updated_at=now), {"this_booking": booking_id})
+def update_payment(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
+    """Change a locked payment; `row` is the payment as it was read under the lock."""
+    if "status" in values:
+        check_transition(row.status, values["status"])
+    connection.execute(_SET.values(**values, updated_at=now), {"this_booking": row.booking_id})
 
 
 def _adopt(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Row[Any]:
-    """Note the id of a payment whose making was not noted: the word of it was faster, or the process died."""
+    """Store the id of a PaymentIntent: its webhook arrived first, or the process died before storing it."""
     if row.status != "requires_payment" or row.attempt != intent.attempt:
         return row
-    update_payment(
-        connection, row.booking_id, now, intent_id=intent.intent_id, client_secret=intent.client_secret
-    )
-    return holds.lock(connection, row.booking_id)
+    update_payment(connection, row, now, intent_id=intent.intent_id, client_secret=intent.client_secret)
+    return lock_booking(connection, row.booking_id)
 
 
 def _stray(connection: Connection, intent: PaymentIntent, row: Row[Any]) -> Outcome:
-    """A payment made for a booking that has another by now. Nobody was given its secret, so none is paid."""
+    """Handle a PaymentIntent that another one has replaced. Its secret was never handed out, so it is not paid."""
     if intent.status != "succeeded":
         return "no-change"
     return flag_for_review(connection, row.booking_id, "stray-payment")
@@ -106,38 +108,34 @@ def _paid(connection: Connection, intent: PaymentIntent, row: Row[Any], now: dat
         return "no-change"
     if (intent.amount, intent.received, intent.currency) != (row.amount, row.amount, row.currency):
         return flag_for_review(connection, row.booking_id, "amount-differs")
-    update_payment(
-        connection, row.booking_id, now, status="paid", paid_at=now, client_secret=None, next_check_at=None
-    )
+    update_payment(connection, row, now, status="paid", paid_at=now, client_secret=None, next_check_at=None)
     if row.booking_status == "pending":
-        holds.confirm(connection, row.booking_id, now)
+        holds.confirm(connection, row.booking_id, intent.intent_id, now)
         return "confirmed"
-    if row.booking_status == "expired" and holds.reclaim(connection, row.booking_id, now):
+    if row.booking_status == "expired" and holds.reclaim(connection, row.booking_id, intent.intent_id, now):
         return "confirmed"
-    cancellation.refund_late_payment(connection, row.booking_id, now)
+    refund_requests.request_for_one(connection, row.booking_id, reason="late-payment", now=now)
     return "refund-due"
 
 
 def _canceled(connection: Connection, row: Row[Any], now: datetime) -> Outcome:
-    """A payment that cannot be paid any more. While the hold lasts, another one can be made.
+    """Handle a canceled PaymentIntent. While the hold lasts, the next attempt makes a new one.
 
-    Of one that has run out the id stays: should money come all the same, it is known for what.
+    An expired hold keeps the intent's id, so that late money can still be assigned.
     """
     if row.status != "requires_payment":
         return "no-change"
     if row.booking_status == "pending" and row.expires_at <= now:
         return "called-off"
     if row.booking_status == "pending":
-        update_payment(
-            connection, row.booking_id, now, intent_id=None, client_secret=None, attempt=row.attempt + 1
-        )
+        update_payment(connection, row, now, intent_id=None, client_secret=None, attempt=row.attempt + 1)
     else:
         mark_failed(connection, row.booking_id, now)
     return "called-off"
 
 
 def mark_failed(connection: Connection, booking_id: UUID, now: datetime) -> None:
-    """Note that a payment that was open will not be made any more."""
+    """Mark an open payment as failed: it can no longer be paid."""
     connection.execute(
         _SET.where(payments.c.status == "requires_payment").values(
             status="failed", client_secret=None, next_check_at=None, updated_at=now
@@ -149,7 +147,7 @@ def mark_failed(connection: Connection, booking_id: UUID, now: datetime) -> None
 def record_failure(
     connection: Connection, intent: PaymentIntent, now: datetime
 ) -> tuple[Outcome, UUID | None]:
-    """Tell of a payment that did not go through, as long as another try is possible."""
+    """Record a failed payment while the attendee can still try again."""
     row = _locked(connection, intent, now)
     if row is None:
         return "foreign", None
@@ -171,10 +169,10 @@ def record_failure(
 
 
 def flag_for_review(connection: Connection, booking_id: UUID, what: str) -> Outcome:
-    """Leave something to a person, who finds it in the log and at GET /events/{eventId}/integrity."""
+    """Flag a payment for a person, who sees it in the log and at GET /events/{eventId}/integrity."""
     connection.execute(_SET.values(flag=what), {"this_booking": booking_id})
     metrics.put("PaymentsFlagged", 1, "Count")
     logging.getLogger("event-booking").error(
-        "A payment is flagged", extra={"members": {"bookingId": str(booking_id), "flag": what}}
+        "payment flagged", extra={"members": {"bookingId": str(booking_id), "flag": what}}
     )
     return "flagged"

@@ -10,11 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
-from chalicelib.adapters import stripe_objects
-from chalicelib.adapters.stripe_objects import Dispute, Refunded, is_text
-from chalicelib.payments import disputes, refunds, settlement
+from chalicelib.payments import disputes, refunds, settlement, stripe_objects
 from chalicelib.payments.models import stripe_events
 from chalicelib.payments.settlement import Outcome
+from chalicelib.payments.stripe_objects import Dispute, Refunded, is_text
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.observability import metrics

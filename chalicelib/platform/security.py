@@ -20,6 +20,9 @@ Role = Literal["host", "attendee"]
 
 ROLES: tuple[Role, ...] = ("host", "attendee")
 
+AccountLock = Literal["none", "share", "update"]
+"""How a check of the caller's account locks it for the rest of the transaction."""
+
 
 class InvalidToken(Unauthenticated):
     """The token is not valid."""

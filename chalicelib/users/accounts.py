@@ -31,10 +31,10 @@ class WrongPassword(Forbidden):
 def register(
     connection: Connection, *, name: str, email: str, password_hash: str, role: Role, now: datetime
 ) -> Caller:
-    """Make an account, and have its e-mail address verified.
+    """Create an account and request verification of its e-mail address.
 
     Raises:
-        EmailTaken: Also when two register the same e-mail at once: the unique index lets one in.
+        EmailTaken: Also if two requests register the same address concurrently; the unique index decides.
     """
     user_id = ids.new(now)
     try:
@@ -44,7 +44,7 @@ def register(
             )
         )
     except DBAPIError as error:
-        raise _translate(error) from error
+        raise email_taken(error) from error
     connection.execute(
         insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
     )
@@ -53,13 +53,14 @@ def register(
     return Caller(user_id, role, token_version=1)
 
 
-def _translate(error: DBAPIError) -> Exception:
+def email_taken(error: DBAPIError) -> Exception:
+    """Return EmailTaken for a violation of the unique e-mail index, else the error itself."""
     return EmailTaken() if violated(error) == "uq_users_email" else error
 
 
 @dataclass(frozen=True)
 class AccountCredentials:
-    """What is known of the account that somebody claims, for checking outside a transaction."""
+    """The credentials of an account, to verify a password outside a transaction."""
 
     caller: Caller
     password_hash: str
@@ -86,12 +87,12 @@ def find_credentials(
 
 
 def verify_password(account: AccountCredentials | None, password: str) -> AccountCredentials:
-    """Check a password, at the same cost whether or not there is an account.
+    """Verify a password, at the same cost whether or not the account exists.
 
-    Takes about 25 ms, so it is called between transactions, not in one.
+    Takes about 25 ms: call it between transactions, not inside one.
 
     Raises:
-        WrongCredentials: In the same words for both.
+        WrongCredentials: Unknown account or wrong password, in the same words.
     """
     known_hash = account.password_hash if account else None
     if not security.password_matches(password, known_hash) or account is None:
@@ -100,10 +101,10 @@ def verify_password(account: AccountCredentials | None, password: str) -> Accoun
 
 
 def require_unchanged(connection: Connection, account: AccountCredentials) -> None:
-    """Make sure that a claimed account still is as it was when the password was checked.
+    """Check that an account has not changed since its password was verified.
 
     Raises:
-        WrongCredentials: It was deleted meanwhile, or its password changed.
+        WrongCredentials: The account was deleted or its password changed in the meantime.
     """
     try:
         authentication.require_account(connection, account.caller, "share")
@@ -112,7 +113,7 @@ def require_unchanged(connection: Connection, account: AccountCredentials) -> No
 
 
 def replace_hash(connection: Connection, account: AccountCredentials, password_hash: str) -> None:
-    """Store a hash of the same password made with today's parameters; tokens live on."""
+    """Store a new hash of the same password; tokens stay valid."""
     connection.execute(
         update(credentials)
         .where(
@@ -124,10 +125,10 @@ def replace_hash(connection: Connection, account: AccountCredentials, password_h
 
 
 def change_password(connection: Connection, account: AccountCredentials, password_hash: str) -> None:
-    """Set a new password, which ends all older tokens, and those that were sent to set one.
+    """Set a new password and invalidate all tokens, including pending password resets.
 
     Raises:
-        WrongPassword: The password was changed since the account's present one was proven.
+        WrongPassword: The password was changed after the current one was verified.
     """
     changed = connection.execute(
         update(credentials)

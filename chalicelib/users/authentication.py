@@ -1,17 +1,15 @@
 """Authentication: check that the account behind a token still exists."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, select
 
-from chalicelib.platform.security import Caller, InvalidToken
+from chalicelib.platform.security import AccountLock, Caller, InvalidToken
 from chalicelib.users.models import credentials
 
-Lock = Literal["none", "share", "update"]
 
-
-def _standing(lock: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
+def _with_lock(lock: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
     return lock(
         select(credentials.c.user_id).where(
             credentials.c.user_id == bindparam("user_id"),
@@ -20,24 +18,24 @@ def _standing(lock: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
     )
 
 
-_STANDING: dict[Lock, Select[Any]] = {
-    "none": _standing(lambda query: query),
-    "share": _standing(lambda query: query.with_for_update(read=True, key_share=True)),
-    "update": _standing(lambda query: query.with_for_update()),
+_ACCOUNT: dict[AccountLock, Select[Any]] = {
+    "none": _with_lock(lambda query: query),
+    "share": _with_lock(lambda query: query.with_for_update(read=True, key_share=True)),
+    "update": _with_lock(lambda query: query.with_for_update()),
 }
 
 
-def require_account(connection: Connection, caller: Caller, lock: Lock = "none") -> None:
-    """Refuse a caller whose account is gone or whose password has changed since the token.
+def require_account(connection: Connection, caller: Caller, lock: AccountLock) -> None:
+    """Check that the caller's account exists and that its password is the one the token was issued for.
 
-    A write takes `share`, which waits for a deletion of the account under way and makes a later one
-    wait, so that nothing is made for an account that goes; the deletion itself takes `update`.
+    Writes lock the account with `share`: they wait for a running deletion of the account, and a later deletion
+    waits for them, so that a deleted account gains no rows. The deletion itself locks with `update`.
 
     Raises:
-        InvalidToken: The token no longer stands for anyone.
+        InvalidToken: The account is deleted, or its password has changed since the token was issued.
     """
     found = connection.execute(
-        _STANDING[lock], {"user_id": caller.user_id, "token_version": caller.token_version}
+        _ACCOUNT[lock], {"user_id": caller.user_id, "token_version": caller.token_version}
     )
     if found.first() is None:
         raise InvalidToken

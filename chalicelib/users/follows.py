@@ -1,4 +1,4 @@
-"""Following: who wants to hear of a host's new events."""
+"""Follows: users follow hosts to be notified of their new events."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,23 +7,20 @@ from sqlalchemy import Connection, Uuid, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
-from chalicelib.platform.errors import Forbidden, NotFound
-from chalicelib.users.models import credentials, follows, user_json, users
+from chalicelib.platform.database.rendering import Render
+from chalicelib.platform.errors import NotFound
+from chalicelib.users.models import credentials, follows, users
 
 
 class NoSuchHost(NotFound):
     """No such host."""
 
 
-class NotYourFollowers(Forbidden):
-    """Only the host may see who follows."""
-
-
 def follow(connection: Connection, user_id: UUID, host_id: UUID, now: datetime) -> None:
-    """Follow a host; again is the same.
+    """Follow a host. Idempotent.
 
     Raises:
-        NoSuchHost: There is none, or they are no host.
+        NoSuchHost: The user does not exist or is not a host.
     """
     host = connection.execute(
         select(users.c.role)
@@ -39,35 +36,33 @@ def follow(connection: Connection, user_id: UUID, host_id: UUID, now: datetime) 
 
 
 def unfollow(connection: Connection, user_id: UUID, host_id: UUID) -> None:
-    """Stop following; it is no error not to have followed."""
+    """Stop following a host. Idempotent."""
     connection.execute(delete(follows).where(follows.c.host_id == host_id, follows.c.user_id == user_id))
 
 
-FOLLOWING = ListQuery(
+_FOLLOWING = ListQuery(
     rows=select(users)
     .join(follows, follows.c.host_id == users.c.user_id)
     .where(follows.c.user_id == bindparam("caller", type_=Uuid)),
     id="user_id",
     sorts={"createdAt": Sort((), "desc")},
     filters={},
-    item=user_json,
 )
-FOLLOWERS = ListQuery(
+_FOLLOWERS = ListQuery(
     rows=select(users)
     .join(follows, follows.c.user_id == users.c.user_id)
     .where(follows.c.host_id == bindparam("caller", type_=Uuid)),
     id="user_id",
     sorts={"createdAt": Sort((), "desc")},
     filters={},
-    item=user_json,
 )
 
 
-def list_following(connection: Connection, user_id: UUID, page: PageRequest) -> Page:
+def list_following(connection: Connection, user_id: UUID, page: PageRequest, render: Render) -> Page:
     """List the hosts that a user follows."""
-    return FOLLOWING.fetch(connection, page, [], {"caller": user_id})
+    return _FOLLOWING.fetch(connection, page, [], {"caller": user_id}, render)
 
 
-def list_followers(connection: Connection, host_id: UUID, page: PageRequest) -> Page:
-    """List who follows a host, for that host: public profiles."""
-    return FOLLOWERS.fetch(connection, page, [], {"caller": host_id})
+def list_followers(connection: Connection, host_id: UUID, page: PageRequest, render: Render) -> Page:
+    """List the followers of a host."""
+    return _FOLLOWERS.fetch(connection, page, [], {"caller": host_id}, render)

@@ -5,37 +5,59 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, bindparam, cast, select, update
+from sqlalchemy import Connection, Text, Uuid, bindparam, cast, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.platform.database.engine import check_version
-from chalicelib.platform.database.listing import Page, PageRequest, search_terms
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.security import Role
 from chalicelib.users import verification
-from chalicelib.users.accounts import _translate
-from chalicelib.users.models import USERS, user_json, users
+from chalicelib.users.accounts import email_taken
+from chalicelib.users.models import present, users
 
-_OWN = select(cast(user_json(users), Text), users.c.version).where(
-    users.c.user_id == bindparam("caller", type_=Uuid)
+USERS = ListQuery(
+    rows=select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(present),
+    id="user_id",
+    sorts={"name": Sort(("sort_name",)), "createdAt": Sort((), "desc")},
+    filters={
+        "role": users.c.role == bindparam("role"),
+        "q": users.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+    },
+    searched=frozenset({"q"}),
 )
 
 
-def get_own(connection: Connection, user_id: UUID) -> tuple[str, int]:
-    """The account as its owner sees it, as JSON text, and its version."""
-    body, version = connection.execute(_OWN, {"caller": user_id}).one()
-    return body, version
+class UserQueries:
+    """Reads users as JSON text; `render` sees the parameter `caller`, the id of the user who reads."""
 
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._own = select(cast(render(users), Text), users.c.version).where(
+            users.c.user_id == bindparam("caller", type_=Uuid)
+        )
 
-def list_users(
-    connection: Connection, *, caller_id: UUID, page: PageRequest, role: Role | None, words: str | None
-) -> Page:
-    """List public profiles."""
-    filters: dict[str, Any] = {}
-    if role is not None:
-        filters["role"] = role
-    if words is not None:
-        filters["q"] = search_terms(words)
-    return USERS.fetch(connection, page, list(filters), {"caller": caller_id, **filters})
+    def get_own(self, connection: Connection, user_id: UUID) -> tuple[str, int]:
+        """Return an account as its owner sees it, and its version."""
+        body, version = connection.execute(self._own, {"caller": user_id}).one()
+        return body, version
+
+    def list_users(
+        self,
+        connection: Connection,
+        caller_id: UUID,
+        page: PageRequest,
+        *,
+        role: Role | None,
+        words: str | None,
+    ) -> Page:
+        filters: dict[str, Any] = {}
+        if role is not None:
+            filters["role"] = role
+        if words is not None:
+            filters["q"] = search_terms(words)
+        values = {"caller": caller_id, **filters}
+        return USERS.fetch(connection, page, list(filters), values, self._render)
 
 
 def change(
@@ -46,7 +68,7 @@ def change(
     expected: Collection[int] | None,
     now: datetime,
 ) -> None:
-    """Change name or e-mail of an account; another address is to be verified anew.
+    """Change the name or e-mail address of an account; a new address must be verified again.
 
     Raises:
         EmailTaken: Another account has the e-mail.
@@ -65,13 +87,13 @@ def change(
             .values(**changes, version=version + 1, updated_at=now)
         )
     except DBAPIError as error:
-        raise _translate(error) from error
+        raise email_taken(error) from error
     if new_address is not None:
         verification.request(connection, purpose="verify-email", email=new_address, now=now)
 
 
 def _new_address(connection: Connection, user_id: UUID, changes: dict[str, Any]) -> str | None:
-    """The e-mail address that the changes bring; the present one written otherwise is none."""
+    """Return the new e-mail address, or None if it differs from the present one in case only."""
     email: str | None = changes.get("email")
     if email is None:
         return None
@@ -80,18 +102,18 @@ def _new_address(connection: Connection, user_id: UUID, changes: dict[str, Any])
 
 
 def lock_profile(
-    connection: Connection, user_id: UUID, expected: Collection[int] | None, *, goes: bool = False
+    connection: Connection, user_id: UUID, expected: Collection[int] | None, *, for_deletion: bool = False
 ) -> int:
     """Lock a profile against other changes and return its version.
 
-    Where the account `goes`, also against rows that would point at it: a booking under way is waited for, and
-    one that begins waits.
+    With `for_deletion`, also lock out new rows that refer to it: this waits for running bookings, and new
+    bookings wait for this transaction.
 
     Raises:
-        StaleVersion: It is none of the expected ones.
+        StaleVersion: The version is not an expected one.
     """
     version: int = connection.execute(
-        select(users.c.version).where(users.c.user_id == user_id).with_for_update(key_share=not goes)
+        select(users.c.version).where(users.c.user_id == user_id).with_for_update(key_share=not for_deletion)
     ).scalar_one()
     check_version(version, expected)
     return version

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from chalicelib.bookings import booking as bookings
-from chalicelib.bookings import event_cancellation
 from chalicelib.events import publishing as events
 from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
+from chalicelib.payments import cancellation
 from chalicelib.platform import security
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.security import Caller, Role
@@ -82,8 +82,11 @@ def _bookable(session: Connection, host: Caller, title: str, now: datetime) -> U
 
 def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
     with database.transaction() as session:
-        made = {details.title: events.create(session, host.user_id, details, now) for details in _events(now)}
-        event_cancellation.cancel_event(
+        made = {
+            details.title: events.create(session, host.user_id, details, now, may_publish=True, charges=True)
+            for details in _events(now)
+        }
+        cancellation.cancel_event(
             session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
         )
     bookings.book(

@@ -3,7 +3,7 @@
 import pytest
 
 import app
-from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.operation import Operation
 
 OPERATIONS = [operation for router in app.routers for operation in router.operations]
 

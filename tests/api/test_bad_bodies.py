@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE, MAX_BODY
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.pagination import PageQuery
-from chalicelib.platform.http.router import Operation
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each, name
 from tests.api.test_bad_input import NOT_IDS

@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.platform.errors import Forbidden, InvalidInput, StaleVersion, Unauthenticated
 from chalicelib.platform.http import openapi, problems
-from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.security import InvalidToken
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each
@@ -74,13 +74,14 @@ def test_an_operation_says_what_it_does_and_for_whom(document: Schema, operation
     described = written(document, operation)
 
     assert re.fullmatch(r"[A-Z].*[^.]", described["summary"])
-    assert "Who: " in described["description"]
+    assert "Who can call it: " in described["description"]
     security: dict[str, Any] = {
         "none": None,
         "optional": [{}, {"token": []}],
         "required": [{"token": []}],
         "host": [{"token": []}],
         "attendee": [{"token": []}],
+        "self": [{"token": []}],
     }
     assert described.get("security") == security[operation.auth]
 

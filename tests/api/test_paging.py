@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib.bookings.models import ATTENDEE_BOOKINGS
+from chalicelib.bookings.queries import BOOKINGS
 from chalicelib.events import publishing as events
-from chalicelib.events.models import EVENTS
 from chalicelib.events.rules import Details
+from chalicelib.events.search import EVENTS
 from chalicelib.users import accounts as users
-from chalicelib.users.models import USERS
+from chalicelib.users.profile import USERS
 from tests.client import Account, Client, Reply, in_days
 from tests.rows import rows
 
@@ -53,7 +53,7 @@ def publish(client: Client, host: Account, number: int) -> UUID:
     )
     now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2)
     with client.wiring.database.transaction() as connection:
-        event_id = events.create(connection, UUID(host.user_id), details, now)
+        event_id = events.create(connection, UUID(host.user_id), details, now, may_publish=True, charges=True)
     rows(client, "UPDATE places SET taken = :taken WHERE event_id = :id", taken=number // 5 + 5, id=event_id)
     return event_id
 
@@ -109,8 +109,8 @@ LISTS = {
     events_of_a_host: EVENTS,
     ones_own_events: EVENTS,
     profiles: USERS,
-    ones_own_bookings: ATTENDEE_BOOKINGS,
-    bookings_of_ones_events: ATTENDEE_BOOKINGS,
+    ones_own_bookings: BOOKINGS,
+    bookings_of_ones_events: BOOKINGS,
 }
 
 everywhere = pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 import app
 from chalicelib.notifications.models import TOPICS
-from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
@@ -163,7 +163,7 @@ def test_every_route_is_declared_with_who_may_call_it() -> None:
     assert {name(operation) for operation in OPERATIONS} == served
 
 
-@for_whom("required", "host", "attendee")
+@for_whom("required", "host", "attendee", "self")
 def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> None:
     before = contents(world.client)
 
@@ -174,7 +174,7 @@ def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> 
     assert contents(world.client) == before
 
 
-@for_whom("optional", "required", "host", "attendee")
+@for_whom("optional", "required", "host", "attendee", "self")
 def test_with_a_bad_token_nothing_is_done(
     operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
 ) -> None:
@@ -207,11 +207,13 @@ def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: 
     assert reply.status in operation.responses
 
 
-@for_whom("optional", "required", "host", "attendee")
+@for_whom("optional", "required", "host", "attendee", "self")
 def test_who_may_do_it_can(operation: Operation, client: Client) -> None:
     """Else the refusals in this file could be for another reason."""
     world = make_world(client)
     caller = world.host if operation.auth == "host" else world.attendee
+    if name(operation) == "GET /users/{userId}/followers":
+        caller = world.host
     if name(operation) == "POST /bookings":
         caller = client.attendee()  # the other one has a place already
 

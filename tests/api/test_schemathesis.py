@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import app
-from chalicelib.platform.http.router import Operation
+from chalicelib.platform.http.operation import Operation
 from chalicelib.users.verification import Purpose
 from infra.local.server import serving
 from tests.api.conftest import World

@@ -15,8 +15,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
-from chalicelib.bookings import account_deletion, event_cancellation
 from chalicelib.events import publishing as events
+from chalicelib.payments import cancellation
 from chalicelib.users import authentication
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import Account, Client
@@ -131,16 +131,18 @@ def test_attendee_books_an_event_once(
 
 
 def cancelled(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    event_cancellation.cancel_event(connection, host_id, event_id, how="cancelled", expected=None, now=now)
+    cancellation.cancel_event(connection, host_id, event_id, how="cancelled", expected=None, now=now)
 
 
 def deleted(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    event_cancellation.cancel_event(connection, host_id, event_id, how="deleted", expected=None, now=now)
+    cancellation.cancel_event(connection, host_id, event_id, how="deleted", expected=None, now=now)
 
 
 def sale_closed(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
     changes = {"sale_ends_at": now - timedelta(minutes=1)}
-    events.change(connection, host_id, event_id, changes=changes, expected=None, now=now)
+    events.change(
+        connection, host_id, event_id, changes=changes, expected=None, now=now, may_publish=True, charges=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,14 @@ def test_booking_respects_a_capacity_lowered_during_it(client: Client) -> None:
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
     rows(client, DROP_CHECK)
-    lower = partial(events.change, changes={"capacity": 1}, expected=None, now=datetime.now(UTC))
+    lower = partial(
+        events.change,
+        changes={"capacity": 1},
+        expected=None,
+        now=datetime.now(UTC),
+        may_publish=True,
+        charges=True,
+    )
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -230,7 +239,7 @@ def test_account_deletion_in_progress_refuses_a_booking(
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         authentication.require_account(connection, caller, "update")
-        account_deletion.delete_account(connection, caller, expected=None, now=datetime.now(UTC))
+        cancellation.delete_account(connection, caller, expected=None, now=datetime.now(UTC))
         booking: Future[str] = thread.submit(attempt, client.wiring, attendee, event["eventId"])
         until_waiting(client, 1, booking)
 

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chalicelib.adapters import stripe_objects
 from chalicelib.adapters.stripe import StripePayments
+from chalicelib.payments import stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentRefused
 from chalicelib.platform.errors import Unreachable
 from infra.local.stripe import shapes

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from chalicelib.bookings.cancellation import REFUND_CHECK_AFTER
 from chalicelib.payments import refunds
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
+from chalicelib.payments.refund_requests import FIRST_CHECK_AFTER
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.queues import REFUNDS
 from chalicelib.wiring import Wiring
@@ -105,7 +105,7 @@ def refund_all(client: Client, stripe: StandIn, many: int) -> int:
     for _ in range(2):  # then the messages are dead letters, and the schedule has the rest
         domain_events = run_functions(client.wiring, domain_events, deadly)
     stripe.deliver_all("shuffled")
-    reconcile(client, REFUND_CHECK_AFTER)
+    reconcile(client, FIRST_CHECK_AFTER)
 
     made = [stripe.refunds(intent["id"]) for intent in stripe.intents()]
     assert [[refund["amount"] for refund in refunds] for refunds in made] == [[PRICE]] * many

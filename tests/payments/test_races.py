@@ -11,9 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from chalicelib.adapters import stripe_objects
 from chalicelib.payments import due as payments_due
-from chalicelib.payments import refunds, settlement
+from chalicelib.payments import refunds, settlement, stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from infra.local.stripe.errors import Refused

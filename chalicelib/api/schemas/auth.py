@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH, AnyRole, Email, GivenPassword, Name, Password, User
+from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH, Email, GivenPassword, Name, Password, User
 from chalicelib.platform.http.validation import Body, text
+from chalicelib.platform.security import Role
 
 
 class Registration(Body):
@@ -14,18 +15,18 @@ class Registration(Body):
     name: Name
     email: Email
     password: Password
-    role: AnyRole
+    role: Role
 
 
 class Login(Body):
-    """A claim to an account."""
+    """E-mail address and password."""
 
     email: Annotated[str, text(MAX_EMAIL_LENGTH, examples=["ada@example.com"])]
     password: GivenPassword
 
 
 class LoginResponse(Struct, kw_only=True):
-    """A signed-in user and the token to send as `Authorization: Bearer …`; it lives one hour."""
+    """The user, and the token to send as `Authorization: Bearer …`. It is valid for one hour."""
 
     user: User
     token: str
@@ -35,26 +36,26 @@ EmailToken = Annotated[
     str,
     text(
         200,
-        description="As it stands in the e-mail.",
+        description="As in the e-mail.",
         examples=["Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"],
     ),
 ]
 
 
 class EmailVerification(Body):
-    """What proves an e-mail address."""
+    """The token from the e-mail."""
 
     token: EmailToken
 
 
 class ForgotPassword(Body):
-    """Whose password is forgotten."""
+    """The address of the account."""
 
     email: Email
 
 
 class PasswordReset(Body):
-    """What proves an e-mail address, and the new password."""
+    """The token from the e-mail, and the new password."""
 
     token: EmailToken
     password: Password

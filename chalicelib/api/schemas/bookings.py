@@ -1,92 +1,149 @@
 """Request and response bodies of /bookings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, case, literal_column, select
 
-from chalicelib.api.schemas.events import Event
+from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.bookings.models import Status
-from chalicelib.payments.models import DisputeStatus, PaymentStatus
+from chalicelib.events.search import event_rows
+from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments
+from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
-from chalicelib.platform.http.validation import Body, Id, Time, message
-
-BookingSort = Annotated[Literal["createdAt", "date"], message("must be createdAt or date")]
-
-AnyStatus = Annotated[Status, message("must be pending, confirmed, cancelled or expired")]
+from chalicelib.platform.http.validation import Body, Id, Time
+from chalicelib.users.models import users
 
 
 class Payment(Struct, kw_only=True, rename="camel"):
-    """What Stripe's own library needs to take the payment, and how far it is."""
+    """What Stripe's library needs to take the payment, and the payment's status."""
 
     provider: Literal["stripe"]
     payment_intent_id: Annotated[str, Meta(examples=["pi_3PqL5s2eZvKYlo2C1gUBDnIF"])] | UnsetType = UNSET
     client_secret: (
-        Annotated[str, Meta(description="Shown to the attendee, until it is paid.")] | UnsetType
+        Annotated[str, Meta(description="Shown to the attendee until the booking is paid.")] | UnsetType
     ) = UNSET
     status: PaymentStatus
     dispute: (
-        Annotated[DisputeStatus, Meta(description="Where the attendee's bank demands the money back.")]
+        Annotated[DisputeStatus, Meta(description="If the attendee's bank demands the money back.")]
         | UnsetType
     ) = UNSET
 
 
 class Booking(Struct, kw_only=True, rename="camel"):
-    """A place taken."""
+    """A booking."""
 
     booking_id: Id
     user_id: Id
     event_id: Id
     status: Status
     quantity: int
-    amount: Annotated[int, Meta(description="In minor units; what it cost when it was made.")]
+    amount: Annotated[int, Meta(description="The price when it was booked, in minor units.")]
     currency: str
     created_at: Time
     updated_at: Time
     expires_at: (
-        Annotated[Time, Meta(description="While it is pending: until when it is held.")] | UnsetType
+        Annotated[Time, Meta(description="While it is pending: the place is held until then.")] | UnsetType
     ) = UNSET
     payment: (
         Annotated[
             Payment | None,
-            Meta(description="Of one that costs something; null where Stripe could not be reached yet."),
+            Meta(description="Left out if the booking is free, null while Stripe cannot be reached."),
         ]
         | UnsetType
     ) = UNSET
 
 
 class Attendee(Struct, kw_only=True):
-    """Who comes. Empty once the account is deleted."""
+    """The attendee. Empty if the account is deleted."""
 
     name: str | UnsetType = UNSET
     email: str | UnsetType = UNSET
 
 
 class BookingWithEvent(Booking, kw_only=True):
-    """A booking as its attendee or the event's host sees it."""
+    """A booking with its event, for its attendee and for the event's host."""
 
+    payment: Payment | UnsetType = UNSET
     event: Event
     refund_until: (
-        Annotated[Time, Meta(description="Until when its attendee gets the money back.")] | UnsetType
+        Annotated[Time, Meta(description="The attendee's money is refunded until then.")] | UnsetType
     ) = UNSET
     attendee: Annotated[Attendee, Meta(description="Shown to the host.")] | UnsetType = UNSET
 
 
 class BookingQuery(PageQuery, kw_only=True):
-    event_id: Annotated[Id, message("must be a UUID")] | None = None
-    status: AnyStatus | None = None
-    sort: BookingSort = "createdAt"
+    event_id: Id | None = None
+    status: Status | None = None
+    sort: Literal["createdAt", "date"] = "createdAt"
 
 
 class BookingRequest(Body):
-    """One place at an event."""
+    """The event to book."""
 
     event_id: Id
 
 
 class PayablePayment(Struct, kw_only=True, rename="camel"):
-    """What Stripe's own library needs to take the payment."""
+    """What Stripe's library needs to take the payment."""
 
     provider: Literal["stripe"]
     payment_intent_id: str
     client_secret: str
     status: Literal["requires_payment"]
+
+
+def held_booking_json(row: FromClause) -> ColumnElement[Any]:
+    """A booking as the response to booking it."""
+    return as_json(Booking, row, payment=_payment_json(row, to_attendee=True))
+
+
+def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
+    return as_json(
+        BookingWithEvent,
+        row,
+        payment=_payment_json(row, to_attendee=True),
+        event=_event_of(row),
+        attendee=literal_column("NULL::json"),
+    )
+
+
+def host_booking_json(row: FromClause) -> ColumnElement[Any]:
+    attendee = select(as_json(Attendee, users)).where(users.c.user_id == row.c.user_id).scalar_subquery()
+    return as_json(
+        BookingWithEvent,
+        row,
+        payment=_payment_json(row, to_attendee=False),
+        event=_event_of(row),
+        attendee=attendee,
+    )
+
+
+def _event_of(row: FromClause) -> ScalarSelect[Any]:
+    event = event_rows.subquery("event_of_booking")
+    return select(event_json(event)).where(event.c.event_id == row.c.event_id).scalar_subquery()
+
+
+def _payment_json(row: FromClause, *, to_attendee: bool) -> ScalarSelect[Any]:
+    """The payment of a booking; null if the booking is free or its payment does not exist at Stripe yet.
+
+    The client secret lets a browser pay, so only the attendee gets it, and only while the payment is open.
+    """
+    unpaid = payments.c.status == literal_column("'requires_payment'")
+    payable = unpaid & (row.c.status == literal_column("'pending'"))
+    secret = case((payable, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
+    payment = as_json(
+        Payment,
+        payments,
+        provider=literal_column("'stripe'"),
+        payment_intent_id=payments.c.intent_id,
+        client_secret=secret,
+    )
+    return (
+        select(payment)
+        .where(
+            payments.c.booking_id == row.c.booking_id,
+            ~(unpaid & payments.c.intent_id.is_(None)),
+        )
+        .scalar_subquery()
+    )

@@ -1,27 +1,24 @@
 """Request and response bodies of /events."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from sqlalchemy import ColumnElement, FromClause, func, select
 
-from chalicelib.events.models import Status
+from chalicelib.events import derived
+from chalicelib.events.models import Status, ticket_types
 from chalicelib.events.rules import MAX_CAPACITY
+from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
-from chalicelib.platform.http.validation import Body, Id, Time, message, text
+from chalicelib.platform.http.validation import Body, Id, Time, text
 
 Title = Annotated[str, text(200, examples=["Jazz in the yard"])]
 
-Description = Annotated[
-    str, Meta(max_length=10_000, extra={"says": "must be text of at most 10000 characters"})
-]
+Description = Annotated[str, Meta(max_length=10_000)]
 
 Location = Annotated[
     str,
-    Meta(
-        max_length=500,
-        examples=["Kulturhof, Berlin"],
-        extra={"says": "must be text of at most 500 characters"},
-    ),
+    Meta(max_length=500, examples=["Kulturhof, Berlin"]),
 ]
 
 Timezone = Annotated[
@@ -31,7 +28,7 @@ Timezone = Annotated[
         max_length=64,
         description="IANA name.",
         examples=["Europe/Berlin"],
-        extra={"says": "must be the name of an IANA time zone, such as Europe/Berlin"},
+        extra={"message": "must be the name of an IANA time zone, such as Europe/Berlin"},
     ),
 ]
 
@@ -41,7 +38,6 @@ Capacity = Annotated[
         ge=1,
         le=MAX_CAPACITY,
         examples=[100],
-        extra={"says": f"must be a whole number from 1 to {MAX_CAPACITY}"},
     ),
 ]
 
@@ -52,7 +48,6 @@ Price = Annotated[
         le=99_999_999,
         description="Minor units of the currency, such as cents; 0 is free.",
         examples=[2500],
-        extra={"says": "must be a whole number of minor units from 0 to 99999999"},
     ),
 ]
 
@@ -62,24 +57,13 @@ Currency = Annotated[
         pattern="^[a-z]{3}$",
         description="ISO 4217, in lower case.",
         examples=["eur"],
-        extra={"says": "must be an ISO 4217 code in lower case, such as eur"},
+        extra={"message": "must be an ISO 4217 code in lower case, such as eur"},
     ),
-]
-
-Offered = Annotated[Literal["draft", "published"], message("must be draft or published")]
-
-AnyStatus = Annotated[Status, message("must be draft, published or cancelled")]
-
-Flag = Annotated[bool, Meta(extra={"says": "must be true or false", "lax": True})]
-
-EventSort = Annotated[
-    Literal["date", "title", "createdAt", "popularity"],
-    message("must be date, title, createdAt or popularity"),
 ]
 
 
 class EventDetails(Body):
-    """An event as its host describes it. Optional members left out have their defaults."""
+    """The details of an event. Optional members that are left out get their defaults."""
 
     title: Title
     starts_at: Time = field(name="startDateTime")
@@ -93,11 +77,11 @@ class EventDetails(Body):
     sale_starts_at: Time | None = None
     sale_ends_at: Time | None = None
     refund_until: Time | None = None
-    status: Offered | None = None
+    status: Literal["draft", "published"] | None = None
 
 
 class EventChange(Body):
-    """Some members of an event; null takes an optional one away."""
+    """Parts of an event. null removes an optional member."""
 
     title: Title | UnsetType = UNSET
     starts_at: Time | UnsetType = field(name="startDateTime", default=UNSET)
@@ -111,11 +95,11 @@ class EventChange(Body):
     sale_starts_at: Time | UnsetType | None = UNSET
     sale_ends_at: Time | UnsetType | None = UNSET
     refund_until: Time | UnsetType | None = UNSET
-    status: Offered | UnsetType = UNSET
+    status: Literal["draft", "published"] | UnsetType = UNSET
 
 
 class TicketType(Struct, kw_only=True, rename="camel"):
-    """A kind of place that an event offers."""
+    """A type of ticket."""
 
     ticket_type_id: Id
     name: str
@@ -135,46 +119,68 @@ class Event(Struct, kw_only=True, rename="camel"):
     ends_at: Time = field(name="endDateTime")
     timezone: str
     capacity: int
-    number_of_attendees: Annotated[int, Meta(description="Places taken.")]
-    price: Annotated[int, Meta(description="Of the cheapest ticket type, in minor units.")]
+    number_of_attendees: Annotated[int, Meta(description="The number of places taken.")]
+    price: Annotated[int, Meta(description="The lowest price of its ticket types, in minor units.")]
     currency: str
     sale_starts_at: Time | UnsetType = UNSET
     sale_ends_at: Time
     refund_until: (
         Annotated[
             Time,
-            Meta(description="Until when who cancels gets the money back. Left out where it is free."),
+            Meta(
+                description="Attendees who cancel until then get their money back. Left out for free events."
+            ),
         ]
         | UnsetType
     ) = UNSET
     status: Status
     ticket_types: list[TicketType]
-    on_sale: Annotated[bool, Meta(description="Whether a place can be booked right now.")]
+    on_sale: Annotated[bool, Meta(description="Whether a place can be booked now.")]
     created_at: Time
     updated_at: Time
 
 
+def event_json(row: FromClause) -> ColumnElement[Any]:
+    """An event at the time of the parameter `now`."""
+    types = (
+        select(func.json_agg(as_json(TicketType, ticket_types, currency=row.c.currency)))
+        .where(ticket_types.c.event_id == row.c.event_id)
+        .scalar_subquery()
+    )
+    return as_json(
+        Event,
+        row,
+        number_of_attendees=row.c.taken,
+        price=derived.min_price(row),
+        sale_ends_at=derived.sale_end(row),
+        refund_until=derived.refundable_until(row),
+        status=derived.visible_status(row),
+        ticket_types=types,
+        on_sale=derived.on_sale(row.c, row.c),
+    )
+
+
 class EventQuery(PageQuery, kw_only=True):
-    host_id: Annotated[Id, message("must be a UUID")] | None = None
+    host_id: Id | None = None
     from_: Time | None = field(name="from", default=None)
     to: Time | None = None
-    q: Annotated[str, text(200, description="Words that title and description have.")] | None = None
-    status: AnyStatus | None = None
-    on_sale: Flag | None = None
-    mine: Flag = False
-    sort: EventSort = "date"
+    q: Annotated[str, text(200, description="Words in the title or description.")] | None = None
+    status: Status | None = None
+    on_sale: bool | None = None
+    mine: bool = False
+    sort: Literal["date", "title", "createdAt", "popularity"] = "date"
 
 
 class PlaceCounts(Struct, kw_only=True):
-    """The counter, and what it counts."""
+    """The stored counter, and the recount."""
 
     capacity: int
     taken: int
-    counted: Annotated[int, Meta(description="Of live bookings.")]
+    counted: Annotated[int, Meta(description="Recounted from live bookings.")]
 
 
 class BookingCounts(Struct, kw_only=True):
-    """How many bookings there are of each status."""
+    """The number of bookings by status."""
 
     pending: int
     confirmed: int
@@ -189,21 +195,23 @@ class MoneyTotals(Struct, kw_only=True, rename="camel"):
     received: int
     refunded: int
     refund_pending: int
-    kept: Annotated[int, Meta(description="Received, and neither refunded nor due back.")]
-    kept_of_cancelled: Annotated[int, Meta(description="Of it, what was cancelled too late for a refund.")]
-    confirmed: Annotated[int, Meta(description="What the confirmed bookings cost.")]
+    kept: Annotated[int, Meta(description="Received, and neither refunded nor to be refunded.")]
+    kept_of_cancelled: Annotated[
+        int, Meta(description="The part of it that was cancelled too late for a refund.")
+    ]
+    confirmed: Annotated[int, Meta(description="The total of the confirmed bookings.")]
     disputed: int
 
 
 class Difference(Struct, kw_only=True, rename="camel"):
-    """Something that does not fit, for a person to look at."""
+    """A difference for a person to look at."""
 
-    booking_id: Annotated[Id | None, Meta(description="null where it is about the event's places.")]
+    booking_id: Annotated[Id | None, Meta(description="null if the difference is in the event's places.")]
     what: Annotated[str, Meta(examples=["amount-differs"])]
 
 
 class Integrity(Struct, kw_only=True, rename="camel"):
-    """An event's places and money, counted again."""
+    """The recounted places and money of an event."""
 
     event_id: Id
     checked_at: Time

@@ -1,10 +1,12 @@
 """Request and response bodies of /users."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case
 
 from chalicelib.notifications.models import TOPICS
+from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time, message, text
 from chalicelib.platform.security import Role
@@ -26,7 +28,7 @@ Email = Annotated[
         pattern=_EMAIL,
         description="Compared without case.",
         examples=["ada@example.com"],
-        extra={"says": f"must be an e-mail address of at most {MAX_EMAIL_LENGTH} characters"},
+        extra={"message": f"must be an e-mail address of at most {MAX_EMAIL_LENGTH} characters"},
     ),
 ]
 
@@ -37,22 +39,19 @@ Password = Annotated[
         max_length=128,
         description="Any characters, none trimmed.",
         examples=["correct horse battery"],
-        extra={"says": "must have 8 to 128 characters", "verbatim": True},
+        extra={"message": "must have 8 to 128 characters", "verbatim": True},
     ),
 ]
 
 GivenPassword = Annotated[
     str,
-    Meta(max_length=128, extra={"says": "must be text of at most 128 characters", "verbatim": True}),
+    Meta(max_length=128, extra={"message": "must be text of at most 128 characters", "verbatim": True}),
 ]
 """A password to compare: a wrong length is a wrong password, not bad input."""
-AnyRole = Annotated[Role, message("must be host or attendee")]
-
-UserSort = Annotated[Literal["name", "createdAt"], message("must be name or createdAt")]
 
 
 class ProfileReplacement(Body):
-    """A whole profile; the password stays unless a new one is given."""
+    """A whole profile. The password stays unless a new one is given."""
 
     name: Name
     email: Email
@@ -61,7 +60,7 @@ class ProfileReplacement(Body):
 
 
 class ProfileChange(Body):
-    """Some members of a profile."""
+    """Parts of a profile."""
 
     name: Name | UnsetType = UNSET
     email: Email | UnsetType = UNSET
@@ -70,7 +69,7 @@ class ProfileChange(Body):
 
 
 class User(Struct, kw_only=True, rename="camel"):
-    """A user. E-mail, whether it is verified, and last change are shown to themselves alone."""
+    """A user. `email`, `emailVerified` and `updatedAt` are shown to the user only."""
 
     user_id: Id
     name: str
@@ -82,25 +81,53 @@ class User(Struct, kw_only=True, rename="camel"):
 
 
 class Profile(User, kw_only=True):
-    """A user's page."""
+    """A profile."""
 
     upcoming_event_count: (
-        Annotated[int, Meta(description="Of a host: published events that have not ended.")] | UnsetType
+        Annotated[int, Meta(description="For hosts: published events that have not ended.")] | UnsetType
     ) = UNSET
 
-    follower_count: Annotated[int, Meta(description="Of a host.")] | UnsetType = UNSET
+    follower_count: Annotated[int, Meta(description="For hosts.")] | UnsetType = UNSET
+
+
+def user_json(row: FromClause) -> ColumnElement[Any]:
+    """A user as the parameter `caller` sees them."""
+    return as_json(User, row, **_private(row))
+
+
+def profile_json(row: FromClause) -> ColumnElement[Any]:
+    """A profile as the parameter `caller` sees it."""
+    return as_json(Profile, row, **_private(row))
+
+
+def _private(row: FromClause) -> dict[str, ColumnElement[Any]]:
+    """The members that only the user themself sees."""
+    own = row.c.user_id == bindparam("caller", type_=Uuid)
+    return {
+        "email": case((own, row.c.email)),
+        "email_verified": case((own, row.c.email_verified_at.is_not(None))),
+        "updated_at": case((own, row.c.updated_at)),
+    }
+
+
+class FollowQuery(PageQuery, kw_only=True):
+    sort: Literal["createdAt"] = "createdAt"
+
+
+class InterestQuery(PageQuery, kw_only=True):
+    sort: Literal["createdAt", "date"] = "createdAt"
 
 
 class UserQuery(PageQuery, kw_only=True):
-    role: AnyRole | None = None
+    role: Role | None = None
     q: Annotated[str, text(200, description="Words that names begin with.")] | None = None
-    sort: UserSort = "name"
+    sort: Literal["name", "createdAt"] = "name"
 
 
 class EmailPreferences(Body):
-    """Which e-mails to get.
+    """The topics that you get e-mails about.
 
-    What an account needs, what is about money (receipts too), and that an event is cancelled, comes anyway.
+    E-mails about your account, about money (including receipts) and about cancelled events are always sent.
     """
 
     new_event: bool
@@ -111,7 +138,7 @@ class EmailPreferences(Body):
 
 
 class Preferences(Body):
-    """What a person wants to be told, and how."""
+    """Your notification preferences."""
 
     email: Annotated[
         EmailPreferences,

@@ -1,8 +1,8 @@
-"""Lists: filtered, in total order, page by page, rendered and counted by one statement."""
+"""Lists: filtered, in total order, page by page; one statement renders and counts them."""
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    FromClause,
     Integer,
     Label,
     Select,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal_column,
     select,
     true,
     tuple_,
@@ -30,26 +28,27 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import FieldError, InvalidInput
 
 MAX_EXACT_TOTAL = 10_000
-"""Rows are counted exactly up to here; counting on would cost more the longer the list is."""
+"""Longer lists are not counted to the end, so that the cost of counting is bounded."""
 
 Order = Literal["asc", "desc"]
 
 
 @dataclass(frozen=True)
 class Sort:
-    """A sort key: the columns of the list's rows that it compares, before the id breaks ties."""
+    """A sort key: the columns to compare. The id breaks ties."""
 
     columns: tuple[str, ...]
     order: Order = "asc"
-    """The order when none is asked for."""
+    """The order if the request names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest:
-    """Which part of a list is asked for. A cursor, where given, says where to go on."""
+    """The part of a list to read: from a cursor if one is given, else from an offset."""
 
     sort: str
     limit: int = 20
@@ -60,11 +59,12 @@ class PageRequest:
 
 @dataclass(frozen=True)
 class Page:
-    """One page: JSON text of its items, and what leads to the others."""
+    """One page of a list."""
 
     items: str
+    """A JSON array."""
     total: int
-    """Exact up to COUNTED; COUNTED + 1 stands for more."""
+    """Exact up to MAX_EXACT_TOTAL; one more stands for any larger number."""
     next_cursor: str | None
 
 
@@ -72,24 +72,28 @@ class Page:
 class ListQuery:
     """A list that clients page through.
 
-    `rows` selects what there is to list; joins in it that only decorate are outer joins on a unique key,
-    so that PostgreSQL leaves them out when it counts. `filters` are the predicates that a request may
-    add, by name; their values are bound by the names of their parameters.
+    `rows` selects the items. Joins that only add columns are outer joins on a unique key, so that PostgreSQL
+    drops them from the count. `filters` are the predicates that a request may add, by name; their values are
+    bound by the names of their parameters.
 
-    `searched` are those of which PostgreSQL cannot tell how much they leave. To go through the rows in order
-    until a page is full is right where that is much, and takes all of them where it is little. So what they
-    leave is looked up first, as far as it is counted anyway, and what is found tells which way is taken.
+    `searched` names the filters whose selectivity PostgreSQL cannot estimate. Walking the index in order until a
+    page is full is fast if many rows match, and reads all rows if few do. So the statement counts the matches
+    first, up to MAX_EXACT_TOTAL, and looks up the matches if there are few or walks the index if there are many.
     """
 
     rows: Select[Any]
     id: str
     sorts: Mapping[str, Sort]
     filters: Mapping[str, ColumnElement[bool]]
-    item: Callable[[FromClause], ColumnElement[Any]]
     searched: frozenset[str] = frozenset()
 
     def fetch(
-        self, connection: Connection, page: PageRequest, filters: Sequence[str], values: Mapping[str, Any]
+        self,
+        connection: Connection,
+        page: PageRequest,
+        filters: Sequence[str],
+        values: Mapping[str, Any],
+        render: Render,
     ) -> Page:
         """Read one page in one statement.
 
@@ -100,14 +104,16 @@ class ListQuery:
         order = page.order or sort.order
         mark = f"{page.sort} {order}"
         after = self._decode(page.cursor, mark, sort) if page.cursor else {}
-        statement = self.statement(frozenset(filters), page.sort, order, after=bool(after))
+        statement = self.statement(render, frozenset(filters), page.sort, order, after=bool(after))
         parameters = {"limit": page.limit, "offset": page.offset, **values, **after}
         items, last, total = connection.execute(statement, parameters).one()
         return Page(items, total, _encode({mark: json.loads(last)}) if last else None)
 
-    @lru_cache(maxsize=256)  # noqa: B019 (listings are module constants; building costs 1 ms each)
-    def statement(self, filters: frozenset[str], sort: str, order: Order, *, after: bool) -> Select[Any]:
-        """Build the statement of one combination, once per process."""
+    @lru_cache(maxsize=256)  # noqa: B019 (list queries are module constants)
+    def statement(
+        self, render: Render, filters: frozenset[str], sort: str, order: Order, *, after: bool
+    ) -> Select[Any]:
+        """Build the statement for one combination, once per process: it takes about 1 ms."""
         keys = (*self.sorts[sort].columns, self.id)
         wanted = self.rows.where(*(self.filters[name] for name in sorted(filters)))
         counted = wanted.with_only_columns(wanted.selected_columns[self.id]).limit(MAX_EXACT_TOTAL + 1)
@@ -115,7 +121,7 @@ class ListQuery:
             found = counted.cte("found")
             total = select(func.count()).select_from(found)
             size = total.scalar_subquery()
-            # By a limit PostgreSQL is made to look each up, and by a CASE to walk, whatever it expects.
+            # LIMIT makes PostgreSQL look each match up, and CASE makes it walk the index, whatever it estimates.
             its_id = self.rows.selected_columns[self.id]
             its_row = self.rows.where(its_id == found.c[self.id]).limit(1).lateral("its_row")
             few = select(its_row).join_from(found, its_row, true()).where(size <= MAX_EXACT_TOTAL)
@@ -133,7 +139,7 @@ class ListQuery:
             number = func.row_number().over()
         row = select(
             number.label("n"),
-            self.item(page).label("item"),
+            render(page).label("item"),
             func.json_build_array(*(page.c[name] for name in keys)).label("key"),
         ).subquery("row")
         in_page = row.c.n <= _limit
@@ -215,16 +221,6 @@ def _parse(kind: type, value: Any) -> Any:
     raise ValueError(value)
 
 
-def json_object(*members: Any) -> ColumnElement[Any]:
-    """A JSON object of names and values in turn; the names are our own, and part of the statement's text.
-
-    As parameters they would be most of what a list hands over each time.
-    """
-    names: list[ColumnElement[str]] = [literal_column(f"'{name}'") for name in members[::2]]
-    pairs = zip(names, members[1::2], strict=True)
-    return func.json_build_object(*(part for pair in pairs for part in pair))
-
-
 def search_terms(words: str) -> str:
     """A to_tsquery text that finds what has, for each word, one that begins with it.
 
@@ -232,14 +228,3 @@ def search_terms(words: str) -> str:
     """
     quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words.split())
     return " & ".join(f"'{word}':*" for word in quoted)
-
-
-def system_time_json(column: ColumnElement[datetime]) -> ColumnElement[str]:
-    """A time that this system noted, as API text: UTC with Z, to the millisecond, always as long."""
-    return func.to_char(func.timezone("UTC", column), literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""))
-
-
-def user_time_json(column: ColumnElement[datetime]) -> ColumnElement[str]:
-    """A time that somebody gave, as API text: UTC with Z, fractions of a second only where given."""
-    utc = func.to_json(func.timezone("UTC", column)).op("#>>")(literal_column("'{}'"))
-    return utc.op("||")(literal_column("'Z'"))

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, insert
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import LOCK_NOT_AVAILABLE, Database, metadata, sqlstate
 from chalicelib.platform.errors import FieldError, IdempotencyKeyReused, InvalidInput, RequestInProgress
 from chalicelib.platform.http.request import Request, Response
@@ -41,7 +42,7 @@ idempotency_keys = Table(
     metadata,
     Column("key", Uuid, primary_key=True),
     Column("fingerprint", Uuid, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", SystemTime(), nullable=False),
     Column("status", Integer, nullable=True),
     Column("headers", JSON, nullable=True),
     Column("response", Text, nullable=True),

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1: the document, made of the same declarations that the edge enforces."""
+"""OpenAPI 3.1: the document, made of the declarations that the router enforces."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,38 +14,38 @@ from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
 from chalicelib.platform.http.html import HTML
 from chalicelib.platform.http.idempotency import MAX_KEY_LENGTH
-from chalicelib.platform.http.router import Auth, Operation
+from chalicelib.platform.http.operation import Auth, Operation
 from chalicelib.platform.http.validation import FORM_TYPE, Id
 from chalicelib.platform.security import InvalidToken
 
 Schema = dict[str, Any]
 
 INTRODUCTION = """\
-Hosts publish events, attendees book places. All bodies are JSON in camelCase; times are RFC 3339, UTC in
-answers; money is whole minor units beside its currency. Errors are problem documents (RFC 9457) whose
-`type` is explained on the [human page](docs). Lists page by `limit` and `offset`, and to any depth by the
-`cursor` in the `next` link. A POST that creates takes an `Idempotency-Key`, and with it can be sent again
-for 24 hours without doing its work twice. Single resources carry an `ETag` for `If-None-Match` and
-`If-Match`. Every answer carries `X-Request-Id`; name it when you report a problem.
+Hosts publish events, and attendees book places. All bodies are JSON in camelCase. Times are RFC 3339, in UTC in
+responses. Money is an integer in minor units beside its currency. Errors are problem documents (RFC 9457); the [list of
+problems](docs/problems) explains each `type`. Lists have pages by `limit` and `offset`, and by the `cursor` in the `next`
+link to any depth. A POST that creates something takes an `Idempotency-Key`: sent again with it within 24 hours, the
+request is answered again and not repeated. Single resources carry an `ETag` for `If-None-Match` and `If-Match`. Every
+response carries `X-Request-Id`; please name it when you report a problem.
 
-A place that costs something is held as a `pending` booking until `expiresAt`. Give its `payment.clientSecret`
-to Stripe.js, set up with the publishable key of whoever runs this service, and have the attendee pay. What
-your page hears from Stripe confirms nothing here; what Stripe tells this API does, a moment later. So ask for
-`GET /bookings/{bookingId}` until `status` is no longer `pending`, or leave it to the e-mail, which is the
-receipt, too. Where `payment` is null or missing, `POST /bookings/{bookingId}/payment` makes it. A payment
-that fails can be tried again with the same secret while the place is held.
+A place that costs something is held as a `pending` booking until `expiresAt`. Give its `payment.clientSecret` to
+Stripe.js, set up with the publishable key of this service, and let the attendee pay. Stripe's answer to your page does
+not confirm the booking; Stripe's event to this API does, a moment later. Poll `GET /bookings/{bookingId}` until `status`
+is no longer `pending`, or rely on the confirmation e-mail, which is also the receipt. If `payment` is null or missing,
+`POST /bookings/{bookingId}/payment` creates it. A failed payment can be retried with the same secret while the place is
+held.
 """
 
 
 class FieldProblem(Struct, kw_only=True):
-    """One member of the input that is not as it must be."""
+    """A member of the input that is not valid."""
 
     field: str
     message: str
 
 
 class Problem(Struct, kw_only=True):
-    """Why a request was refused (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -84,7 +84,7 @@ def _types(operations: Sequence[Operation]) -> Iterator[Any]:
 
 
 def refusals(operation: Operation) -> Iterator[type[Refusal]]:
-    """Every refusal that an operation can answer: its own and those of the edge."""
+    """Every refusal of an operation: its own and those of the router."""
     yield from operation.errors
     if operation.body or operation.query or "{" in operation.path or operation.idempotent:
         yield errors.InvalidInput
@@ -92,17 +92,11 @@ def refusals(operation: Operation) -> Iterator[type[Refusal]]:
         yield from (errors.ContentTooLarge, errors.UnsupportedMediaType)
     if operation.auth != "none":
         yield from (errors.Unauthenticated, InvalidToken)
-    if operation.auth in {"host", "attendee"} or _is_ones_own(operation):
+    if operation.auth in {"host", "attendee", "self"}:
         yield errors.Forbidden
     if operation.idempotent:
         yield from (errors.RequestInProgress, errors.IdempotencyKeyReused)
     yield from (errors.TooManyRequests, errors.Unavailable)
-
-
-def _is_ones_own(operation: Operation) -> bool:
-    return (operation.method != "GET" and "{userId}" in operation.path) or (
-        operation.query is not None and "mine" in operation.query.__struct_fields__
-    )
 
 
 _HEADERS: dict[str, Schema] = {
@@ -110,7 +104,7 @@ _HEADERS: dict[str, Schema] = {
     "ETag": {"schema": {"type": "string"}},
     "Location": {"schema": {"type": "string", "format": "uri-reference"}},
     "Idempotent-Replayed": {
-        "description": "`true` when this is the stored first answer.",
+        "description": "`true` if this is the stored first response.",
         "schema": {"type": "string"},
     },
     "Link": {"description": "RFC 8288: first, prev, next, last.", "schema": {"type": "string"}},
@@ -119,7 +113,7 @@ _HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "X-Total-Count-Relation": {
-        "description": "`gte` when there are more than X-Total-Count.",
+        "description": "`gte` if there are more than X-Total-Count.",
         "schema": {"type": "string"},
     },
     "Retry-After": {
@@ -129,17 +123,18 @@ _HEADERS: dict[str, Schema] = {
     "WWW-Authenticate": {"schema": {"type": "string"}},
 }
 
-_WHO: dict[Auth, str] = {
+_AUTH: dict[Auth, str] = {
     "none": "Anyone.",
-    "optional": "Anyone; a token shows more.",
-    "required": "Any signed-in user.",
+    "optional": "Anyone. A token shows more.",
+    "required": "Any logged-in user.",
     "host": "Hosts.",
     "attendee": "Attendees.",
+    "self": "The user named in the path.",
 }
 
 
 class _Writer:
-    """Writes operations with the schemas at hand."""
+    """Writes operations with these schemas."""
 
     def __init__(self, schemas: dict[Any, Schema], components: dict[str, Schema], public_url: str) -> None:
         self._schemas = schemas
@@ -153,7 +148,7 @@ class _Writer:
             "operationId": operation.view.__name__,
             "tags": [operation.path.split("/")[1]],
             "summary": summary.strip().rstrip("."),
-            "description": f"{description}\n\nWho: {_WHO[operation.auth]}".strip(),
+            "description": f"{description}\n\nWho can call it: {_AUTH[operation.auth]}".strip(),
             "parameters": [*self._parameters(operation)],
             "responses": self._all_responses(operation),
         }
@@ -192,7 +187,7 @@ class _Writer:
             yield _header("If-Match", {"type": "string"})
 
     def _all_responses(self, operation: Operation) -> dict[str, Schema]:
-        """The responses by status; a status may have a page for people and a problem for programs."""
+        """The responses by status. A status may have an HTML page and a problem document."""
         responses: dict[str, Schema] = {}
         for status, response in sorted(self._responses(operation), key=itemgetter(0)):
             if status in responses:
@@ -217,7 +212,7 @@ class _Writer:
             yield str(status), response
         if operation.conditional and operation.method == "GET":
             headers = _headers("X-Request-Id", "ETag")
-            yield "304", {"description": "You have it already.", "headers": headers}
+            yield "304", {"description": "Not modified.", "headers": headers}
         by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
         for refusal in dict.fromkeys(refusals(operation)):
             by_status.setdefault(problems.status(refusal), []).append(refusal)

@@ -20,7 +20,6 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
             ge=1,
             le=100,
             description="Items a page.",
-            extra={"says": "must be a whole number from 1 to 100", "lax": True},
         ),
     ] = 20
     offset: Annotated[
@@ -30,13 +29,12 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
             le=MAX_OFFSET,
             description="Items to pass over.",
             extra={
-                "says": f"must be a whole number from 0 to {MAX_OFFSET}; "
-                "go deeper with `cursor`, from the Link header of the page before",
-                "lax": True,
+                "message": f"must be a whole number from 0 to {MAX_OFFSET}; "
+                "go deeper with `cursor`, from the Link header of the page before"
             },
         ),
     ] = 0
-    order: Annotated[Order, Meta(extra={"says": "must be asc or desc"})] | None = None
+    order: Order | None = None
     cursor: (
         Annotated[
             str,
@@ -44,7 +42,7 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
                 min_length=1,
                 max_length=4096,
                 description="Where to go on, from the `next` link of the page before.",
-                extra={"says": "must be a cursor from the Link header"},
+                extra={"message": "must be a cursor from the Link header"},
             ),
         ]
         | None

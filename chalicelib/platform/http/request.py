@@ -1,24 +1,32 @@
-"""What goes in and out of a view: the request with its caller, and the answer."""
+"""The request that a view receives, and the response that it returns."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Connection
 
-from chalicelib import wiring
-from chalicelib.platform.errors import Unauthenticated
-from chalicelib.platform.security import Caller
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.errors import Forbidden, Unauthenticated
+from chalicelib.platform.security import Caller, Role, Tokens
 from chalicelib.platform.settings import Settings
-from chalicelib.users import authentication
-from chalicelib.users.authentication import Lock
-from chalicelib.wiring import Wiring
+
+
+class Services(Protocol):
+    """What every request needs from its process."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def tokens(self) -> Tokens: ...
+    @property
+    def database(self) -> Database: ...
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One HTTP request whose token, if any, has been read."""
+    """One HTTP request; its token, if any, has been verified."""
 
     method: str
     route: str
@@ -29,49 +37,57 @@ class Request(Struct, frozen=True, kw_only=True):
     raw_body: bytes
     request_id: str
     now: datetime
-    """When the request came, in UTC, to the millisecond."""
+    """When the request arrived, in UTC, to the millisecond."""
     caller: Caller | None
-
-    @property
-    def wiring(self) -> Wiring:
-        """The parts of this process, made when a request first needs them; /health never does."""
-        return wiring.current()
+    get_services: Callable[[], Services]
+    """Not called before a view needs settings or the database: /health needs neither."""
 
     @property
     def settings(self) -> Settings:
-        return self.wiring.settings
+        return self.get_services().settings
+
+    @property
+    def database(self) -> Database:
+        return self.get_services().database
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.get_services().tokens
 
     @property
     def caller_id(self) -> UUID | None:
         return self.caller.user_id if self.caller else None
 
     def require_caller(self) -> Caller:
-        """The caller of a route that demands one."""
+        """Return the caller of a route that demands a token."""
         if self.caller is None:
             raise Unauthenticated
         return self.caller
 
-    @contextmanager
-    def transaction(self, lock: Lock | None = None) -> Iterator[Connection]:
-        """Open a transaction in which the caller's account, if one is named, is known to stand.
+    def require_role(self, role: Role) -> Caller:
+        """Return the caller if it has the role.
 
-        `lock` holds it so until the end: by default `share` for writes and none for reads.
+        Raises:
+            Forbidden: It has another role.
         """
-        with self.wiring.database.transaction() as connection:
-            if self.caller is not None:
-                default: Lock = "none" if self.method == "GET" else "share"
-                authentication.require_account(connection, self.caller, lock or default)
-            yield connection
+        caller = self.require_caller()
+        if caller.role != role:
+            raise Forbidden(f"Only {role}s may do this.")
+        return caller
 
 
 class Response(Struct, frozen=True):
-    """An HTTP answer; its body is JSON text, most of it as PostgreSQL wrote it."""
+    """An HTTP response. Its body is JSON text, mostly as PostgreSQL rendered it."""
 
     status: int
     body: str = ""
     headers: Mapping[str, str] = {}
     content_type: str = "application/json"
     public: bool = False
-    """May be shared by caches when the request is anonymous."""
+    """Caches may share it when the request is anonymous."""
     personal_to: UUID | None = None
-    """Whose name and address the body holds, where it is kept for a replay."""
+    """The account whose personal data the body holds; a stored replay is deleted with that account."""
+
+
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, json.dumps(body, separators=(",", ":")), headers or {})

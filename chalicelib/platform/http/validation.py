@@ -1,21 +1,22 @@
 """Input: JSON bodies and query strings checked against msgspec declarations, every fault named.
 
-The declarations are the ones that the OpenAPI document is made of. A field type carries its own sentence
-in `Meta(extra={"says": ...})`: what a value must be, as the client is told when it is not.
+The OpenAPI document is made of the same declarations. The sentence that tells a client what a value must be is derived
+from the declaration's constraints, or declared by `message`.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
-from typing import Annotated, Any, NoReturn, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from msgspec import NODEFAULT, UNSET, Meta, Struct
+from msgspec import NODEFAULT, UNSET, Meta, Struct, UnsetType
 
 from chalicelib.platform.errors import ContentTooLarge, FieldError, InvalidInput, UnsupportedMediaType
 
@@ -31,19 +32,13 @@ T = TypeVar("T", bound=Struct)
 
 
 def message(sentence: str, **more: Any) -> Any:
-    """Declare a field whose rule is told in a sentence of its own."""
-    return Meta(extra={"says": sentence}, **more)
+    """Declare constraints with a sentence of their own, where the derived one would not help."""
+    return Meta(extra={"message": sentence}, **more)
 
 
-def text(longest: int, **more: Any) -> Any:
+def text(max_length: int, **more: Any) -> Any:
     """Declare trimmed text that is not blank."""
-    return Meta(
-        min_length=1,
-        max_length=longest,
-        pattern=r"\S",
-        extra={"says": f"must be text of 1 to {longest} characters, not blank"},
-        **more,
-    )
+    return Meta(min_length=1, max_length=max_length, pattern=r"\S", **more)
 
 
 class Body(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -55,7 +50,6 @@ Id = Annotated[
     Meta(
         description="A UUIDv7.",
         examples=["019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"],
-        extra={"says": "must be a UUID"},
     ),
 ]
 
@@ -65,7 +59,6 @@ Time = Annotated[
         tz=True,
         description="RFC 3339 with an offset.",
         examples=["2027-06-05T19:30:00+02:00"],
-        extra={"says": "must be an RFC 3339 time with an offset, such as 2027-06-05T19:30:00+02:00"},
     ),
 ]
 
@@ -184,36 +177,75 @@ def _fields(declared: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 
 def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
-    extra = _extra(declared)
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("must not contain NUL characters")
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("must be valid Unicode")
-        value = value if extra.get("verbatim") else value.strip()
+        value = value if _is_verbatim(declared) else value.strip()
     try:
-        value = msgspec.convert(value, declared, strict=not (lax and extra.get("lax")))
+        value = msgspec.convert(value, declared, strict=not (lax and _base(declared) in {int, bool}))
     except msgspec.ValidationError as error:
-        raise ValueError(extra.get("says") or str(error)) from error
-    if lax and value is None:  # msgspec's reading of "null"
-        raise ValueError(extra.get("says"))
+        raise ValueError(sentence(declared) or str(error)) from error
+    if lax and value is None:  # msgspec accepts the text "null"
+        raise ValueError(sentence(declared))
     if isinstance(value, datetime):
         try:
             return value.astimezone(UTC)
         except OverflowError as error:
-            raise ValueError(extra.get("says")) from error
+            raise ValueError(sentence(declared)) from error
     return value
 
 
-def _extra(declared: Any) -> dict[str, Any]:
-    """What the field's Meta carries, also inside `Title | None` and `Title | UnsetType`."""
-    for metadata in getattr(declared, "__metadata__", ()):
-        if metadata.extra:
-            return dict(metadata.extra)
-    for part in getattr(declared, "__args__", ()):
-        if found := _extra(part):
-            return found
-    return {}
+def sentence(declared: Any) -> str | None:  # noqa: PLR0911 (one for each kind of type)
+    """Say what a value must be: the declared message, else a sentence made from the type and its constraints."""
+    meta = _meta(declared)
+    base = _base(declared)
+    if meta.extra and "message" in meta.extra:
+        return str(meta.extra["message"])
+    if get_origin(base) is Literal:
+        *others, last = get_args(base)
+        return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
+    if base is UUID:
+        return "must be a UUID"
+    if base is datetime:
+        return "must be an RFC 3339 time with an offset, such as 2027-06-05T19:30:00+02:00"
+    if base is bool:
+        return "must be true or false"
+    if base is int:
+        return f"must be a whole number from {meta.ge} to {meta.le}"
+    if base is str and meta.min_length:
+        return f"must be text of {meta.min_length} to {meta.max_length} characters, not blank"
+    if base is str:
+        return f"must be text of at most {meta.max_length} characters"
+    return None
+
+
+def _is_verbatim(declared: Any) -> bool:
+    return bool((_meta(declared).extra or {}).get("verbatim"))
+
+
+@cache
+def _meta(declared: Any) -> Meta:
+    """The constraints of a field, also inside `Title | None` and `Title | UnsetType`."""
+    return next(_metas(declared), Meta())
+
+
+def _metas(declared: Any) -> Iterator[Meta]:
+    yield from (meta for meta in getattr(declared, "__metadata__", ()) if isinstance(meta, Meta))
+    if get_origin(declared) is not Literal:
+        for part in get_args(declared):
+            yield from _metas(part)
+
+
+@cache
+def _base(declared: Any) -> Any:
+    """The type of a field without its constraints, without None and UNSET."""
+    if get_origin(declared) is Annotated:
+        return _base(get_args(declared)[0])
+    if get_origin(declared) in {Union, UnionType}:
+        return next(_base(part) for part in get_args(declared) if part not in {NoneType, UnsetType})
+    return declared
 
 
 def fields_set(members: Struct) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    DateTime,
     Identity,
     Insert,
     Integer,
@@ -34,6 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from chalicelib.platform import ids
+from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import Database, metadata
 from chalicelib.platform.errors import Unavailable, Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent, Publisher
@@ -47,7 +47,7 @@ outbox = Table(
     Column("type", Text, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("subject", Uuid, nullable=False),
-    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("occurred_at", SystemTime(), nullable=False),
     Column("request_id", Text, nullable=True),
     Column("body", JSON, nullable=False),
 )
@@ -61,7 +61,7 @@ leases = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("holder", Uuid, nullable=False),
-    Column("held_until", DateTime(timezone=True), nullable=False),
+    Column("held_until", SystemTime(), nullable=False),
 )
 """Work that one process does at a time, without a lock that outlives a transaction."""
 

@@ -51,7 +51,7 @@ class Publisher(Protocol):
         """Publish domain events in their order and return the ids of those that were not taken.
 
         Raises:
-            OutOfReach: None, or it is not known which, was taken.
+            Unreachable: None, or it is not known which, was taken.
         """
 
 
@@ -60,5 +60,5 @@ class QueueSender(Protocol):
         """Put messages, as JSON, into a queue.
 
         Raises:
-            OutOfReach: Some may not be in it.
+            Unreachable: Some may not be in it.
         """

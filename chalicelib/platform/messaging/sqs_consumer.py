@@ -2,15 +2,21 @@
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any
-
-from chalice.app import SQSEvent
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from chalicelib.platform.observability import logs, request_context
 
 
-def process_batch(event: SQSEvent, work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+class Record(Protocol):
+    """One message of a batch, as Chalice hands it over."""
+
+    body: str
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def process_batch(event: Iterable[Record], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Do the work of every message, and return the failed ones for SQS to deliver again.
 
     One that cannot be done keeps none of the others from being done; after its attempts it goes to the

@@ -1,6 +1,6 @@
-"""The log: one line of JSON a request, and one for each fault, all with the request's id.
+"""The log: JSON lines on standard output, each with the id of the request that it belongs to.
 
-What is logged is listed here member by member, so that no header, body or secret gets in by accident.
+Every member of a line is listed here or by the caller, so that no header, body or secret is logged by accident.
 """
 
 import json
@@ -11,56 +11,43 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
-import msgspec
-
 from chalicelib.platform.observability import request_context
 
 _log = logging.getLogger("event-booking")
-
-_ENCODER = msgspec.json.Encoder(enc_hook=str)
-
-
-def _text(line: Mapping[str, object]) -> str:
-    try:
-        return _ENCODER.encode(line).decode()
-    except UnicodeEncodeError:  # of a lone surrogate in an error's text
-        return json.dumps(line)
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
+_output: TextIO = sys.stdout
+_with_metrics = True
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": _time(datetime.fromtimestamp(record.created, UTC)),
+            "time": time_text(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **_whence(),
+            **_origin(),
             **getattr(record, "members", {}),
             **getattr(record, "metrics", {}),
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        return _text(line)
+        return json.dumps(line, default=str)
 
 
 FORMATTER = _JsonFormatter()
 
 
-def _whence() -> dict[str, object]:
-    """Which request a line goes back to, and which call of the function it is of."""
+def time_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _origin() -> dict[str, object]:
+    """The ids of the request and of the function call that a line belongs to."""
     known = {"requestId": request_context.current(), "traceId": request_context.xray()}
     return {name: value for name, value in known.items() if value is not None}
 
 
-_output: TextIO = sys.stdout
-_has_metrics = True
-
-
 def set_up(output: TextIO | None = None) -> None:
-    """Send this project's log to standard output, where Lambda collects it, or to where it is said."""
+    """Send the log to standard output, where Lambda collects it, or to another output."""
     global _output  # noqa: PLW0603 (one per process, as the log is one)
     _output = output or sys.stdout
     handler = logging.StreamHandler(_output)
@@ -71,52 +58,32 @@ def set_up(output: TextIO | None = None) -> None:
 
 
 def without_metrics() -> None:
-    """Have the log for people alone: without metrics, and lines of nothing else."""
-    global _has_metrics  # noqa: PLW0603 (as above)
-    _has_metrics = False
+    """Leave metrics out of the log, for people who read it."""
+    global _with_metrics  # noqa: PLW0603 (as above)
+    _with_metrics = False
     _log.addFilter(lambda record: record.msg != "metric")
 
 
-def request(
-    *,
-    method: str,
-    route: str,
-    status: int,
-    milliseconds: float,
-    user_id: str | None,
-    request_id: str,
-    metrics: Mapping[str, object],
-) -> None:
-    """Log that a request was answered, with the metrics that its line carries.
+def is_enabled() -> bool:
+    return _log.isEnabledFor(logging.INFO)
 
-    Straight to the output: the way through `logging` is longer than all else about a line.
-    """
-    if not _log.isEnabledFor(logging.INFO):
-        return
-    line: dict[str, object] = {
-        "time": _time(datetime.now(UTC)),
-        "level": "info",
-        "message": "request",
-        "method": method,
-        "route": route,
-        "status": status,
-        "ms": round(milliseconds, 1),
-        "userId": user_id,
-        "requestId": request_id,
-    }
-    if (trace_id := request_context.xray()) is not None:
-        line["traceId"] = trace_id
-    if _has_metrics:
-        line.update(metrics)
+
+def write(line: str) -> None:
+    """Write a finished line directly to the output. A log that cannot be written fails no request."""
     try:
-        _output.write(_text(line) + "\n")
+        _output.write(line + "\n")
         _output.flush()
-    except (OSError, ValueError):  # nobody goes without an answer because it cannot be logged
+    except (OSError, ValueError):
         pass
 
 
+def metrics_of(line_metrics: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the metrics to add to a line: none if the log is for people."""
+    return line_metrics if _with_metrics else {}
+
+
 def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:
-    """Log that a message of a queue was done."""
+    """Log that a queue's message was processed."""
     members = {"type": kind, "messageId": message_id, "ms": round(milliseconds, 1)}
     _log.info("message", extra={"members": members})
 

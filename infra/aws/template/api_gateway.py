@@ -8,7 +8,7 @@ from chalice.app import Chalice
 
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.http.problems import CONTENT_TYPE, STATUS
-from chalicelib.platform.http.router import CORS
+from chalicelib.platform.http.serving import CORS
 from infra.aws.function_table import API, Function
 from infra.aws.template.cfn import Json, arn, assumed_by, att, log_group, of_stage, ref, resource, sub, when
 from infra.aws.template.lambdas import public_url

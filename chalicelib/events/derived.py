@@ -1,0 +1,42 @@
+"""SQL expressions for what is derived from the row of an event."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, case, func, literal_column, select
+
+from chalicelib.events.models import ticket_types
+from chalicelib.platform.database.columns import UserTime, now_parameter
+
+
+def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
+    """Whether a place can be booked now. The booking procedure tests the same conditions one by one."""
+    return and_(
+        event.deleted_at.is_(None),
+        event.status == literal_column("'published'"),
+        func.coalesce(event.sale_starts_at, now_parameter) <= now_parameter,
+        now_parameter < func.coalesce(event.sale_ends_at, event.ends_at),
+        now_parameter < event.ends_at,
+        places.taken < places.capacity,
+    )
+
+
+def min_price(row: FromClause) -> ScalarSelect[int]:
+    return (
+        select(func.min(ticket_types.c.price))
+        .where(ticket_types.c.event_id == row.c.event_id)
+        .scalar_subquery()
+    )
+
+
+def sale_end(row: FromClause) -> ColumnElement[Any]:
+    return func.coalesce(row.c.sale_ends_at, row.c.ends_at, type_=UserTime())
+
+
+def refundable_until(row: FromClause) -> ColumnElement[Any]:
+    """Until when attendees get their money back; null for a free event."""
+    return case((min_price(row) > 0, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
+
+
+def visible_status(row: FromClause) -> ColumnElement[str]:
+    """The status for attendees: an event deleted before its end is shown as cancelled."""
+    return case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status)

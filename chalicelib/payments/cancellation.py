@@ -1,0 +1,128 @@
+"""Cancellation with its refund: of one booking, of an event with its bookings, of an account."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
+
+from chalicelib.bookings import cancellation
+from chalicelib.bookings.cancellation import CancellationReason
+from chalicelib.bookings.models import bookings, live
+from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.events import cancellation as event_cancellation
+from chalicelib.events.locks import EventStarted, lock_places
+from chalicelib.events.models import events
+from chalicelib.payments import refund_requests
+from chalicelib.payments.locks import lock_places_of
+from chalicelib.platform.database.engine import check_version
+from chalicelib.platform.security import Caller
+from chalicelib.users import deletion, profile
+
+_READ = (
+    select(bookings, events.c.starts_at)
+    .join(events, events.c.event_id == bookings.c.event_id)
+    .where(
+        bookings.c.booking_id == bindparam("booking_id", type_=Uuid),
+        or_(
+            bookings.c.user_id == bindparam("caller", type_=Uuid),
+            bookings.c.host_id == bindparam("caller", type_=Uuid),
+        ),
+    )
+)
+
+
+def cancel_booking(
+    connection: Connection,
+    caller: Caller,
+    booking_id: UUID,
+    *,
+    expected: Collection[int] | None,
+    now: datetime,
+) -> None:
+    """Cancel a booking as its attendee or the event's host, free its place and request its refund. Idempotent.
+
+    Raises:
+        NoSuchBooking: It does not exist or belongs to others.
+        StaleVersion: It has changed since.
+        EventStarted: The event has started.
+    """
+    row = _read(connection, caller, booking_id)
+    if row.status in {"cancelled", "expired"}:
+        return
+    lock_places_of(connection, booking_id)
+    row = _read(connection, caller, booking_id)
+    check_version(row.version, expected)
+    if row.starts_at <= now:
+        raise EventStarted
+    end_booking(connection, booking_id, reason="host" if caller.role == "host" else "attendee", now=now)
+
+
+def _read(connection: Connection, caller: Caller, booking_id: UUID) -> Row[Any]:
+    row = connection.execute(_READ, {"booking_id": booking_id, "caller": caller.user_id}).one_or_none()
+    if row is None:
+        raise NoSuchBooking
+    return row
+
+
+def end_booking(
+    connection: Connection, booking_id: UUID, *, reason: CancellationReason, now: datetime
+) -> None:
+    """Cancel a booking if it is live, and request its refund. The places of its event must be locked."""
+    cancellation.cancel_one(connection, booking_id, reason=reason, now=now)
+    refund_requests.request_for_one(connection, booking_id, reason=reason, now=now)
+
+
+def cancel_event(
+    connection: Connection,
+    host_id: UUID,
+    event_id: UUID,
+    *,
+    how: Literal["cancelled", "deleted"],
+    expected: Collection[int] | None,
+    now: datetime,
+) -> None:
+    """Cancel or delete an event with all its bookings.
+
+    Raises:
+        As `events.cancellation.cancel`.
+    """
+    if event_cancellation.cancel(connection, host_id, event_id, how=how, expected=expected, now=now):
+        reason: CancellationReason = "event-cancelled" if how == "cancelled" else "event-deleted"
+        _end_bookings_of_events(connection, [event_id], reason, now)
+
+
+def delete_account(
+    connection: Connection, caller: Caller, *, expected: Collection[int] | None, now: datetime
+) -> None:
+    """Delete an account: cancel the events it hosts and its future bookings, erase name and e-mail address.
+
+    Past events, bookings and payments stay, without the name. The caller's credentials must be locked for update,
+    so that the account gains no rows in the meantime.
+
+    Raises:
+        StaleVersion: The profile has changed since.
+    """
+    profile.lock_profile(connection, caller.user_id, expected, for_deletion=True)
+    if caller.role == "host":
+        cancelled = event_cancellation.cancel_all_of_host(connection, caller.user_id, now)
+        _end_bookings_of_events(connection, cancelled, "event-cancelled", now)
+    else:
+        booked = connection.scalars(
+            select(bookings.c.event_id)
+            .join(events, events.c.event_id == bookings.c.event_id)
+            .where(bookings.c.user_id == caller.user_id, live, events.c.starts_at > now)
+        ).all()
+        lock_places(connection, booked)
+        reason: CancellationReason = "account-deleted"
+        cancellation.cancel_of_attendee(connection, caller.user_id, booked, reason=reason, now=now)
+        refund_requests.request_for_attendee(connection, caller.user_id, booked, reason=reason, now=now)
+    deletion.erase(connection, caller.user_id, now)
+
+
+def _end_bookings_of_events(
+    connection: Connection, event_ids: Collection[UUID], reason: CancellationReason, now: datetime
+) -> None:
+    cancellation.cancel_of_events(connection, event_ids, reason=reason, now=now)
+    refund_requests.request_for_events(connection, event_ids, reason=reason, now=now)

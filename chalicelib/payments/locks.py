@@ -1,0 +1,48 @@
+"""Lock order: places, then the booking, then its payment. Every transaction that ends a booking uses these."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Uuid, bindparam, select
+
+from chalicelib.bookings.models import bookings
+from chalicelib.events.models import places
+from chalicelib.payments.models import payments
+
+_this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
+_LOCK_PLACES = (
+    select(places.c.event_id)
+    .where(places.c.event_id == select(bookings.c.event_id).where(_this_booking).scalar_subquery())
+    .with_for_update()
+)
+_LOCK_BOOKING = select(bookings.c.booking_id).where(_this_booking).with_for_update(key_share=True)
+_LOCK_PAYMENT = (
+    select(
+        payments,
+        bookings.c.user_id,
+        bookings.c.event_id,
+        bookings.c.host_id,
+        bookings.c.status.label("booking_status"),
+        bookings.c.expires_at,
+    )
+    .join(bookings, bookings.c.booking_id == payments.c.booking_id)
+    .where(_this_booking)
+    .with_for_update(key_share=True, of=payments)
+)
+
+
+def lock_places_of(connection: Connection, booking_id: UUID) -> None:
+    """Lock the places of a booking's event."""
+    connection.execute(_LOCK_PLACES, {"this_booking": booking_id})
+
+
+def lock_places_then_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
+    """Lock the places of a booking's event, the booking and its payment, and read the last two."""
+    lock_places_of(connection, booking_id)
+    return lock_booking(connection, booking_id)
+
+
+def lock_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
+    """Lock a booking and its payment, and read both."""
+    connection.execute(_LOCK_BOOKING, {"this_booking": booking_id})
+    return connection.execute(_LOCK_PAYMENT, {"this_booking": booking_id}).one()

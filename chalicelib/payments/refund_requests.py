@@ -1,0 +1,128 @@
+"""Request refunds: decide what is due back for bookings that have just ended, and record it."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Insert,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    or_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from chalicelib.bookings.models import bookings
+from chalicelib.events.models import events
+from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import SystemTime, now_parameter
+from chalicelib.platform.database.rendering import json_object
+from chalicelib.platform.messaging.outbox import recording
+
+ATTENDEE_REASONS = frozenset({"attendee", "account-deleted"})
+"""Cancellations that are refunded only until `refund_until`; all others are always refunded."""
+
+FIRST_CHECK_AFTER = timedelta(minutes=10)
+"""Delay before the reconciler makes a refund that the domain event should have triggered by then."""
+
+_reason = bindparam("reason", type_=Text)
+
+
+def _requesting(*which: ColumnElement[bool]) -> Insert:
+    """Build a statement that settles the money of bookings that this transaction has just ended.
+
+    Paid money is due back, with a domain event for each booking, or retained if the refund period is over. An open
+    payment is due for cancellation at Stripe. This is a statement of its own, after the one that ended the bookings:
+    that statement may have waited for a payment, and would not see it.
+    """
+    paid = payments.c.status == literal_column("'paid'")
+    until = func.greatest(bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at))
+    back = and_(paid, or_(bindparam("always", type_=Boolean), until > now_parameter))
+    next_refund_check_at = bindparam("next_refund_check_at", type_=SystemTime())
+    moved = (
+        update(payments)
+        .where(
+            payments.c.booking_id == bookings.c.booking_id,
+            bookings.c.event_id == events.c.event_id,
+            bookings.c.status.in_([literal_column("'cancelled'"), literal_column("'expired'")]),
+            payments.c.status.in_([literal_column("'paid'"), literal_column("'requires_payment'")]),
+            payments.c.kept_at.is_(None),
+            *which,
+        )
+        .values(
+            status=case((back, literal_column("'refund_pending'")), else_=payments.c.status),
+            refund_reason=case((back, _reason)),
+            kept_at=case((and_(paid, ~back), now_parameter)),
+            open_until=case(
+                (paid, payments.c.open_until), else_=func.least(payments.c.open_until, now_parameter)
+            ),
+            next_check_at=case((back, next_refund_check_at), (~paid, now_parameter)),
+            updated_at=now_parameter,
+        )
+        .returning(
+            payments.c.booking_id,
+            payments.c.status,
+            payments.c.amount,
+            payments.c.currency,
+            bookings.c.event_id,
+            bookings.c.user_id,
+        )
+        .cte("moved")
+    )
+    body = json_object(
+        bookingId=moved.c.booking_id,
+        userId=moved.c.user_id,
+        eventId=moved.c.event_id,
+        amount=moved.c.amount,
+        currency=moved.c.currency,
+        reason=cast(_reason, Text),
+    )
+    due = moved.c.status == literal_column("'refund_pending'")
+    return recording("payment-refund-due", moved.c.event_id, body, now_parameter, due)
+
+
+_this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
+_of_events = bookings.c.event_id == any_(bindparam("event_ids", type_=ARRAY(Uuid)))
+_of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
+
+_FOR_ONE = _requesting(_this_booking)
+_FOR_EVENTS = _requesting(_of_events)
+_FOR_ATTENDEE = _requesting(_of_attendee, _of_events)
+
+
+def request_for_one(connection: Connection, booking_id: UUID, *, reason: str, now: datetime) -> None:
+    connection.execute(_FOR_ONE, _values(reason, now) | {"this_booking": booking_id})
+
+
+def request_for_events(
+    connection: Connection, event_ids: Collection[UUID], *, reason: str, now: datetime
+) -> None:
+    connection.execute(_FOR_EVENTS, _values(reason, now) | {"event_ids": event_ids})
+
+
+def request_for_attendee(
+    connection: Connection, attendee_id: UUID, event_ids: Collection[UUID], *, reason: str, now: datetime
+) -> None:
+    values = _values(reason, now) | {"attendee": attendee_id, "event_ids": event_ids}
+    connection.execute(_FOR_ATTENDEE, values)
+
+
+def _values(reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "always": reason not in ATTENDEE_REASONS,
+        "now": now,
+        "next_refund_check_at": now + FIRST_CHECK_AFTER,
+    }

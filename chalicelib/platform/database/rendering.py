@@ -1,0 +1,88 @@
+"""Render rows as JSON in PostgreSQL, from the class that declares the JSON's members."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from sqlalchemy import JSON, ColumnElement, FromClause, Text, cast, func, literal_column
+
+from chalicelib.platform.database.columns import SystemTime, UserTime
+
+Render = Callable[[FromClause], ColumnElement[Any]]
+"""Makes the JSON of one row."""
+
+
+def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Render a row as the JSON of a msgspec struct or a dataclass.
+
+    Each field takes the value given by its name, else the row's column of that name. A null member is left out,
+    except that of a field whose type allows None.
+
+    Raises:
+        LookupError: A field has neither a value nor a column, or a value has no field.
+    """
+    members: dict[str, ColumnElement[Any]] = {}
+    nullable: dict[str, ColumnElement[Any]] = {}
+    for name, encoded, allows_none in _fields(declared):
+        value = values.pop(name) if name in values else row.c[name]
+        (nullable if allows_none else members)[encoded] = value
+    if values:
+        raise LookupError(f"{declared.__name__} has no field {', '.join(values)}")
+    rendered: ColumnElement[Any] = func.json_strip_nulls(json_object(**members))
+    if not nullable:
+        return rendered
+    text: ColumnElement[Any] = func.left(cast(rendered, Text), -1)
+    for name, value in nullable.items():
+        text = text.op("||")(literal_column(f"""',"{name}":'"""))
+        text = text.op("||")(
+            func.coalesce(cast(func.to_json(_rendered(value)), Text), literal_column("'null'"))
+        )
+    return cast(text.op("||")(literal_column("'}'")), JSON)
+
+
+def json_object(**members: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A JSON object. The names are our own, and part of the statement's text.
+
+    As parameters they would be most of what a list sends with each call.
+    """
+    parts: list[ColumnElement[Any]] = []
+    for name, value in members.items():
+        parts += [literal_column(f"'{name}'"), _rendered(value)]
+    return func.json_build_object(*parts)
+
+
+def _fields(declared: type) -> Iterator[tuple[str, str, bool]]:
+    """Yield each field's name, its name in JSON, and whether its type allows None."""
+    hints = get_type_hints(declared)
+    if dataclasses.is_dataclass(declared):
+        names = [field.name for field in dataclasses.fields(declared)]
+        encoded = [camel_case(name) for name in names]
+    else:
+        names, encoded = list(declared.__struct_fields__), list(declared.__struct_encode_fields__)  # type: ignore[attr-defined]
+    for name, encoded_name in zip(names, encoded, strict=True):
+        yield name, encoded_name, NoneType in get_args(hints[name])
+
+
+def camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _rendered(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(value.type, SystemTime):
+        return system_time_json(value)
+    if isinstance(value.type, UserTime):
+        return user_time_json(value)
+    return value
+
+
+def system_time_json(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """A time as API text: UTC with Z, always with milliseconds."""
+    return func.to_char(func.timezone("UTC", column), literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""))
+
+
+def user_time_json(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """A time as API text: UTC with Z, with fractions of a second only if they were given."""
+    utc = func.to_json(func.timezone("UTC", column)).op("#>>")(literal_column("'{}'"))
+    return utc.op("||")(literal_column("'Z'"))

@@ -1,0 +1,265 @@
+"""Serve one request: authenticate, parse, run the view, and turn every outcome into a response and a log line."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID, uuid4
+
+from chalice.app import CORSConfig
+from chalice.app import Request as ChaliceRequest
+from chalice.app import Response as ChaliceResponse
+from sqlalchemy import Connection
+
+from chalicelib.platform import errors
+from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, Refusal, Unauthenticated
+from chalicelib.platform.http import problems, request_log, validation
+from chalicelib.platform.http.operation import Operation
+from chalicelib.platform.http.request import Request, Response, Services
+from chalicelib.platform.observability import logs, metrics, request_context
+from chalicelib.platform.observability.request_context import RequestId
+from chalicelib.platform.security import AccountLock, Caller, InvalidToken
+from chalicelib.platform.settings import BadSetting
+
+_UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+PRIVATE = "private, no-store"
+SHARED = "public, max-age=2, stale-while-revalidate=10"
+
+CORS = CORSConfig(
+    allow_origin="*",  # tokens travel in a header that browsers never add by themselves
+    allow_headers=["Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"],
+    expose_headers=[
+        "ETag",
+        "Idempotent-Replayed",
+        "Link",
+        "Location",
+        "Retry-After",
+        "WWW-Authenticate",
+        "X-Request-Id",
+        "X-Total-Count",
+        "X-Total-Count-Relation",
+    ],
+    max_age=600,
+)
+
+
+@dataclass(frozen=True)
+class Security:
+    """What a router needs to serve requests: the process's services, and the check of an account."""
+
+    services: Callable[[], Services]
+    """Called when a request first needs them; /health never does."""
+    require_account: Callable[[Connection, Caller, AccountLock], None]
+
+
+def serve(
+    operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[str, str], security: Security
+) -> ChaliceResponse:
+    """Serve one request. Whatever happens, the client gets a response and the log a line."""
+    request_id = request_id_of(raw)
+    with request_context.bind(request_id), metrics.attach_to_request_log() as attached:
+        return _serve(operation, raw, request_id, path_parameters, security, attached)
+
+
+def _serve(
+    operation: Operation,
+    raw: ChaliceRequest,
+    request_id: str,
+    path_parameters: Mapping[str, str],
+    security: Security,
+    attached: Mapping[str, object],
+) -> ChaliceResponse:
+    started = time.perf_counter()
+    caller: Caller | None = None
+    try:
+        caller = _authenticate(operation, raw.headers.get("authorization"), security)
+        request = Request(
+            method=operation.method,
+            route=operation.path,
+            path=operation.path.format_map(path_parameters),
+            headers=raw.headers,
+            parameters=_parameters(raw),
+            raw_body=_raw_body(raw),
+            request_id=request_id,
+            now=_now(),
+            caller=caller,
+            get_services=security.services,
+        )
+        response = _run(operation, request, _arguments(operation, request, path_parameters), security)
+    except Refusal as refusal:
+        if isinstance(refusal, errors.Unavailable):
+            logs.error("unavailable")
+        response = _problem(refusal, _public_url(security), had_token="authorization" in raw.headers)
+    except BadSetting:
+        logs.error("bad setting")
+        response = _problem(errors.Unavailable(retry_after=60), "")
+    except Exception:  # noqa: BLE001 (the last line of defence: the client still gets a problem document)
+        logs.error("unhandled exception")
+        response = _internal_error(_public_url(security))
+    finished = _finish(response, request_id, anonymous=caller is None)
+    request_log.write(
+        method=operation.method,
+        route=operation.path,
+        status=response.status,
+        milliseconds=(time.perf_counter() - started) * 1000,
+        user_id=str(caller.user_id) if caller else None,
+        request_id=request_id,
+        metrics=attached,
+    )
+    return finished
+
+
+def _run(operation: Operation, request: Request, arguments: dict[str, Any], security: Security) -> Response:
+    """Run the view after checking the account, in one transaction if the view takes a connection."""
+    caller = request.caller
+    if operation.auth == "self" and arguments["user_id"] != request.caller_id:
+        raise Forbidden("You can do this for your own account only.")
+    check = caller is not None and operation.account_check == "router"
+    if not operation.takes_connection:
+        if check and caller:
+            with request.database.transaction() as connection:
+                security.require_account(connection, caller, "none")
+        return operation.view(request, **arguments)
+    with request.database.transaction() as connection:
+        if check and caller:
+            security.require_account(connection, caller, operation.account_lock)
+        return operation.view(request, connection=connection, **arguments)
+
+
+def _public_url(security: Security) -> str:
+    """Where problem types are documented; relative if the settings cannot be read."""
+    try:
+        return security.services().settings.public_url
+    except BadSetting:
+        return ""
+
+
+def _raw_body(raw: ChaliceRequest) -> bytes:
+    try:
+        body = raw.raw_body
+    except ValueError as error:  # bad base64, or text that is not Unicode
+        raise InvalidInput("The body cannot be read.") from error
+    return body if isinstance(body, bytes) else body.encode()
+
+
+def request_id_of(raw: ChaliceRequest) -> RequestId:
+    """Return the client's X-Request-Id if it is valid, else the gateway's id, else a new one."""
+    given = RequestId.of(raw.headers.get("x-request-id")) or RequestId.of(raw.context.get("requestId"))
+    return given or RequestId(str(uuid4()))
+
+
+def _now() -> datetime:
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _authenticate(operation: Operation, header: str | None, security: Security) -> Caller | None:
+    auth = operation.auth
+    if auth == "none" or (auth == "optional" and header is None):
+        return None
+    scheme, _, token = (header or "").partition(" ")
+    if not header or scheme.lower() != "bearer":
+        raise Unauthenticated("Send the token as `Authorization: Bearer …`.")
+    caller = security.services().tokens.read(token.strip())
+    if auth in {"host", "attendee"} and caller.role != auth:
+        raise Forbidden(f"Only {auth}s may do this.")
+    return caller
+
+
+def _parameters(raw: ChaliceRequest) -> Mapping[str, list[str]]:
+    query = raw.query_params
+    return {name: query.getlist(name) for name in query} if query else {}
+
+
+def _arguments(operation: Operation, request: Request, path_parameters: Mapping[str, str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        _snake_case(name): _id(name, value, request) for name, value in path_parameters.items()
+    }
+    if operation.query is not None:
+        arguments["query"] = validation.parse_query(operation.query, request.parameters)
+    if operation.body is not None:
+        is_form = operation.media_type == validation.FORM_TYPE
+        decode = validation.parse_form if is_form else validation.parse_json
+        members = decode(request.raw_body, request.headers.get("content-type"))
+        arguments["body"] = validation.parse(operation.body, members)
+    return arguments
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _id(name: str, value: str, request: Request) -> UUID:
+    if name == "userId" and value == "me":
+        return request.require_caller().user_id
+    # Checked by pattern first: UUID() also accepts braces, urn: and misplaced hyphens.
+    if not _UUID.fullmatch(value):
+        raise InvalidInput(errors=[FieldError(name, "must be a UUID")])
+    return UUID(value)
+
+
+def _problem(refusal: Refusal, public_url: str, *, had_token: bool = False) -> Response:
+    headers = {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if isinstance(refusal, Unauthenticated):
+        invalid = had_token and isinstance(refusal, InvalidToken)
+        headers["WWW-Authenticate"] = 'Bearer realm="event-booking"' + (
+            ', error="invalid_token"' if invalid else ""
+        )
+    return Response(
+        problems.status(type(refusal)),
+        problems.document(refusal, public_url),
+        headers,
+        problems.CONTENT_TYPE,
+    )
+
+
+def _internal_error(public_url: str) -> Response:
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    body = problems.render(slug="fault", title="A fault on our side", status=status, public_url=public_url)
+    return Response(status, body, content_type=problems.CONTENT_TYPE)
+
+
+def _finish(response: Response, request_id: str, *, anonymous: bool) -> ChaliceResponse:
+    headers: dict[str, str | list[str]] = {
+        "X-Request-Id": request_id,
+        "Cache-Control": SHARED if response.public and anonymous else PRIVATE,
+        "Vary": "Authorization, Origin",
+        **response.headers,
+    }
+    if response.body:
+        headers["Content-Type"] = response.content_type
+    return ChaliceResponse(response.body, headers=headers, status_code=int(response.status))
+
+
+def render_chalice_responses(
+    raw: ChaliceRequest, get_response: Callable[[ChaliceRequest], ChaliceResponse]
+) -> ChaliceResponse:
+    """Middleware: give Chalice's own responses (405, for example) this API's shape and log line."""
+    started = time.perf_counter()
+    original = get_response(raw)
+    if "X-Request-Id" in original.headers:
+        return original
+    kinds = {status: kind for kind, status in problems.STATUS.items()}
+    kind = kinds.get(HTTPStatus(original.status_code))
+    message = original.body.get("Message") if isinstance(original.body, dict) else None
+    response = _internal_error("") if kind is None else _problem(kind(message), "")
+    request_id = request_id_of(raw)
+    finished = _finish(response, request_id, anonymous=True)
+    request_log.write(
+        method=raw.method,
+        route=raw.path,
+        status=response.status,
+        milliseconds=(time.perf_counter() - started) * 1000,
+        user_id=None,
+        request_id=request_id,
+        metrics={},
+    )
+    allow = {name: value for name, value in original.headers.items() if name.lower() == "allow"}
+    finished.headers.update({**allow, **CORS.get_access_control_headers()})
+    return finished
