@@ -20,7 +20,7 @@ from chalicelib.api.schemas.bookings import BookingRequest
 from chalicelib.bookings import booking
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.http import validation
-from chalicelib.platform.observability import logs, metrics, request_context
+from chalicelib.platform.observability import metrics, request_context
 from chalicelib.platform.security import Caller
 from chalicelib.wiring import Wiring, using
 

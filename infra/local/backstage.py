@@ -19,9 +19,9 @@ from infra.local.pollers import count
 from infra.local.provision import make_topology
 from infra.local.simulator import Simulator
 from infra.local.stack import Stack
-from infra.local.stripe.server import running as stand_in
-from infra.local.stripe.webhooks import Endpoint
 from infra.local.triggers import Triggers
+from infra.stripe_fake.server import running as stand_in
+from infra.stripe_fake.webhooks import Endpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from chalicelib.notifications import unsubscribe
 from chalicelib.users import verification
 from chalicelib.users.verification import Purpose
-from infra.local.stripe.webhooks import sign
+from infra.stripe_fake.webhooks import sign
 from tests.client import Account, Client
 from tests.conftest import WEBHOOK_SECRET
 from tests.rows import rows

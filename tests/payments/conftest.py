@@ -7,9 +7,9 @@ import pytest
 
 from chalicelib.adapters.stripe import StripePayments
 from chalicelib.wiring import Wiring, using
-from infra.local.stripe.server import running
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.webhooks import Endpoint
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.server import running
+from infra.stripe_fake.webhooks import Endpoint
 from tests.client import Client
 from tests.conftest import WEBHOOK_SECRET
 from tests.fakes import FakePublisher, FakeQueues
@@ -18,14 +18,14 @@ from tests.payments.purchases import deliver_to
 
 
 @pytest.fixture
-def stripe() -> Iterator[StandIn]:
+def stripe() -> Iterator[StripeFake]:
     """Stripe; what it has to tell waits for `deliver` and `deliver_all`, once there is a `client`."""
-    with running(background=False) as stand_in:
-        yield stand_in
+    with running(background=False) as fake:
+        yield fake
 
 
 @pytest.fixture
-def wiring(wiring: Wiring, stripe: StandIn) -> Iterator[Wiring]:
+def wiring(wiring: Wiring, stripe: StripeFake) -> Iterator[Wiring]:
     """The app's parts, with the real adapter."""
     settings = replace(wiring.settings, stripe_api_base=stripe.url)
     assert settings.stripe_api_key
@@ -35,7 +35,7 @@ def wiring(wiring: Wiring, stripe: StandIn) -> Iterator[Wiring]:
 
 
 @pytest.fixture
-def client(client: Client, stripe: StandIn) -> Client:
+def client(client: Client, stripe: StripeFake) -> Client:
     """A client of the app; Stripe's webhooks come to it in the thread that delivers them."""
     endpoint = Endpoint("app", (WEBHOOK_SECRET.decode(),), send=deliver_to(client))
     stripe.add_endpoint(endpoint)

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from chalicelib.payments import hold_expiry, reconciliation, refunds
-from infra.local.stripe.errors import Refused
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.errors import ApiError
+from infra.stripe_fake.fake import StripeFake
 from tests.client import HOLD, Account, Client, Reply
 from tests.rows import domain_events, rows
 
@@ -64,21 +64,21 @@ def hold(
     return Hold(host, attendee, event_id, booking["bookingId"], intent_id)
 
 
-def pay(stripe: StandIn, held: Hold, method: str = "pm_card_visa", *, told: bool = True) -> None:
+def pay(stripe: StripeFake, held: Hold, method: str = "pm_card_visa", *, told: bool = True) -> None:
     """Pay as the attendee's browser does; the app is told at once, unless `told` is off.
 
     A card that is declined is no error of the test: what came of it is at Stripe.
     """
     try:
         stripe.confirm(held.intent_id, method)
-    except Refused as refused:
+    except ApiError as refused:
         if refused.status != HTTPStatus.PAYMENT_REQUIRED:
             raise
     if told:
         tell(stripe)
 
 
-def bought(client: Client, stripe: StandIn, price: int = 2500, **more: Any) -> Hold:
+def bought(client: Client, stripe: StripeFake, price: int = 2500, **more: Any) -> Hold:
     """Hold a place and pay it; the booking is confirmed."""
     held = hold(client, price, **more)
     pay(stripe, held)
@@ -86,13 +86,13 @@ def bought(client: Client, stripe: StandIn, price: int = 2500, **more: Any) -> H
     return held
 
 
-def tell(stripe: StandIn) -> None:
+def tell(stripe: StripeFake) -> None:
     """Deliver all that waits, as Stripe does: what was not taken comes again later."""
     for answer in stripe.deliver_all():
         assert answer == 200
 
 
-def forget(stripe: StandIn) -> None:
+def forget(stripe: StripeFake) -> None:
     """Lose every webhook that waits."""
     for event in stripe.waiting():
         stripe.drop(event)

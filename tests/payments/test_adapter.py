@@ -10,9 +10,9 @@ from chalicelib.adapters.stripe import StripePayments
 from chalicelib.payments import stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentRefused
 from chalicelib.platform.errors import Unreachable
-from infra.local.stripe import shapes
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import Fault, Kind
+from infra.stripe_fake import objects
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import Fault, FaultKind
 
 EVENT = uuid4()
 EMAIL = "ada@example.com"
@@ -21,7 +21,7 @@ Call = Callable[[StripePayments, str], Any]
 
 
 @pytest.fixture
-def gateway(stripe: StandIn) -> StripePayments:
+def gateway(stripe: StripeFake) -> StripePayments:
     return StripePayments("sk_test_of_the_tests", stripe.url)
 
 
@@ -46,10 +46,10 @@ ALL = {
 @pytest.mark.parametrize("call", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("kind", ["reset", "limit"])
 def test_what_passes_leaves_open_whether_it_was_done(
-    gateway: StripePayments, stripe: StandIn, call: Call, kind: Kind
+    gateway: StripePayments, stripe: StripeFake, call: Call, kind: FaultKind
 ) -> None:
     intent = stripe.create(2500)["id"]
-    stripe.switches.faults = [Fault(kind)]
+    stripe.faults.calls = [Fault(kind)]
 
     with pytest.raises(Unreachable, match=r"^Stripe: "):
         call(gateway, intent)
@@ -57,7 +57,7 @@ def test_what_passes_leaves_open_whether_it_was_done(
 
 @pytest.mark.parametrize("call", ALL.values(), ids=ALL)
 def test_a_key_that_is_not_accepted_is_for_a_person_to_mend_and_to_be_tried_again(
-    stripe: StandIn, call: Call
+    stripe: StripeFake, call: Call
 ) -> None:
     intent = stripe.create(2500)["id"]
 
@@ -69,10 +69,10 @@ def test_a_key_that_is_not_accepted_is_for_a_person_to_mend_and_to_be_tried_agai
 
 @pytest.mark.parametrize("call", [LOOK_UP, CALL_OFF, LOOK_UP_REFUND], ids=["look up", "call off", "refund"])
 def test_a_fault_of_stripe_passes_where_no_key_keeps_it(
-    gateway: StripePayments, stripe: StandIn, call: Call
+    gateway: StripePayments, stripe: StripeFake, call: Call
 ) -> None:
     intent = stripe.create(2500)["id"]
-    stripe.switches.faults = [Fault("error")]
+    stripe.faults.calls = [Fault("error")]
 
     with pytest.raises(Unreachable):
         call(gateway, intent)
@@ -80,11 +80,11 @@ def test_a_fault_of_stripe_passes_where_no_key_keeps_it(
 
 @pytest.mark.parametrize("call", [OPEN, REFUND], ids=["open", "refund"])
 def test_a_fault_that_is_kept_with_its_key_is_a_refusal(
-    gateway: StripePayments, stripe: StandIn, call: Call
+    gateway: StripePayments, stripe: StripeFake, call: Call
 ) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
-    stripe.switches.faults = [Fault("error")]
+    stripe.faults.calls = [Fault("error")]
 
     with pytest.raises(PaymentRefused):
         call(gateway, intent)
@@ -105,7 +105,7 @@ def test_an_amount_that_cannot_be_charged_is_refused_and_named(gateway: StripePa
     assert (raised.value.code, raised.value.member) == ("amount_too_small", "amount")
 
 
-def test_the_same_due_and_attempt_makes_the_same_payment(gateway: StripePayments, stripe: StandIn) -> None:
+def test_the_same_due_and_attempt_makes_the_same_payment(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
     first = gateway.open(owed, EVENT, EMAIL)
 
@@ -117,7 +117,7 @@ def test_the_same_due_and_attempt_makes_the_same_payment(gateway: StripePayments
     assert len(stripe.intents()) == 2
 
 
-def test_another_request_for_the_same_attempt_is_refused(gateway: StripePayments, stripe: StandIn) -> None:
+def test_another_request_for_the_same_attempt_is_refused(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
     gateway.open(owed, EVENT, EMAIL)
 
@@ -127,7 +127,7 @@ def test_another_request_for_the_same_attempt_is_refused(gateway: StripePayments
     assert len(stripe.intents()) == 1
 
 
-def test_a_receipt_that_cannot_be_sent_is_left_out(gateway: StripePayments, stripe: StandIn) -> None:
+def test_a_receipt_that_cannot_be_sent_is_left_out(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
 
     made = gateway.open(owed, EVENT, "nobody")
@@ -141,7 +141,7 @@ def test_a_receipt_that_cannot_be_sent_is_left_out(gateway: StripePayments, stri
     [(None, "canceled"), ("pm_card_visa", "succeeded"), ("pm_usBankAccount_processing", "processing")],
 )
 def test_calling_off_says_how_the_payment_is_then(
-    gateway: StripePayments, stripe: StandIn, method: str | None, status: str
+    gateway: StripePayments, stripe: StripeFake, method: str | None, status: str
 ) -> None:
     intent = stripe.create(2500)["id"]
     if method is not None:
@@ -152,7 +152,7 @@ def test_calling_off_says_how_the_payment_is_then(
     assert gateway.get_payment_intent(intent).status == status
 
 
-def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments, stripe: StandIn) -> None:
+def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments, stripe: StripeFake) -> None:
     made = gateway.open(due(), EVENT, EMAIL)
     assert (made.status, made.amount, made.received, made.currency) == ("open", 2500, 0, "eur")
     assert made.client_secret
@@ -168,13 +168,13 @@ def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments,
 @pytest.mark.parametrize("after", [True, False])
 def test_a_refund_whose_answer_was_lost_is_the_same_refund(
     gateway: StripePayments,
-    stripe: StandIn,
+    stripe: StripeFake,
     after: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
     owed = due()
-    stripe.switches.faults = [Fault("reset", after=after)]
+    stripe.faults.calls = [Fault("reset", after=after)]
     with pytest.raises(Unreachable):
         gateway.refund(owed, intent)
 
@@ -185,7 +185,7 @@ def test_a_refund_whose_answer_was_lost_is_the_same_refund(
     assert gateway.get_refund(made.refund_id) == made
 
 
-def test_a_refund_that_somebody_else_has_made_is_found(gateway: StripePayments, stripe: StandIn) -> None:
+def test_a_refund_that_somebody_else_has_made_is_found(gateway: StripePayments, stripe: StripeFake) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
     elsewhere = stripe.refund(intent)["id"]
@@ -196,7 +196,7 @@ def test_a_refund_that_somebody_else_has_made_is_found(gateway: StripePayments, 
 
 
 def test_a_part_that_somebody_else_has_paid_back_is_no_refund(
-    gateway: StripePayments, stripe: StandIn
+    gateway: StripePayments, stripe: StripeFake
 ) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
@@ -209,7 +209,7 @@ def test_a_part_that_somebody_else_has_paid_back_is_no_refund(
 
 
 def test_a_refund_that_failed_is_not_taken_for_one_that_stands(
-    gateway: StripePayments, stripe: StandIn
+    gateway: StripePayments, stripe: StripeFake
 ) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent, "pm_card_refundFail")
@@ -237,11 +237,11 @@ def test_a_refund_that_failed_is_not_taken_for_one_that_stands(
 def test_amounts_go_to_stripe_and_come_back_the_same(currency: str, amount: int, at_stripe: int) -> None:
     assert stripe_objects.to_stripe(amount, currency) == at_stripe
 
-    of = {**shapes.payment_intent(at_stripe, currency), "amount_received": at_stripe}
+    of = {**objects.payment_intent(at_stripe, currency), "amount_received": at_stripe}
 
     assert (stripe_objects.intent(of).amount, stripe_objects.intent(of).received) == (amount, amount)
 
 
 @pytest.mark.parametrize("currency", ["isk", "ugx"])
 def test_a_fraction_of_money_that_has_none_is_no_amount_that_is_owed(currency: str) -> None:
-    assert stripe_objects.intent(shapes.payment_intent(250_001, currency)).amount == -1
+    assert stripe_objects.intent(objects.payment_intent(250_001, currency)).amount == -1

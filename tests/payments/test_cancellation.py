@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Client, in_days
 from tests.payments.purchases import (
     Hold,
@@ -65,7 +65,7 @@ def policy(client: Client, held: Hold, until: str | None) -> None:
     assert client("PATCH", f"/events/{held.event_id}", change, by=held.host).status == 200
 
 
-def gets_it_back(client: Client, stripe: StandIn, held: Hold, reason: str) -> None:
+def gets_it_back(client: Client, stripe: StripeFake, held: Hold, reason: str) -> None:
     assert status(client, held) == ("cancelled", "refund_pending")
     due = domain_events(client, held.event_id, "payment-refund-due")
     assert [(domain_event.body["amount"], domain_event.body["reason"]) for domain_event in due] == [
@@ -76,7 +76,7 @@ def gets_it_back(client: Client, stripe: StandIn, held: Hold, reason: str) -> No
     assert [refund["amount"] for refund in stripe.refunds(held.intent_id)] == [2500]
 
 
-def loses_it(client: Client, stripe: StandIn, held: Hold) -> None:
+def loses_it(client: Client, stripe: StripeFake, held: Hold) -> None:
     assert status(client, held) == ("cancelled", "paid")
     assert ledger(client, held).kept_at is not None
     assert domain_events(client, held.event_id, "payment-refund-due") == []
@@ -87,7 +87,7 @@ def loses_it(client: Client, stripe: StandIn, held: Hold) -> None:
 @pytest.mark.parametrize(("end", "reason"), [*OF_THE_ATTENDEE, *OF_THE_HOST])
 @pytest.mark.parametrize("until", [None, LATER], ids=["until the start", "until a day"])
 def test_until_the_time_agreed_money_goes_back_whoever_cancels(
-    client: Client, stripe: StandIn, end: Ending, reason: str, until: str | None
+    client: Client, stripe: StripeFake, end: Ending, reason: str, until: str | None
 ) -> None:
     paid = bought(client, stripe, refundUntil=until)
 
@@ -99,7 +99,7 @@ def test_until_the_time_agreed_money_goes_back_whoever_cancels(
 
 @pytest.mark.parametrize(("end", "reason"), OF_THE_ATTENDEE)
 def test_after_it_who_cancels_loses_the_money(
-    client: Client, stripe: StandIn, end: Ending, reason: str
+    client: Client, stripe: StripeFake, end: Ending, reason: str
 ) -> None:
     paid = bought(client, stripe, refundUntil=OVER)
 
@@ -116,7 +116,7 @@ def test_after_it_who_cancels_loses_the_money(
 
 @pytest.mark.parametrize(("end", "reason"), OF_THE_HOST)
 def test_after_it_the_host_who_cancels_pays_back_all_the_same(
-    client: Client, stripe: StandIn, end: Ending, reason: str
+    client: Client, stripe: StripeFake, end: Ending, reason: str
 ) -> None:
     paid = bought(client, stripe, refundUntil=OVER)
 
@@ -125,7 +125,9 @@ def test_after_it_the_host_who_cancels_pays_back_all_the_same(
     gets_it_back(client, stripe, paid, reason)
 
 
-def test_what_was_kept_stays_so_when_the_event_is_called_off_later(client: Client, stripe: StandIn) -> None:
+def test_what_was_kept_stays_so_when_the_event_is_called_off_later(
+    client: Client, stripe: StripeFake
+) -> None:
     paid = bought(client, stripe, refundUntil=OVER)
     cancel(client, paid)
 
@@ -134,7 +136,7 @@ def test_what_was_kept_stays_so_when_the_event_is_called_off_later(client: Clien
     loses_it(client, stripe, paid)
 
 
-def test_a_policy_made_worse_does_not_hold_for_who_has_booked(client: Client, stripe: StandIn) -> None:
+def test_a_policy_made_worse_does_not_hold_for_who_has_booked(client: Client, stripe: StripeFake) -> None:
     before = bought(client, stripe)
     policy(client, before, OVER)
     after = bought(client, stripe, host=before.host, event_id=before.event_id)
@@ -145,7 +147,7 @@ def test_a_policy_made_worse_does_not_hold_for_who_has_booked(client: Client, st
     gets_it_back(client, stripe, before, "attendee")
 
 
-def test_a_policy_made_better_does(client: Client, stripe: StandIn) -> None:
+def test_a_policy_made_better_does(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe, refundUntil=OVER)
     policy(client, paid, None)
 
@@ -155,7 +157,7 @@ def test_a_policy_made_better_does(client: Client, stripe: StandIn) -> None:
 
 
 def test_a_policy_changed_while_a_place_is_held_does_not_make_it_worse(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     policy(client, held, OVER)
@@ -167,7 +169,7 @@ def test_a_policy_changed_while_a_place_is_held_does_not_make_it_worse(
     gets_it_back(client, stripe, held, "attendee")
 
 
-def test_a_changed_price_changes_nothing_for_who_has_booked(client: Client, stripe: StandIn) -> None:
+def test_a_changed_price_changes_nothing_for_who_has_booked(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
     held = hold(client, host=paid.host, event_id=paid.event_id)
     change = {"price": 9900, "currency": "usd"}
@@ -184,7 +186,7 @@ def test_a_changed_price_changes_nothing_for_who_has_booked(client: Client, stri
 
 
 @pytest.mark.parametrize("again", [by_the_attendee, by_the_host, by_calling_the_event_off])
-def test_what_is_cancelled_twice_is_paid_back_once(client: Client, stripe: StandIn, again: Ending) -> None:
+def test_what_is_cancelled_twice_is_paid_back_once(client: Client, stripe: StripeFake, again: Ending) -> None:
     paid = bought(client, stripe)
     cancel(client, paid)
     pay_back(client, paid)
@@ -199,7 +201,7 @@ def test_what_is_cancelled_twice_is_paid_back_once(client: Client, stripe: Stand
 
 @pytest.mark.parametrize(("end", "reason"), [*OF_THE_ATTENDEE, *OF_THE_HOST])
 def test_of_a_place_that_was_only_held_the_payment_is_called_off_at_stripe(
-    client: Client, stripe: StandIn, end: Ending, reason: str
+    client: Client, stripe: StripeFake, end: Ending, reason: str
 ) -> None:
     held = hold(client)
 
@@ -217,7 +219,7 @@ def test_of_a_place_that_was_only_held_the_payment_is_called_off_at_stripe(
     assert taken(client, held.event_id) == 0
 
 
-def test_who_cancels_and_books_again_pays_the_new_booking(client: Client, stripe: StandIn) -> None:
+def test_who_cancels_and_books_again_pays_the_new_booking(client: Client, stripe: StripeFake) -> None:
     first = hold(client)
     cancel(client, first)
     second = hold(client, host=first.host, attendee=first.attendee, event_id=first.event_id)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Client
 from tests.payments.purchases import (
     booking,
@@ -23,7 +23,7 @@ from tests.payments.purchases import (
 from tests.rows import domain_events, taken
 
 
-def test_a_dispute_is_told_to_the_host_and_shown_to_both(client: Client, stripe: StandIn) -> None:
+def test_a_dispute_is_told_to_the_host_and_shown_to_both(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
 
     stripe.dispute(paid.intent_id, "product_not_received")
@@ -45,7 +45,7 @@ def test_a_dispute_is_told_to_the_host_and_shown_to_both(client: Client, stripe:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(2))), ids=str)
 def test_who_loses_a_dispute_loses_the_place_in_whatever_order_that_is_told(
     client: Client,
-    stripe: StandIn,
+    stripe: StripeFake,
     order: tuple[int, ...],
     won: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
@@ -69,7 +69,7 @@ def test_who_loses_a_dispute_loses_the_place_in_whatever_order_that_is_told(
 
 
 def test_a_refund_that_a_dispute_keeps_from_being_made_is_made_once_it_is_won(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     paid = bought(client, stripe)
     disputed = stripe.dispute(paid.intent_id)
@@ -88,7 +88,9 @@ def test_a_refund_that_a_dispute_keeps_from_being_made_is_made_once_it_is_won(
     assert len(stripe.refunds(paid.intent_id)) == 1
 
 
-def test_a_refund_that_is_due_is_settled_by_a_dispute_that_is_lost(client: Client, stripe: StandIn) -> None:
+def test_a_refund_that_is_due_is_settled_by_a_dispute_that_is_lost(
+    client: Client, stripe: StripeFake
+) -> None:
     paid = bought(client, stripe)
     disputed = stripe.dispute(paid.intent_id)
     cancel(client, paid)
@@ -105,7 +107,7 @@ def test_a_refund_that_is_due_is_settled_by_a_dispute_that_is_lost(client: Clien
 
 
 def test_a_dispute_of_money_that_is_back_already_changes_nothing_but_is_told(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     paid = bought(client, stripe)
     disputed = stripe.dispute(paid.intent_id)
@@ -118,7 +120,7 @@ def test_a_dispute_of_money_that_is_back_already_changes_nothing_but_is_told(
     assert len(domain_events(client, paid.event_id, "payment-disputed", "payment-dispute-closed")) == 2
 
 
-def test_the_same_dispute_told_twice_is_told_once(client: Client, stripe: StandIn) -> None:
+def test_the_same_dispute_told_twice_is_told_once(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
     disputed = stripe.dispute(paid.intent_id)
     stripe.settle_dispute(disputed["id"], won=False)
@@ -131,7 +133,7 @@ def test_the_same_dispute_told_twice_is_told_once(client: Client, stripe: StandI
     assert told(client, paid) == before
 
 
-def test_a_place_lost_in_a_dispute_is_free_for_somebody_else(client: Client, stripe: StandIn) -> None:
+def test_a_place_lost_in_a_dispute_is_free_for_somebody_else(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe, capacity=1)
     disputed = stripe.dispute(paid.intent_id)
     stripe.settle_dispute(disputed["id"], won=False)

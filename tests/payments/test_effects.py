@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import Fault
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import Fault
 from tests.client import Client
 from tests.payments.purchases import (
     booking,
@@ -26,7 +26,7 @@ from tests.payments.webhook_delivery import event, intent_of, recorded, send
 from tests.rows import domain_events, taken
 
 
-def test_a_payment_confirms_its_booking(client: Client, stripe: StandIn) -> None:
+def test_a_payment_confirms_its_booking(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
 
     pay(stripe, held)
@@ -43,7 +43,7 @@ def test_a_payment_confirms_its_booking(client: Client, stripe: StandIn) -> None
 
 
 def test_an_event_that_comes_twice_is_recorded_once_and_does_its_work_once(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     pay(stripe, held)
@@ -99,7 +99,7 @@ def test_an_event_of_another_account_or_mode_is_foreign(client: Client, more: di
 
 @pytest.mark.parametrize("kind", ["charge.refunded", "charge.dispute.created", "charge.dispute.closed"])
 def test_a_charge_that_was_made_without_a_payment_of_ours_is_foreign(
-    client: Client, stripe: StandIn, kind: str
+    client: Client, stripe: StripeFake, kind: str
 ) -> None:
     paid = bought(client, stripe)
     of = {"amount_refunded": 2500, "currency": "eur", "status": "lost", "reason": "fraudulent"}
@@ -137,9 +137,9 @@ def test_a_payment_of_another_amount_or_currency_confirms_nothing_and_is_flagged
 
 
 def test_a_payment_that_could_not_be_noted_when_it_was_made_is_known_by_what_it_was_made_with(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
-    stripe.switches.faults = [Fault("reset", after=True)]
+    stripe.faults.calls = [Fault("reset", after=True)]
     held = hold(client)
     [made] = stripe.intents()
     assert ledger(client, held).intent_id is None
@@ -164,7 +164,7 @@ def test_a_payment_that_is_not_the_one_of_the_hold_is_for_a_person(
 
 @pytest.mark.parametrize("method", ["pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds"])
 def test_a_payment_that_fails_is_told_each_time_and_another_try_pays(
-    client: Client, stripe: StandIn, method: str
+    client: Client, stripe: StripeFake, method: str
 ) -> None:
     held = hold(client)
 
@@ -180,7 +180,7 @@ def test_a_payment_that_fails_is_told_each_time_and_another_try_pays(
     assert domain_event.body["expiresAt"]
 
 
-def test_a_failure_is_not_told_once_the_booking_is_paid_or_over(client: Client, stripe: StandIn) -> None:
+def test_a_failure_is_not_told_once_the_booking_is_paid_or_over(client: Client, stripe: StripeFake) -> None:
     paid, over = hold(client), hold(client)
     for held in (paid, over):
         pay(stripe, held, "pm_card_chargeDeclined", told=False)
@@ -197,7 +197,9 @@ def test_a_failure_is_not_told_once_the_booking_is_paid_or_over(client: Client, 
     assert told(client, over) == ["booking-cancelled"]
 
 
-def test_a_payment_cancelled_in_the_dashboard_makes_way_for_another(client: Client, stripe: StandIn) -> None:
+def test_a_payment_cancelled_in_the_dashboard_makes_way_for_another(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
     stripe.cancel(held.intent_id)
     tell(stripe)
@@ -217,7 +219,9 @@ def test_a_payment_cancelled_in_the_dashboard_makes_way_for_another(client: Clie
     assert differences(client, held) == []
 
 
-def test_word_of_a_payment_that_was_cancelled_does_not_bring_it_back(client: Client, stripe: StandIn) -> None:
+def test_word_of_a_payment_that_was_cancelled_does_not_bring_it_back(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
     stripe.cancel(held.intent_id)
     tell(stripe)
@@ -231,7 +235,7 @@ def test_word_of_a_payment_that_was_cancelled_does_not_bring_it_back(client: Cli
     assert payment(client, held).json["paymentIntentId"] != held.intent_id
 
 
-def test_money_for_a_booking_that_has_ended_goes_back(client: Client, stripe: StandIn) -> None:
+def test_money_for_a_booking_that_has_ended_goes_back(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
     cancel(client, held)
 
@@ -261,7 +265,7 @@ def test_money_that_comes_after_the_time_takes_a_place_if_one_is_left(client: Cl
 
 
 def test_money_that_comes_after_the_time_does_not_give_a_second_place(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     told_late = event("payment_intent.succeeded", intent_of(client, held))

@@ -6,7 +6,7 @@ from email.policy import default
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client, in_days
 from tests.notifications.pipeline import PostOffice, inbox, mails, quiet
 from tests.payments.purchases import bought, cancel, expire, hold, pay, status, tell
@@ -28,7 +28,7 @@ def letters(post_office: PostOffice, user: Account) -> list[str]:
 
 
 def test_who_holds_a_place_is_told_nothing_until_it_is_paid(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     quiet(post_office)
@@ -46,7 +46,7 @@ def test_who_holds_a_place_is_told_nothing_until_it_is_paid(
 
 
 def test_a_payment_that_fails_is_told_while_another_try_is_possible(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     quiet(post_office)
@@ -60,7 +60,7 @@ def test_a_payment_that_fails_is_told_while_another_try_is_possible(
 
 
 def test_a_failure_that_has_been_made_good_meanwhile_is_not_told(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     quiet(post_office)
@@ -86,7 +86,7 @@ def test_a_hold_that_runs_out_is_told(client: Client, post_office: PostOffice) -
 
 
 def test_the_money_that_goes_back_is_told_and_goes_back(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     paid = bought(client, stripe)
     quiet(post_office)
@@ -103,7 +103,7 @@ def test_the_money_that_goes_back_is_told_and_goes_back(
 
 
 def test_who_cancels_too_late_is_told_of_the_end_and_of_no_refund(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     paid = bought(client, stripe, refundUntil=in_days(-1))
     quiet(post_office)
@@ -115,7 +115,7 @@ def test_who_cancels_too_late_is_told_of_the_end_and_of_no_refund(
 
 
 def test_an_event_that_is_called_off_pays_everybody_back_and_tells_them(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     first = bought(client, stripe)
     others = [bought(client, stripe, host=first.host, event_id=first.event_id) for _ in range(2)]
@@ -132,7 +132,7 @@ def test_an_event_that_is_called_off_pays_everybody_back_and_tells_them(
 
 
 def test_a_refund_from_the_dashboard_is_told_as_the_end_of_the_booking(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     paid = bought(client, stripe)
     quiet(post_office)
@@ -148,7 +148,7 @@ def test_a_refund_from_the_dashboard_is_told_as_the_end_of_the_booking(
 @pytest.mark.parametrize("won", [True, False])
 def test_a_dispute_and_its_end_are_told_to_the_host(
     client: Client,
-    stripe: StandIn,
+    stripe: StripeFake,
     post_office: PostOffice,
     won: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_dispute_and_its_end_are_told_to_the_host(
 
 
 def test_money_that_is_late_is_told_of_when_it_goes_back(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     cancel(client, held)
@@ -184,7 +184,7 @@ def test_money_that_is_late_is_told_of_when_it_goes_back(
 
 
 def test_who_paid_another_amount_is_not_told_that_nothing_was_charged(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     rows(client, "UPDATE payments SET amount = 2600")  # as if it had been changed at Stripe

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Client, Reply, in_days
 from tests.payments.purchases import booking, bought, cancel, expire, hold, pay, payment, status
 from tests.rows import rows, taken
 
 
-def test_a_place_that_costs_something_is_held_until_it_is_paid(client: Client, stripe: StandIn) -> None:
+def test_a_place_that_costs_something_is_held_until_it_is_paid(client: Client, stripe: StripeFake) -> None:
     event = client.event(client.host(), price=2500)
 
     reply = client.book(client.attendee(), event["eventId"])
@@ -30,7 +30,7 @@ def test_a_place_that_costs_something_is_held_until_it_is_paid(client: Client, s
     }
 
 
-def test_stripe_is_told_what_it_is_for_and_where_the_receipt_goes(client: Client, stripe: StandIn) -> None:
+def test_stripe_is_told_what_it_is_for_and_where_the_receipt_goes(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
 
     intent = stripe.intent(held.intent_id)
@@ -41,7 +41,7 @@ def test_stripe_is_told_what_it_is_for_and_where_the_receipt_goes(client: Client
     assert intent["metadata"] == {"bookingId": held.booking_id, "eventId": held.event_id, "attempt": "0"}
 
 
-def test_yen_are_charged_as_they_are(client: Client, stripe: StandIn) -> None:
+def test_yen_are_charged_as_they_are(client: Client, stripe: StripeFake) -> None:
     held = hold(client, 2500, currency="jpy")
 
     assert stripe.intent(held.intent_id)["amount"] == 2500
@@ -49,7 +49,9 @@ def test_yen_are_charged_as_they_are(client: Client, stripe: StandIn) -> None:
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_what_is_free_is_confirmed_at_once_and_stripe_hears_nothing(client: Client, stripe: StandIn) -> None:
+def test_what_is_free_is_confirmed_at_once_and_stripe_hears_nothing(
+    client: Client, stripe: StripeFake
+) -> None:
     booked = client.book(client.attendee(), client.event(client.host())["eventId"]).json
 
     assert booked["status"] == "confirmed"
@@ -73,7 +75,7 @@ def without_replay(reply: Reply) -> dict[str, str]:
     return {name: text for name, text in reply.headers.items() if name not in own}
 
 
-def test_the_same_request_again_has_the_same_answer(client: Client, stripe: StandIn) -> None:
+def test_the_same_request_again_has_the_same_answer(client: Client, stripe: StripeFake) -> None:
     attendee, event = client.attendee(), client.event(client.host(), price=2500)
     key = {"Idempotency-Key": "first"}
 
@@ -88,7 +90,7 @@ def test_the_same_request_again_has_the_same_answer(client: Client, stripe: Stan
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "another"}], ids=["no key", "another key"])
 def test_who_holds_a_place_and_asks_again_gets_it_with_its_payment(
-    client: Client, stripe: StandIn, key: dict[str, str]
+    client: Client, stripe: StripeFake, key: dict[str, str]
 ) -> None:
     attendee, event = client.attendee(), client.event(client.host(), price=2500)
     first = client.book(attendee, event["eventId"], **{"Idempotency-Key": "first"})
@@ -120,13 +122,13 @@ def test_a_hold_is_given_again_whatever_has_become_of_the_sale(
     assert (again.status, again.json) == (200, first.json)
 
 
-def test_who_has_paid_and_asks_again_has_a_place_already(client: Client, stripe: StandIn) -> None:
+def test_who_has_paid_and_asks_again_has_a_place_already(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
 
     assert client.book(paid.attendee, paid.event_id).problem == "already-booked"
 
 
-def test_a_replay_after_the_payment_shows_the_booking_as_it_is(client: Client, stripe: StandIn) -> None:
+def test_a_replay_after_the_payment_shows_the_booking_as_it_is(client: Client, stripe: StripeFake) -> None:
     attendee, event = client.attendee(), client.event(client.host(), price=2500)
     key = {"Idempotency-Key": "first"}
     first = client.book(attendee, event["eventId"], **key).json
@@ -141,7 +143,7 @@ def test_a_replay_after_the_payment_shows_the_booking_as_it_is(client: Client, s
 
 
 def test_nobody_but_the_attendee_sees_the_secret_and_nobody_once_it_is_paid(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     secret = stripe.intent(held.intent_id)["client_secret"]
@@ -175,7 +177,7 @@ def test_who_has_given_a_place_back_is_not_shown_how_to_pay_it(client: Client) -
     assert "clientSecret" not in booking(client, held)["payment"]
 
 
-def test_only_what_waits_to_be_paid_can_be(client: Client, stripe: StandIn) -> None:
+def test_only_what_waits_to_be_paid_can_be(client: Client, stripe: StripeFake) -> None:
     paid, cancelled, expired = bought(client, stripe), hold(client), hold(client)
     cancel(client, cancelled)
     rows(

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Client, in_days
 from tests.payments.purchases import bought, cancel, differences, expire, hold, integrity, pay_back
 from tests.rows import rows
 
 
-def test_a_mixed_event_adds_up(client: Client, stripe: StandIn) -> None:
+def test_a_mixed_event_adds_up(client: Client, stripe: StripeFake) -> None:
     first = bought(client, stripe)
     at: Any = {"host": first.host, "event_id": first.event_id}
     refunded, refunding, kept, disputed = (bought(client, stripe, **at) for _ in range(4))
@@ -49,7 +49,7 @@ def test_a_mixed_event_adds_up(client: Client, stripe: StandIn) -> None:
     assert pending.booking_id != expired.booking_id
 
 
-def test_each_currency_has_sums_of_its_own(client: Client, stripe: StandIn) -> None:
+def test_each_currency_has_sums_of_its_own(client: Client, stripe: StripeFake) -> None:
     first = bought(client, stripe)
     change = {"price": 9900, "currency": "usd"}
     assert client("PATCH", f"/events/{first.event_id}", change, by=first.host).status == 200
@@ -96,7 +96,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("sql", "what"), BROKEN)
-def test_what_does_not_fit_is_named(client: Client, stripe: StandIn, sql: str, what: str) -> None:
+def test_what_does_not_fit_is_named(client: Client, stripe: StripeFake, sql: str, what: str) -> None:
     paid = bought(client, stripe)
     assert differences(client, paid) == []
 
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_named(client: Client, stripe: StandIn, sql: str, w
 
 @pytest.mark.parametrize("ended", ["cancelled", "expired"])
 def test_who_has_paid_and_has_no_place_is_named_and_so_is_the_counter(
-    client: Client, stripe: StandIn, ended: str
+    client: Client, stripe: StripeFake, ended: str
 ) -> None:
     paid = bought(client, stripe)
 
@@ -120,7 +120,7 @@ def test_who_has_paid_and_has_no_place_is_named_and_so_is_the_counter(
 
 
 @pytest.mark.parametrize("by", [1, -1])
-def test_a_counter_that_is_wrong_is_named(client: Client, stripe: StandIn, by: int) -> None:
+def test_a_counter_that_is_wrong_is_named(client: Client, stripe: StripeFake, by: int) -> None:
     paid = bought(client, stripe)
 
     rows(client, "UPDATE places SET taken = taken + :by", by=by)
@@ -130,7 +130,7 @@ def test_a_counter_that_is_wrong_is_named(client: Client, stripe: StandIn, by: i
     assert report["places"] == {"capacity": 100, "taken": 1 + by, "counted": 1}
 
 
-def test_only_the_host_may_count(client: Client, stripe: StandIn) -> None:
+def test_only_the_host_may_count(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
     path = f"/events/{paid.event_id}/integrity"
 
@@ -143,7 +143,7 @@ def test_only_the_host_may_count(client: Client, stripe: StandIn) -> None:
     assert client("GET", path, by=paid.host).problem == "no-such-event"
 
 
-def test_an_event_that_was_called_off_can_still_be_counted(client: Client, stripe: StandIn) -> None:
+def test_an_event_that_was_called_off_can_still_be_counted(client: Client, stripe: StripeFake) -> None:
     paid = bought(client, stripe)
     client("POST", f"/events/{paid.event_id}/cancel", by=paid.host)
 

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from chalicelib.payments import hold_expiry, reconciliation
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
 from chalicelib.wiring import Wiring, using
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 from tests.rows import rows
@@ -104,7 +104,7 @@ class Story:
 
     client: Client
     fate: Fate
-    stripe: StandIn
+    stripe: StripeFake
     host: Account
     attendee: Account
     event_id: str
@@ -186,7 +186,7 @@ STORIES: dict[str, list[Act]] = {
 }
 
 
-def tell(client: Client, stripe: StandIn, story: list[Act], fate: Fate) -> Story:
+def tell(client: Client, stripe: StripeFake, story: list[Act], fate: Fate) -> Story:
     """Go through a story in which a process is killed at a step, and let schedules do the rest."""
     host, attendee = client.host(), client.attendee()
     event_id = client.event(host, price=PRICE, capacity=1)["eventId"]
@@ -231,7 +231,7 @@ def check(story: Story) -> str:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_kill_at_any_step_leaves_place_and_money_in_agreement(
-    client: Client, stripe: StandIn, name: str
+    client: Client, stripe: StripeFake, name: str
 ) -> None:
     unharmed = Fate()
     expected = check(tell(client, stripe, STORIES[name], unharmed))

@@ -13,7 +13,7 @@ from chalicelib.payments.refund_requests import FIRST_CHECK_AFTER
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.queues import REFUNDS
 from chalicelib.wiring import Wiring
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 from tests.payments.purchases import reconcile
@@ -61,7 +61,7 @@ class Deadly:
         return self._gateway.get_refund(refund_id)
 
 
-def sell_out(client: Client, stripe: StandIn, many: int) -> tuple[Account, str]:
+def sell_out(client: Client, stripe: StripeFake, many: int) -> tuple[Account, str]:
     """An event with so many paid bookings."""
     host = client.host()
     event_id = str(client.event(host, capacity=many, price=PRICE)["eventId"])
@@ -88,7 +88,7 @@ def run_functions(
     return [domain_event for domain_event, well in zip(domain_events, done, strict=True) if not well]
 
 
-def refund_all(client: Client, stripe: StandIn, many: int) -> int:
+def refund_all(client: Client, stripe: StripeFake, many: int) -> int:
     """Sell an event out, call it off, pay everybody back, and say how often a function died."""
     host, event_id = sell_out(client, stripe, many)
     assert client("POST", f"/events/{event_id}/cancel", by=host).status == 200
@@ -118,6 +118,6 @@ def refund_all(client: Client, stripe: StandIn, many: int) -> int:
 
 
 def test_everybody_is_paid_back_once_though_functions_die_again_and_again(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     assert refund_all(client, stripe, MANY) > MANY / 10

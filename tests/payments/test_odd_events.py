@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.stripe.shapes import new_id
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.objects import new_id
 from tests.client import Client
 from tests.database_contents import contents
 from tests.payments.purchases import bought, hold, ledger
@@ -158,7 +158,7 @@ def test_an_odd_reason_for_a_failure_is_no_fault_of_ours(client: Client, failure
     ],
 )
 def test_an_odd_charge_refund_or_dispute_is_no_fault_of_ours(
-    client: Client, stripe: StandIn, kind: str, members: tuple[str, ...]
+    client: Client, stripe: StripeFake, kind: str, members: tuple[str, ...]
 ) -> None:
     paid = bought(client, stripe)
     if kind == "charge.refunded":

@@ -15,9 +15,9 @@ from chalicelib.payments import due as payments_due
 from chalicelib.payments import refunds, settlement, stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
-from infra.local.stripe.errors import Refused
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import Fault
+from infra.stripe_fake.errors import ApiError
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import Fault
 from tests.client import Client
 from tests.concurrency import at_once
 from tests.fakes import FakePayments
@@ -44,7 +44,7 @@ from tests.rows import rows, taken
 
 
 def test_a_webhook_that_comes_ten_times_at_once_confirms_once_and_sends_one_e_mail(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
     pay(stripe, held, told=False)
@@ -73,7 +73,7 @@ def lapse(client: Client, *held: Hold) -> None:
 
 
 def test_of_those_who_pay_late_for_one_place_one_has_it_and_the_others_get_their_money_back(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     first = hold(client, capacity=4)
     late = [first, *(hold(client, host=first.host, event_id=first.event_id) for _ in range(3))]
@@ -94,7 +94,7 @@ def test_of_those_who_pay_late_for_one_place_one_has_it_and_the_others_get_their
 
 @pytest.mark.parametrize("round_", range(5))
 def test_late_money_and_a_new_booking_do_not_both_get_the_last_place(
-    client: Client, stripe: StandIn, round_: int
+    client: Client, stripe: StripeFake, round_: int
 ) -> None:
     late = hold(client, capacity=1, title=f"Round {round_}")
     lapse(client, late)
@@ -111,7 +111,7 @@ def test_late_money_and_a_new_booking_do_not_both_get_the_last_place(
 
 
 def test_who_booked_again_gets_the_late_money_back_and_keeps_the_new_booking(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     late = hold(client)
     lapse(client, late)
@@ -126,12 +126,12 @@ def test_who_booked_again_gets_the_late_money_back_and_keeps_the_new_booking(
 
 @pytest.mark.parametrize("round_", range(8))
 def test_a_payment_at_the_moment_of_expiry_has_the_place_or_is_not_taken(
-    client: Client, stripe: StandIn, round_: int
+    client: Client, stripe: StripeFake, round_: int
 ) -> None:
     held = hold(client, capacity=1, title=f"Round {round_}")
 
     def pays() -> None:
-        with suppress(Refused):  # called off a moment before
+        with suppress(ApiError):  # called off a moment before
             stripe.confirm(held.intent_id, "pm_card_visa")
 
     at_once([pays, lambda: expire(client)])
@@ -143,7 +143,7 @@ def test_a_payment_at_the_moment_of_expiry_has_the_place_or_is_not_taken(
 
 
 def test_a_payment_that_is_noted_while_its_event_is_called_off_goes_back(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     pay(stripe, held, told=False)
@@ -163,7 +163,7 @@ def test_a_payment_that_is_noted_while_its_event_is_called_off_goes_back(
 
 @pytest.mark.parametrize("round_", range(5))
 def test_a_cancellation_at_the_moment_of_the_webhook_gives_the_money_back(
-    client: Client, stripe: StandIn, round_: int
+    client: Client, stripe: StripeFake, round_: int
 ) -> None:
     held = hold(client, capacity=1, title=f"Round {round_}")
     pay(stripe, held, told=False)
@@ -180,7 +180,9 @@ def ask(client: Client, held: Hold) -> None:
         pay_back(client, held)
 
 
-def test_a_refund_that_is_asked_for_ten_times_at_once_is_made_once(client: Client, stripe: StandIn) -> None:
+def test_a_refund_that_is_asked_for_ten_times_at_once_is_made_once(
+    client: Client, stripe: StripeFake
+) -> None:
     held = bought(client, stripe)
     cancel(client, held)
 
@@ -190,8 +192,10 @@ def test_a_refund_that_is_asked_for_ten_times_at_once_is_made_once(client: Clien
     assert status(client, held) == ("cancelled", "refunded")
 
 
-def test_a_payment_that_is_asked_for_ten_times_at_once_is_made_once(client: Client, stripe: StandIn) -> None:
-    stripe.switches.latency = 0.05
+def test_a_payment_that_is_asked_for_ten_times_at_once_is_made_once(
+    client: Client, stripe: StripeFake
+) -> None:
+    stripe.faults.latency = 0.05
     event_id = client.event(client.host(), price=2500)["eventId"]
     attendee = client.attendee()
 
@@ -205,7 +209,7 @@ def test_a_payment_that_is_asked_for_ten_times_at_once_is_made_once(client: Clie
     assert payment(client, held).json["paymentIntentId"] == stripe.intents()[0]["id"]
 
 
-def test_two_disputes_noted_at_once_are_one(client: Client, stripe: StandIn) -> None:
+def test_two_disputes_noted_at_once_are_one(client: Client, stripe: StripeFake) -> None:
     held = bought(client, stripe)
     stripe.dispute(held.intent_id)
     events = [event["id"] for event in stripe.events("charge.dispute.created")] * 4
@@ -216,9 +220,9 @@ def test_two_disputes_noted_at_once_are_one(client: Client, stripe: StandIn) -> 
 
 
 def test_a_payment_that_is_noted_while_its_hold_ends_is_called_off_the_next_time(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
-    stripe.switches.faults = [Fault("limit")]
+    stripe.faults.calls = [Fault("limit")]
     held = hold(client)
     assert held.intent_id == ""
 
@@ -248,7 +252,7 @@ class RefusingBoth(FakePayments):
 
 
 def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = bought(client, stripe)
     cancel(client, held)
@@ -259,7 +263,9 @@ def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
     assert ledger(client, held).refund_attempt == 1
 
 
-def test_who_is_told_of_a_refund_waits_for_who_calls_the_event_off(client: Client, stripe: StandIn) -> None:
+def test_who_is_told_of_a_refund_waits_for_who_calls_the_event_off(
+    client: Client, stripe: StripeFake
+) -> None:
     """In the order of locks that all who end bookings keep; else each would wait for the other."""
     held = bought(client, stripe)
     stripe.refund(held.intent_id)

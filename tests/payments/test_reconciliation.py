@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import ALL, Fault
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import ALWAYS, Fault
 from tests.client import Client
 from tests.payments.purchases import (
     JUST_AFTER,
@@ -36,7 +36,9 @@ def lapsed(client: Client, held: Hold) -> bool:
     return ended
 
 
-def test_a_hold_left_alone_ends_when_its_time_is_over_and_not_before(client: Client, stripe: StandIn) -> None:
+def test_a_hold_left_alone_ends_when_its_time_is_over_and_not_before(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
 
     assert expire(client, timedelta(minutes=14, seconds=55)) == 0
@@ -51,7 +53,7 @@ def test_a_hold_left_alone_ends_when_its_time_is_over_and_not_before(client: Cli
     assert expire(client, timedelta(days=1)) == 0
 
 
-def test_the_webhook_of_what_was_called_off_changes_nothing(client: Client, stripe: StandIn) -> None:
+def test_the_webhook_of_what_was_called_off_changes_nothing(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
     expire(client)
     before = ledger(client, held)
@@ -62,9 +64,11 @@ def test_the_webhook_of_what_was_called_off_changes_nothing(client: Client, stri
     assert told(client, held) == ["booking-expired"]
 
 
-def test_a_place_is_free_only_once_stripe_cannot_take_money_for_it(client: Client, stripe: StandIn) -> None:
+def test_a_place_is_free_only_once_stripe_cannot_take_money_for_it(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client, capacity=1)
-    stripe.switches.faults = [Fault("reset", 1, after=True, route="POST */cancel")]
+    stripe.faults.calls = [Fault("reset", 1, after=True, route="POST */cancel")]
 
     expire(client)
     assert stripe.intent(held.intent_id)["status"] == "canceled"
@@ -76,7 +80,7 @@ def test_a_place_is_free_only_once_stripe_cannot_take_money_for_it(client: Clien
     assert hold(client, host=held.host, event_id=held.event_id).intent_id
 
 
-def test_a_hold_that_was_paid_at_the_last_moment_is_confirmed(client: Client, stripe: StandIn) -> None:
+def test_a_hold_that_was_paid_at_the_last_moment_is_confirmed(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
     pay(stripe, held, told=False)
     forget(stripe)
@@ -92,7 +96,7 @@ def test_a_hold_that_was_paid_at_the_last_moment_is_confirmed(client: Client, st
 @pytest.mark.parametrize("webhooks", [True, False], ids=["with webhooks", "without"])
 def test_a_place_is_kept_while_a_bank_is_at_work_on_its_payment(
     client: Client,
-    stripe: StandIn,
+    stripe: StripeFake,
     well: bool,  # noqa: FBT001 (a column of the table)
     webhooks: bool,  # noqa: FBT001
 ) -> None:
@@ -103,7 +107,7 @@ def test_a_place_is_kept_while_a_bank_is_at_work_on_its_payment(
         assert status(client, held) == ("pending", "requires_payment")
     assert payment(client, held).status == 200  # by the clock of the app, that has not gone on
 
-    stripe.settle(held.intent_id, well=well)
+    stripe.settle(held.intent_id, succeed=well)
     if webhooks:
         tell(stripe)
     else:
@@ -117,21 +121,23 @@ def test_a_place_is_kept_while_a_bank_is_at_work_on_its_payment(
     assert differences(client, held) == []
 
 
-def test_while_stripe_is_down_nothing_is_freed_and_afterwards_it_is(client: Client, stripe: StandIn) -> None:
+def test_while_stripe_is_down_nothing_is_freed_and_afterwards_it_is(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
     for place, kind in enumerate(("reset", "error", "limit")):
-        stripe.switches.faults = [Fault(kind, ALL)]  # type: ignore[arg-type]
+        stripe.faults.calls = [Fault(kind, ALWAYS)]  # type: ignore[arg-type]
         expire(client, JUST_AFTER + place * MINUTE)
         assert not lapsed(client, held)
 
-    stripe.switches.faults = []
+    stripe.faults.calls = []
     expire(client, JUST_AFTER + 5 * MINUTE)
 
     assert lapsed(client, held)
 
 
-def test_a_hold_without_a_payment_at_stripe_ends_too(client: Client, stripe: StandIn) -> None:
-    stripe.switches.faults = [Fault("error", ALL)]
+def test_a_hold_without_a_payment_at_stripe_ends_too(client: Client, stripe: StripeFake) -> None:
+    stripe.faults.calls = [Fault("error", ALWAYS)]
     held = hold(client)
 
     expire(client)
@@ -139,10 +145,10 @@ def test_a_hold_without_a_payment_at_stripe_ends_too(client: Client, stripe: Sta
     assert lapsed(client, held)
 
 
-def test_one_that_fails_keeps_none_of_the_others_from_ending(client: Client, stripe: StandIn) -> None:
+def test_one_that_fails_keeps_none_of_the_others_from_ending(client: Client, stripe: StripeFake) -> None:
     event = client.event(client.host(), price=2500)
     held = [hold(client, event_id=event["eventId"]) for _ in range(3)]
-    stripe.switches.faults = [Fault("error", route=f"POST */{held[1].intent_id}/cancel")]
+    stripe.faults.calls = [Fault("error", route=f"POST */{held[1].intent_id}/cancel")]
 
     assert expire(client) == 3
 
@@ -159,12 +165,12 @@ def test_a_hold_that_stripe_does_not_know_ends_and_is_for_a_person(client: Clien
     assert differences(client, held) == ["unknown-at-stripe"]
 
 
-def test_many_holds_end_in_one_go(client: Client, stripe: StandIn) -> None:
+def test_many_holds_end_in_one_go(client: Client, stripe: StripeFake) -> None:
     event_id = client.event(client.host(), price=2500, capacity=250)["eventId"]
-    stripe.switches.faults = [Fault("limit", ALL)]  # so that they are made quickly
+    stripe.faults.calls = [Fault("limit", ALWAYS)]  # so that they are made quickly
     for attendee in client.attendees(250):
         assert client.book(attendee, event_id).status == 201
-    stripe.switches.faults = []
+    stripe.faults.calls = []
     assert taken(client, event_id) == 250
 
     assert expire(client) == 250
@@ -175,7 +181,7 @@ def test_many_holds_end_in_one_go(client: Client, stripe: StandIn) -> None:
 
 
 def test_the_payment_of_a_booking_that_was_cancelled_before_it_was_paid_is_called_off(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     cancel(client, held)
@@ -189,7 +195,7 @@ def test_the_payment_of_a_booking_that_was_cancelled_before_it_was_paid_is_calle
 
 
 def test_a_payment_of_which_every_word_was_lost_is_found_after_five_minutes(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     pay(stripe, held, told=False)
@@ -203,7 +209,7 @@ def test_a_payment_of_which_every_word_was_lost_is_found_after_five_minutes(
     assert reconcile(client, timedelta(days=1)) == 0
 
 
-def test_what_is_not_paid_yet_is_asked_about_again(client: Client, stripe: StandIn) -> None:
+def test_what_is_not_paid_yet_is_asked_about_again(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
     assert reconcile(client, timedelta(minutes=6)) == 1
     assert reconcile(client, timedelta(minutes=10)) == 0
@@ -215,9 +221,9 @@ def test_what_is_not_paid_yet_is_asked_about_again(client: Client, stripe: Stand
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_asking_in_vain_changes_nothing(client: Client, stripe: StandIn) -> None:
+def test_asking_in_vain_changes_nothing(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
-    stripe.switches.faults = [Fault("error", ALL)]
+    stripe.faults.calls = [Fault("error", ALWAYS)]
 
     assert reconcile(client, timedelta(minutes=6)) == 1
 
@@ -226,7 +232,7 @@ def test_asking_in_vain_changes_nothing(client: Client, stripe: StandIn) -> None
 
 
 def test_a_payment_cancelled_elsewhere_is_found_and_another_can_be_made(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     stripe.cancel(held.intent_id)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.stripe.stand_in import StandIn
+from infra.stripe_fake.fake import StripeFake
 from tests.client import Client
 from tests.payments.purchases import (
     Hold,
@@ -33,7 +33,7 @@ def money(client: Client, held: Hold) -> Any:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_money_that_goes_back_in_the_dashboard_takes_the_place_with_it(
-    client: Client, stripe: StandIn, order: tuple[int, ...]
+    client: Client, stripe: StripeFake, order: tuple[int, ...]
 ) -> None:
     held = hold(client)
     stripe.confirm(held.intent_id)
@@ -55,7 +55,7 @@ def test_money_that_goes_back_in_the_dashboard_takes_the_place_with_it(
 
 
 def test_a_part_that_goes_back_in_the_dashboard_is_for_a_person_and_the_rest_ends_the_booking(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     paid = bought(client, stripe)
 
@@ -75,14 +75,14 @@ REFUND_FAILS = ["refund.created", "charge.refunded", "refund.updated", "refund.f
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
 def test_a_refund_that_fails_after_it_seemed_done_is_made_again_in_whatever_order_that_is_told(
-    client: Client, stripe: StandIn, order: tuple[int, ...]
+    client: Client, stripe: StripeFake, order: tuple[int, ...]
 ) -> None:
     held = hold(client)
     pay(stripe, held, "pm_card_refundFail")
     cancel(client, held)
     pay_back(client, held)
     [made] = stripe.refunds(held.intent_id)
-    stripe.settle(made["id"], well=False)
+    stripe.settle(made["id"], succeed=False)
     events = [stripe.events(kind)[0]["id"] for kind in REFUND_FAILS]
 
     for place in order:
@@ -97,7 +97,7 @@ def test_a_refund_that_fails_after_it_seemed_done_is_made_again_in_whatever_orde
 
 @pytest.mark.parametrize("first", ["webhooks", "answer"])
 def test_a_refund_is_settled_by_whichever_word_comes_first(
-    client: Client, stripe: StandIn, first: str
+    client: Client, stripe: StripeFake, first: str
 ) -> None:
     paid = bought(client, stripe)
     cancel(client, paid)
@@ -116,7 +116,9 @@ def test_a_refund_is_settled_by_whichever_word_comes_first(
     assert len(stripe.refunds(paid.intent_id)) == 1
 
 
-def test_a_refund_that_a_bank_takes_days_for_is_settled_by_its_event(client: Client, stripe: StandIn) -> None:
+def test_a_refund_that_a_bank_takes_days_for_is_settled_by_its_event(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
     pay(stripe, held, "pm_card_pendingRefund")
     cancel(client, held)
@@ -132,7 +134,9 @@ def test_a_refund_that_a_bank_takes_days_for_is_settled_by_its_event(client: Cli
     assert ledger(client, held).refunded_at is not None
 
 
-def test_a_refund_from_the_dashboard_that_comes_back_is_for_a_person(client: Client, stripe: StandIn) -> None:
+def test_a_refund_from_the_dashboard_that_comes_back_is_for_a_person(
+    client: Client, stripe: StripeFake
+) -> None:
     held = hold(client)
     pay(stripe, held, "pm_card_refundFail")
     made = stripe.refund(held.intent_id)
@@ -140,7 +144,7 @@ def test_a_refund_from_the_dashboard_that_comes_back_is_for_a_person(client: Cli
     assert status(client, held) == ("cancelled", "refunded")
     assert differences(client, held) == []
 
-    stripe.settle(made["id"], well=False)
+    stripe.settle(made["id"], succeed=False)
     tell(stripe)
 
     assert differences(client, held) == ["refund-failed"]

@@ -9,8 +9,8 @@ import pytest
 import app
 from chalicelib.payments.refunds import RETRY_BACKOFF
 from chalicelib.platform.errors import Unreachable
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import ALL, Fault
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import ALWAYS, Fault
 from tests.client import Client
 from tests.notifications.pipeline import PostOffice
 from tests.payments.purchases import (
@@ -32,7 +32,7 @@ from tests.rows import rows
 REFUND = "POST /v1/refunds"
 
 
-def cancelled(client: Client, stripe: StandIn) -> Hold:
+def cancelled(client: Client, stripe: StripeFake) -> Hold:
     paid = bought(client, stripe)
     cancel(client, paid)
     return paid
@@ -66,11 +66,11 @@ def run(event: dict[str, Any]) -> list[str]:
 
 
 def test_a_batch_is_paid_back_and_one_that_cannot_be_keeps_none_of_the_others(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     paid = [cancelled(client, stripe) for _ in range(3)]
     messages = due(post_office)
-    stripe.switches.faults = [Fault("reset", 1, route=REFUND)]
+    stripe.faults.calls = [Fault("reset", 1, route=REFUND)]
 
     failed = run(batch(messages[0], "not JSON", messages[1], "{}", messages[2]))
 
@@ -81,7 +81,7 @@ def test_a_batch_is_paid_back_and_one_that_cannot_be_keeps_none_of_the_others(
 
 
 def test_a_message_that_is_delivered_again_pays_nothing_back_again(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = cancelled(client, stripe)
     [message] = due(post_office)
@@ -93,7 +93,7 @@ def test_a_message_that_is_delivered_again_pays_nothing_back_again(
 
 
 def test_a_fact_that_says_what_is_not_so_pays_nothing_back(
-    client: Client, stripe: StandIn, post_office: PostOffice
+    client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     cancelled(client, stripe)
     [message] = due(post_office)
@@ -108,9 +108,9 @@ def test_a_fact_that_says_what_is_not_so_pays_nothing_back(
     assert status(client, paid) == ("confirmed", "paid")
 
 
-def test_a_connection_that_is_lost_makes_no_second_refund(client: Client, stripe: StandIn) -> None:
+def test_a_connection_that_is_lost_makes_no_second_refund(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("reset", 1, after=True, route=REFUND)]
+    stripe.faults.calls = [Fault("reset", 1, after=True, route=REFUND)]
 
     with pytest.raises(Unreachable):
         pay_back(client, held)
@@ -122,10 +122,10 @@ def test_a_connection_that_is_lost_makes_no_second_refund(client: Client, stripe
 
 
 def test_a_refund_that_was_made_though_the_answer_was_a_fault_is_found(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("error", 1, after=True, route=REFUND)]
+    stripe.faults.calls = [Fault("error", 1, after=True, route=REFUND)]
 
     pay_back(client, held)
 
@@ -133,9 +133,11 @@ def test_a_refund_that_was_made_though_the_answer_was_a_fault_is_found(
     assert [refund["id"] for refund in stripe.refunds(held.intent_id)] == [ledger(client, held).refund_id]
 
 
-def test_a_refund_that_is_refused_time_and_again_is_left_to_a_person(client: Client, stripe: StandIn) -> None:
+def test_a_refund_that_is_refused_time_and_again_is_left_to_a_person(
+    client: Client, stripe: StripeFake
+) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
+    stripe.faults.calls = [Fault("error", ALWAYS, route=REFUND)]
 
     for attempt, pause in enumerate(RETRY_BACKOFF):
         pay_back(client, held)
@@ -147,18 +149,18 @@ def test_a_refund_that_is_refused_time_and_again_is_left_to_a_person(client: Cli
 
     assert differences(client, held) == ["refund-failed"]
     assert status(client, held) == ("cancelled", "refund_pending")
-    calls = stripe.switches.faults[0].times
+    calls = stripe.faults.calls[0].times
     for days in (1, 10, 100):
         assert reconcile(client, timedelta(days=days)) == 0
-    assert stripe.switches.faults[0].times == calls
+    assert stripe.faults.calls[0].times == calls
 
 
-def test_what_a_person_pays_back_then_settles_it(client: Client, stripe: StandIn) -> None:
+def test_what_a_person_pays_back_then_settles_it(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
+    stripe.faults.calls = [Fault("error", ALWAYS, route=REFUND)]
     for _ in range(len(RETRY_BACKOFF) + 1):
         pay_back(client, held)
-    stripe.switches.faults = []
+    stripe.faults.calls = []
 
     stripe.refund(held.intent_id)
     tell(stripe)
@@ -167,7 +169,7 @@ def test_what_a_person_pays_back_then_settles_it(client: Client, stripe: StandIn
     assert differences(client, held) == []
 
 
-def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, stripe: StandIn) -> None:
+def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, stripe: StripeFake) -> None:
     held = bought(client, stripe)
     stripe.refund(held.intent_id, 1000)
     tell(stripe)
@@ -183,12 +185,12 @@ def test_what_a_person_pays_back_then_in_parts_settles_it_too(client: Client, st
     assert differences(client, held) == []
 
 
-def test_what_was_left_to_a_person_can_be_tried_again_and_again(client: Client, stripe: StandIn) -> None:
+def test_what_was_left_to_a_person_can_be_tried_again_and_again(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("error", ALL, route=REFUND)]
+    stripe.faults.calls = [Fault("error", ALWAYS, route=REFUND)]
     for _ in range(len(RETRY_BACKOFF) + 3):
         pay_back(client, held)
-    stripe.switches.faults = []
+    stripe.faults.calls = []
 
     rows(client, "UPDATE payments SET next_check_at = now(), flag = NULL")
     reconcile(client)
@@ -197,7 +199,9 @@ def test_what_was_left_to_a_person_can_be_tried_again_and_again(client: Client, 
     assert differences(client, held) == []
 
 
-def test_what_a_person_has_paid_back_already_is_not_paid_back_again(client: Client, stripe: StandIn) -> None:
+def test_what_a_person_has_paid_back_already_is_not_paid_back_again(
+    client: Client, stripe: StripeFake
+) -> None:
     held = cancelled(client, stripe)
     stripe.refund(held.intent_id)
     forget(stripe)
@@ -208,7 +212,7 @@ def test_what_a_person_has_paid_back_already_is_not_paid_back_again(client: Clie
     assert len(stripe.refunds(held.intent_id)) == 1
 
 
-def test_a_refund_whose_fact_is_lost_is_made_by_the_schedule(client: Client, stripe: StandIn) -> None:
+def test_a_refund_whose_fact_is_lost_is_made_by_the_schedule(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
 
     assert reconcile(client, timedelta(minutes=9)) == 0
@@ -218,7 +222,7 @@ def test_a_refund_whose_fact_is_lost_is_made_by_the_schedule(client: Client, str
 
 
 def test_a_refund_that_a_bank_takes_its_time_for_is_asked_about_until_it_is_settled(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     for well in (True, False):
         held = hold(client)
@@ -228,7 +232,7 @@ def test_a_refund_that_a_bank_takes_its_time_for_is_asked_about_until_it_is_sett
         assert reconcile(client, timedelta(minutes=59)) == 0
         assert reconcile(client, timedelta(minutes=61)) == 1
         assert status(client, held) == ("cancelled", "refund_pending")
-        stripe.settle(ledger(client, held).refund_id, well=well)
+        stripe.settle(ledger(client, held).refund_id, succeed=well)
         forget(stripe)
 
         reconcile(client, timedelta(hours=3))
@@ -238,9 +242,9 @@ def test_a_refund_that_a_bank_takes_its_time_for_is_asked_about_until_it_is_sett
         assert row.refund_attempt == (0 if well else 1)
 
 
-def test_a_refund_that_failed_once_is_made_with_a_key_of_its_own(client: Client, stripe: StandIn) -> None:
+def test_a_refund_that_failed_once_is_made_with_a_key_of_its_own(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
-    stripe.switches.faults = [Fault("error", 1, route=REFUND)]
+    stripe.faults.calls = [Fault("error", 1, route=REFUND)]
     pay_back(client, held)
     pay_back(client, held)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.wiring import Wiring, using
-from infra.local.stripe.webhooks import sign
+from infra.stripe_fake.webhooks import sign
 from tests.client import Client
 from tests.payments.purchases import Hold, hold, status, webhook
 from tests.payments.webhook_delivery import SECRET, event, intent_of, recorded

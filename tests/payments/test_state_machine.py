@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 )
 
 from chalicelib.payments import hold_expiry, reconciliation
-from infra.local.stripe.errors import Refused
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import Fault
-from infra.local.stripe.webhooks import Order
+from infra.stripe_fake.dispatcher import Order
+from infra.stripe_fake.errors import ApiError
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import Fault
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 from tests.rows import rows
@@ -51,7 +51,7 @@ class Life(RuleBasedStateMachine):
     events: Bundle[str] = Bundle("events")
     holds: Bundle[Hold] = Bundle("holds")
 
-    def __init__(self, client: Client, stripe: StandIn) -> None:
+    def __init__(self, client: Client, stripe: StripeFake) -> None:
         super().__init__()
         self.client = client
         self.stripe = stripe
@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
             hold.intent = reply.json["paymentIntentId"] if reply.status == 200 else None
         if hold.intent is None:
             return
-        with contextlib.suppress(Refused):  # declined, or paid or called off before
+        with contextlib.suppress(ApiError):  # declined, or paid or called off before
             intent = self.stripe.confirm(hold.intent, card)
             if intent["status"] == "requires_action":
                 self.stripe.authenticate(hold.intent, passed=passed)
@@ -128,7 +128,7 @@ class Life(RuleBasedStateMachine):
         for _ in range(times if waiting else 0):
             assert set(self.stripe.deliver(waiting[which % len(waiting)])) <= {200}
 
-    @rule(order=st.sampled_from(("kept", "reversed", "shuffled")))
+    @rule(order=st.sampled_from(("ordered", "reversed", "shuffled")))
     def all_webhooks_come(self, order: Order) -> None:
         assert set(self.stripe.deliver_all(order)) <= {200}
 
@@ -139,7 +139,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(("error", "limit", "reset")), after=st.booleans())
     def stripe_is_to_fail(self, kind: Literal["error", "limit", "reset"], *, after: bool) -> None:
-        self.stripe.switches.faults = [Fault(kind, after=after and kind != "limit")]
+        self.stripe.faults.calls = [Fault(kind, after=after and kind != "limit")]
 
     @rule(hold=holds)
     def time_passes_for(self, hold: Hold) -> None:
@@ -173,7 +173,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def facts_are_told(self) -> None:
-        self.stripe.switches.faults = []
+        self.stripe.faults.calls = []
         self.office.run()
 
     # What is true at every moment, and in the end.
@@ -187,7 +187,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let time and schedules do the rest, without another webhook."""
-        self.stripe.switches.faults = []
+        self.stripe.faults.calls = []
         for event in self.stripe.waiting():
             self.stripe.drop(event)
         for _ in range(12):
@@ -199,8 +199,8 @@ class Life(RuleBasedStateMachine):
         self.the_rows_agree_with_stripe()
 
     def settle(self, refund: str, *, well: bool) -> None:
-        with contextlib.suppress(Refused):  # it has ended
-            self.stripe.settle(refund, well=well)
+        with contextlib.suppress(ApiError):  # it has ended
+            self.stripe.settle(refund, succeed=well)
 
     def the_rows_agree_with_stripe(self) -> None:
         kept = {
@@ -231,7 +231,7 @@ class Life(RuleBasedStateMachine):
         )
 
 
-def test_place_and_money_agree_in_the_end_whatever_happens(client: Client, stripe: StandIn) -> None:
+def test_place_and_money_agree_in_the_end_whatever_happens(client: Client, stripe: StripeFake) -> None:
     class LifeHere(Life):
         def __init__(self) -> None:
             super().__init__(client, stripe)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chalicelib.wiring import Wiring, using
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import ALL, Fault, Kind
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import ALWAYS, Fault, FaultKind
 from tests.client import Client
 from tests.fakes import FakePayments
 from tests.payments.purchases import (
@@ -24,7 +24,7 @@ from tests.payments.purchases import (
 from tests.rows import rows, taken, value
 
 CREATE = "POST /v1/payment_intents"
-KINDS: list[tuple[Kind, bool]] = [
+KINDS: list[tuple[FaultKind, bool]] = [
     ("error", False),
     ("error", True),
     ("limit", False),
@@ -33,19 +33,21 @@ KINDS: list[tuple[Kind, bool]] = [
 ]
 
 
-def breaks(stripe: StandIn, kind: Kind = "error", *, times: int = ALL, after: bool = False) -> None:
-    stripe.switches.faults = [Fault(kind, times, after=after)]
+def breaks(
+    stripe: StripeFake, kind: FaultKind = "error", *, times: int = ALWAYS, after: bool = False
+) -> None:
+    stripe.faults.calls = [Fault(kind, times, after=after)]
 
 
-def mended(stripe: StandIn) -> None:
-    stripe.switches.faults = []
+def mended(stripe: StripeFake) -> None:
+    stripe.faults.calls = []
 
 
 @pytest.mark.parametrize(("kind", "after"), KINDS)
 def test_a_place_is_held_without_stripe_and_paid_when_it_is_back(
     client: Client,
-    stripe: StandIn,
-    kind: Kind,
+    stripe: StripeFake,
+    kind: FaultKind,
     after: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     breaks(stripe, kind, after=after)
@@ -68,7 +70,7 @@ def test_a_place_is_held_without_stripe_and_paid_when_it_is_back(
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_without_stripe_the_payment_of_a_hold_is_null(client: Client, stripe: StandIn) -> None:
+def test_without_stripe_the_payment_of_a_hold_is_null(client: Client, stripe: StripeFake) -> None:
     event = client.event(client.host(), price=2500)
     attendee = client.attendee()
     breaks(stripe, "reset")
@@ -82,7 +84,7 @@ def test_without_stripe_the_payment_of_a_hold_is_null(client: Client, stripe: St
 
 
 def test_a_request_again_with_its_key_makes_the_payment_that_could_not_be_made(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     event, attendee = client.event(client.host(), price=2500), client.attendee()
     key = {"Idempotency-Key": "first"}
@@ -96,7 +98,7 @@ def test_a_request_again_with_its_key_makes_the_payment_that_could_not_be_made(
     assert again.json["payment"]["paymentIntentId"] == stripe.intents()[0]["id"]
 
 
-def test_an_answer_that_is_lost_makes_no_second_payment(client: Client, stripe: StandIn) -> None:
+def test_an_answer_that_is_lost_makes_no_second_payment(client: Client, stripe: StripeFake) -> None:
     breaks(stripe, "reset", times=1, after=True)
     held = hold(client)
 
@@ -105,7 +107,7 @@ def test_an_answer_that_is_lost_makes_no_second_payment(client: Client, stripe: 
     assert [intent["id"] for intent in stripe.intents()] == [made["paymentIntentId"]]
 
 
-def test_a_fault_that_stripe_keeps_with_its_key_locks_nobody_out(client: Client, stripe: StandIn) -> None:
+def test_a_fault_that_stripe_keeps_with_its_key_locks_nobody_out(client: Client, stripe: StripeFake) -> None:
     breaks(stripe, "error", times=1, after=True)
     held = hold(client)
 
@@ -116,7 +118,7 @@ def test_a_fault_that_stripe_keeps_with_its_key_locks_nobody_out(client: Client,
 
 
 def test_a_payment_that_was_made_though_its_answer_was_a_fault_cannot_confirm_anything_later(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     breaks(stripe, "error", times=1, after=True)
     held = hold(client)
@@ -131,7 +133,7 @@ def test_a_payment_that_was_made_though_its_answer_was_a_fault_cannot_confirm_an
 
 @pytest.mark.parametrize("email", ["somebody@localhost", "a@b.c", f"{'x' * 64}@example.com"])
 def test_an_address_that_stripe_does_not_take_keeps_nobody_from_paying(
-    client: Client, stripe: StandIn, email: str
+    client: Client, stripe: StripeFake, email: str
 ) -> None:
     held = hold(client, attendee=client.account("attendee", email=email))
 
@@ -140,7 +142,7 @@ def test_an_address_that_stripe_does_not_take_keeps_nobody_from_paying(
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_a_changed_address_between_two_tries_locks_nobody_out(client: Client, stripe: StandIn) -> None:
+def test_a_changed_address_between_two_tries_locks_nobody_out(client: Client, stripe: StripeFake) -> None:
     breaks(stripe, "reset", times=1, after=True)
     held = hold(client)
     client("PATCH", "/users/me", {"email": "moved@example.com"}, by=held.attendee)

@@ -11,9 +11,9 @@ import pytest
 from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
-from infra.local.stripe.stand_in import StandIn
-from infra.local.stripe.switches import Fault
-from infra.local.stripe.webhooks import sign
+from infra.stripe_fake.fake import StripeFake
+from infra.stripe_fake.faults import Fault
+from infra.stripe_fake.webhooks import sign
 from tests.client import Client
 from tests.conftest import SECRET, WEBHOOK_SECRET
 from tests.payments.purchases import (
@@ -45,7 +45,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_while_the_database_is_down_nothing_is_taken_and_the_next_delivery_is(
-    client: Client, stripe: StandIn
+    client: Client, stripe: StripeFake
 ) -> None:
     held = hold(client)
     pay(stripe, held, told=False)
@@ -89,7 +89,7 @@ def test_the_webhook_asks_for_no_token_and_reads_none(client: Client) -> None:
     assert send(client, body).status == 200
 
 
-def test_no_secret_gets_into_the_log(client: Client, stripe: StandIn, log: io.StringIO) -> None:
+def test_no_secret_gets_into_the_log(client: Client, stripe: StripeFake, log: io.StringIO) -> None:
     held, other = hold(client), hold(client)
     secrets = [
         client.wiring.settings.stripe_api_key or "",
@@ -101,7 +101,7 @@ def test_no_secret_gets_into_the_log(client: Client, stripe: StandIn, log: io.St
     ]
     assert all(secrets)
     for kind in ("error", "limit", "reset"):
-        stripe.switches.faults = [Fault(kind)]
+        stripe.faults.calls = [Fault(kind)]
         rows(client, "UPDATE payments SET intent_id = NULL WHERE booking_id = :id", id=other.booking_id)
         payment(client, other)
     told = event("payment_intent.succeeded", intent_of(client, held, amount=1, client_secret=secrets[-1]))
@@ -111,14 +111,14 @@ def test_no_secret_gets_into_the_log(client: Client, stripe: StandIn, log: io.St
     rows(client, "ALTER TABLE stripe_events RENAME TO elsewhere")
     send(client, event("payment_intent.succeeded", intent_of(client, held, client_secret=secrets[-1])))
     rows(client, "ALTER TABLE elsewhere RENAME TO stripe_events")
-    stripe.switches.faults = [Fault("error", 2)]
+    stripe.faults.calls = [Fault("error", 2)]
     expire(client)
     reconcile(client)
-    stripe.switches.faults = []
+    stripe.faults.calls = []
     cancelled = hold(client)
     pay(stripe, cancelled)
     cancel(client, cancelled)
-    stripe.switches.faults = [Fault("error")]
+    stripe.faults.calls = [Fault("error")]
     pay_back(client, cancelled)
 
     written = log.getvalue()

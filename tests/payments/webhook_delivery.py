@@ -4,8 +4,8 @@ import json
 import time
 from typing import Any
 
-from infra.local.stripe import shapes
-from infra.local.stripe.webhooks import sign
+from infra.stripe_fake import objects
+from infra.stripe_fake.webhooks import sign
 from tests.client import Client, Reply
 from tests.conftest import WEBHOOK_SECRET
 from tests.payments.purchases import Hold, ledger, webhook
@@ -16,7 +16,7 @@ SECRET = WEBHOOK_SECRET.decode()
 
 def event(kind: str, about: Any, **more: Any) -> dict[str, Any]:
     """An event with an id of its own; `more` takes the place of its other members."""
-    return {**shapes.event(kind, about, None, {"id": None, "idempotency_key": None}, 1), **more}
+    return {**objects.event(kind, about, 1), **more}
 
 
 def send(client: Client, told: Any) -> Reply:
@@ -29,7 +29,7 @@ def intent_of(client: Client, held: Hold, **more: Any) -> dict[str, Any]:
     """The payment of a hold as Stripe has it once it is paid; `more` takes the place of its members."""
     row = ledger(client, held)
     return {
-        **shapes.payment_intent(row.amount, row.currency),
+        **objects.payment_intent(row.amount, row.currency),
         "id": held.intent_id,
         "amount_received": row.amount,
         "status": "succeeded",

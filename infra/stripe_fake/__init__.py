@@ -1,0 +1,1 @@
+"""A local fake of Stripe: its API, test cards and webhooks, and a page to pay on."""

@@ -1,0 +1,33 @@
+"""Disputes of charges by card holders."""
+
+from infra.stripe_fake import objects
+from infra.stripe_fake.errors import ApiError, Json
+from infra.stripe_fake.store import Store
+
+
+def create(store: Store, charge: Json, reason: str) -> Json:
+    """Dispute a charge; the bank withdraws the money. Raise ApiError if it was disputed before."""
+    if charge["disputed"]:
+        raise ApiError(400, f"Charge {charge['id']} has already been disputed.")
+    store.update(charge, None, disputed=True)
+    dispute = objects.dispute(charge, reason)
+    store.add(dispute, "charge.dispute.created")
+    store.record_event("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def close(store: Store, dispute: Json, *, won: bool) -> Json:
+    """Decide a dispute; winning it returns the money. Raise ApiError if it is closed."""
+    if dispute["status"] in {"won", "lost"}:
+        raise ApiError(400, "This dispute is already closed", code="dispute_already_closed")
+    status = "won" if won else "lost"
+    store.update(dispute, "charge.dispute.closed", status=status, is_charge_refundable=won)
+    if won:
+        store.record_event("charge.dispute.funds_reinstated", dispute)
+    return dispute
+
+
+def blocks_refund(store: Store, charge: Json) -> bool:
+    """Say whether a dispute of the charge is open or lost."""
+    found = store.find("dispute", payment_intent=charge["payment_intent"])
+    return any(dispute["status"] != "won" for dispute in found)
