@@ -14,7 +14,7 @@ LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format docs package deploy bench bench-rush bench-telling redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy bench redrive reset clean
 
 # A .venv whose Python has gone from the system is made anew.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -57,14 +57,8 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
 	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
-bench: .venv/.installed ## measure how fast it is, side by side with what it is compared with (QUICK=1)
+bench: .venv/.installed ## measure speed against references (ARGS="booking lists", ARGS=--list, QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
-
-bench-rush: .venv/.installed ## simulate ten times as many requests as can be served (ARGS=--quick)
-	@$(PY) -m bench.rush $(ARGS)
-
-bench-telling: .venv/.installed ## measure how fast people are told of a sale (ARGS="--people 500")
-	@$(PY) -m bench.telling $(ARGS)
 
 redrive: .venv/.installed ## try dead letters again (those of `make run`, or of AWS_ENDPOINT_URL)
 	@$(PY) -m infra.local redrive

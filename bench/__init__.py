@@ -1,1 +1,1 @@
-"""Measurements of the whole product on one machine; each is a program of its own."""
+"""Measurements of the whole product on one machine. `python -m bench --list` lists them."""

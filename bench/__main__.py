@@ -1,50 +1,53 @@
-"""`make bench`: measures the app side by side with what it is compared with, and writes a report."""
+"""Measure the app side by side with its references, and print tables."""
 
 import argparse
 import sys
-from pathlib import Path
+import traceback
 
 from bench import report
-from bench.parts import PARTS, measure
 from bench.scale import FULL, QUICK
-
-RESULTS = Path("bench/results")
+from bench.suites import SUITES, measure
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.list:
+        print(_listing())
+        return 0
     scale = QUICK if arguments.quick else FULL
-    on = report.machine()
-    parts = []
-    for name in arguments.parts or PARTS:
-        _say(f"{PARTS[name]} ...")
-        part = measure(name, scale)
-        if part.failure:
-            _say(f"{part.title}: {part.failure}")
-        parts.append(part)
-    report.write(arguments.results, on, parts, quick=arguments.quick)
-    print(report.table(on, parts, quick=arguments.quick))
-    print(f"Written to {arguments.results}")
-    failed = [part for part in parts if part.failure]
-    if not arguments.quick:
-        missed = report.missed(parts)
-        _say(f"{len(missed)} figures are not as they are wanted." if missed else "All is as it is wanted.")
-    return 1 if failed else 0  # a figure that was missed is no failure: the machine has its say in it
+    print(report.machine())
+    if scale.quick:
+        print("A quick run: it shows that everything works. Its figures mean nothing.")
+    failed = False
+    for name in arguments.suites or SUITES:
+        print(f"\n### {SUITES[name]}\n", flush=True)
+        try:
+            print(report.table(measure(name, scale), targets=not scale.quick), flush=True)
+        except Exception as error:  # noqa: BLE001 (the other suites are still measured)
+            traceback.print_exc()
+            print(f"Not measured: {type(error).__name__}: {error}")
+            failed = True
+    return 1 if failed else 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a little of everything: does it work?")
-    parser.add_argument("--results", type=Path, default=RESULTS, help=f"a folder (default {RESULTS})")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"suites:\n{_listing()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suites", nargs="*", metavar="suite", help="a suite listed below (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
+    parser.add_argument("--list", action="store_true", help="list the suites and exit")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - PARTS.keys():
-        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    if unknown := set(arguments.suites) - SUITES.keys():
+        parser.error(f"unknown suite: {', '.join(sorted(unknown))} (see --list)")
     return arguments
 
 
-def _say(said: str) -> None:
-    print(said, file=sys.stderr, flush=True)
+def _listing() -> str:
+    return "\n".join(f"  {name:15}{title}" for name, title in SUITES.items())
 
 
 if __name__ == "__main__":

@@ -1,227 +1,163 @@
-"""Measures a hot event: the app against what PostgreSQL can do, and against the usual way."""
+"""Measures bookings of one event by the app, against pgbench and against five separate statements."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
-from bench import ground, slow_line
-from bench.containers import Containers, Handler, containers
-from bench.figures import Figure, Point, Tally, at_least, at_most, ratios
-from bench.requests import booking_request, token_of
+from bench import database, five_steps
+from bench.containers import Containers, containers, handlers
+from bench.figures import Figure, Tally, median_seconds, percentiles, rates, ratios
+from bench.pgbench import Pgbench, RecordingDatabase
+from bench.requests import REQUEST_ID, booking_request, token_of
 from bench.scale import Scale
-from bench.sql import Pgbench
+from chalicelib.platform.database.engine import Database
+from chalicelib.platform.http import request_log
 from chalicelib.wiring import Wiring, using
+from infra.local.postgres import Postgres
 from tests.relay import relay_to
 
-EVENTS = 600
-FAST, SLOW, FAR = "fast storage", "each flush 2 ms slower", "each round trip 0.5 ms longer"
+EVENTS = 200
+FAST, SLOW = "fast storage", "flushes 2 ms slower"
 
-
-@dataclass
-class Runs:
-    """What was measured on one kind of storage, by who booked and with how many clients."""
-
-    tallies: dict[tuple[str, int], list[Tally]] = field(default_factory=dict)
-
-    def add(self, who: str, clients: int, tally: Tally) -> None:
-        self.tallies.setdefault((who, clients), []).append(tally)
-
-    def rates(self, who: str, clients: int) -> tuple[float, ...]:
-        return tuple(tally.rate for tally in self.tallies[who, clients])
-
-    def latencies(self, who: str, clients: int, percent: float) -> tuple[float, ...]:
-        return tuple(tally.percentile(percent) for tally in self.tallies[who, clients])
-
-    def cpu(self, who: str, clients: int) -> tuple[float, ...]:
-        return tuple(tally.cpu / len(tally.latencies) for tally in self.tallies[who, clients])
+Tallies = dict[tuple[str, int], list[Tally]]
+"""The runs by way to book and number of clients."""
 
 
 def measure(scale: Scale) -> list[Figure]:
-    with ground.server() as server:
-        url = ground.peopled(server, "hot", scale.people, EVENTS)
-        trips = [*_trips("app", url), *_trips("five steps", url)]
+    with database.server() as server:
+        url = database.populate(server, "booking", scale.people, EVENTS)
+        trips = [_round_trips(way, url) for way in ("app", "five steps")]
+        parts = _parts(url, scale)
         events = itertools.count(1)
-        with containers(url, scale, scale.most_processes) as crowd:
-            pgbench = Pgbench(url, scale)
-            fast = _all(pgbench, crowd, scale, events)
-            with ground.slow_flushes(url) as commit:
-                slow = _all(pgbench, crowd, scale, events)
-        far, trip_times = _far(url, scale, events)
+        with containers(url, scale, max(scale.clients)) as crowd:
+            fast = _run_all(server, Pgbench(url, scale), crowd, events)
+            with database.slow_flushes(url) as commit_seconds:
+                slow = _run_all(server, Pgbench(url, scale), crowd, events)
     return [
         *trips,
-        *_rates(FAST, fast),
-        *_compared(FAST, fast, scale, five_times=8),
-        *_one_process(fast),
-        _no_cliff(FAST, fast, scale),
-        _no_tail(fast, scale),
-        Figure(name=f"A plain commit, {SLOW}", unit="ms", runs=(commit * 1e3,), target=at_least(2)),
-        *_rates(SLOW, slow),
-        *_compared(SLOW, slow, scale, five_times=12),
-        _no_cliff(SLOW, slow, scale),
-        Figure(name="A round trip by the slow line", unit="ms", runs=trip_times),
-        *_rates(FAR, far),
-        _times_five(FAR, far, scale.processes[1]),
+        *_rates(FAST, fast, scale, least_to_five_steps=8),
+        *_costs(fast, scale),
+        *parts,
+        Figure(f"plain commit, {SLOW}", "ms", [commit_seconds], least=2),
+        *_rates(SLOW, slow, scale, least_to_five_steps=12),
     ]
 
 
-def _all(pgbench: Pgbench, crowd: Containers, scale: Scale, events: Iterator[int]) -> Runs:
-    """Run everything in turn, again and again, so that what is compared was measured side by side."""
-    runs = Runs()
-    one, some, _ = scale.processes
-    for _ in range(scale.runs):
-        for clients in scale.clients:
-            ground.forget_bookings(pgbench.url)
-            runs.add("pgbench", clients, pgbench.book(next(events), clients))
-        for processes in scale.processes:
-            ground.forget_bookings(pgbench.url)
-            runs.add("app", processes, crowd.book("app", next(events), processes))
-        for way, processes in (("call alone", some), ("five steps", one), ("five steps", some)):
-            ground.forget_bookings(pgbench.url)
-            runs.add(way, processes, crowd.book(way, next(events), processes))
-    return runs
+def _run_all(server: Postgres, pgbench: Pgbench, crowd: Containers, events: Iterator[int]) -> Tallies:
+    """Measure all ways in turn, so that what is compared was measured side by side.
+
+    Each run books a new event, so that it finds no row versions of another run.
+    """
+    ways: dict[str, Callable[[int, int], Tally]] = {
+        "pgbench": pgbench.book,
+        "app": partial(crowd.book, "app"),
+        "five steps": partial(crowd.book, "five steps"),
+    }
+    tallies: Tallies = defaultdict(list)
+    for _, clients, way in itertools.product(range(pgbench.scale.runs), pgbench.scale.clients, ways):
+        if way == "five steps" and clients > pgbench.scale.some:
+            continue
+        database.clear_bookings(pgbench.url)
+        before = database.cpu_seconds(server)
+        tally = ways[way](next(events), clients)
+        used = database.cpu_seconds(server) - before
+        tallies[way, clients].append(replace(tally, database_cpu=used / max(1, tally.calls)))
+    return tallies
 
 
-def _far(url: str, scale: Scale, events: Iterator[int]) -> tuple[Runs, tuple[float, ...]]:
-    runs, times = Runs(), []
-    some = scale.processes[1]
-    with slow_line.to(url) as slow_url, containers(slow_url, scale, some) as crowd:
-        for _ in range(scale.runs):
-            times.append(slow_line.trip_time(slow_url) * 1e3)
-            for way in ("app", "five steps"):
-                ground.forget_bookings(url)
-                runs.add(way, some, crowd.book(way, next(events), some))
-    return runs, tuple(times)
-
-
-def _rates(storage: str, runs: Runs) -> list[Figure]:
-    return [
-        Figure(
-            name=f"{who}, {_clients(who, clients)}, {storage}",
-            unit="bookings/s",
-            runs=runs.rates(who, clients),
-            point=None if who == "call alone" else Point(panel=storage, line=who, clients=clients),
-        )
-        for who, clients in runs.tallies
-    ]
-
-
-def _clients(who: str, clients: int) -> str:
-    kind = "client" if who == "pgbench" else "process"
-    plural = {"client": "clients", "process": "processes"}[kind]
-    return f"{clients} {kind if clients == 1 else plural}"
-
-
-def _compared(storage: str, runs: Runs, scale: Scale, *, five_times: float) -> list[Figure]:
-    some = scale.processes[1]
-    limit = ratios(runs.rates("app", some), runs.rates("pgbench", some))
-    return [
-        _times_five(storage, runs, some, five_times),
-        Figure(
-            name=f"app to pgbench, {some} each, {storage}",
-            unit="%",
-            runs=tuple(100 * ratio for ratio in limit),
-            target=at_least(50),
-        ),
-        *_bounds(storage, runs, some),
-    ]
-
-
-def _bounds(storage: str, runs: Runs, processes: int) -> list[Figure]:
-    """What the two ratios would be if all but the call took no time."""
-    alone = runs.rates("call alone", processes)
-    limit = ratios(alone, runs.rates("pgbench", processes))
-    return [
-        Figure(
-            name=f"call alone to five steps, {processes} processes, {storage}",
-            unit="times",
-            runs=ratios(alone, runs.rates("five steps", processes)),
-        ),
-        Figure(
-            name=f"call alone to pgbench, {processes} each, {storage}",
-            unit="%",
-            runs=tuple(100 * ratio for ratio in limit),
-        ),
-    ]
-
-
-def _times_five(storage: str, runs: Runs, processes: int, bound: float | None = None) -> Figure:
-    return Figure(
-        name=f"app to five steps, {processes} processes, {storage}",
-        unit="times",
-        runs=ratios(runs.rates("app", processes), runs.rates("five steps", processes)),
-        target=None if bound is None else at_least(bound),
+def _rates(storage: str, tallies: Tallies, scale: Scale, *, least_to_five_steps: float) -> list[Figure]:
+    some, most = scale.some, max(scale.clients)
+    rate = {key: rates(runs) for key, runs in tallies.items()}
+    compared = (
+        (("app", some), ("five steps", some), "times", least_to_five_steps),
+        (("app", some), ("pgbench", some), "%", 50),
+        (("app", most), ("app", some), "%", 60),
     )
-
-
-def _one_process(runs: Runs) -> list[Figure]:
-    latency, limit = runs.latencies("app", 1, 50), runs.latencies("pgbench", 1, 50)
     return [
-        Figure(name="latency of a booking, pgbench, 1 client", unit="µs", runs=_micro(limit)),
-        Figure(name="latency of a booking, app, 1 process", unit="µs", runs=_micro(latency)),
-        Figure(
-            name="latency of a booking, app to pgbench, 1 each",
-            unit="times",
-            runs=ratios(latency, limit),
-            target=at_most(2.2),
-        ),
-        Figure(
-            name="CPU of the client for a booking, app, 1 process",
-            unit="µs",
-            runs=_micro(runs.cpu("app", 1)),
-            target=at_most(400),
-        ),
-        Figure(
-            name="CPU of the client for a booking, five steps, 1 process",
-            unit="µs",
-            runs=_micro(runs.cpu("five steps", 1)),
+        *(Figure(f"{_name(key)}, {storage}", "bookings/s", runs) for key, runs in rate.items()),
+        *(
+            Figure(f"{_name(of)}, to {_name(to)}, {storage}", unit, ratios(rate[of], rate[to]), least=least)
+            for of, to, unit, least in compared
         ),
     ]
 
 
-def _micro(seconds: Sequence[float]) -> tuple[float, ...]:
-    return tuple(each * 1e6 for each in seconds)
+def _costs(tallies: Tallies, scale: Scale) -> list[Figure]:
+    """Latency of a booking, and its CPU in client and database."""
+    pgbench, app = percentiles(tallies["pgbench", 1], 50), percentiles(tallies["app", 1], 50)
+    many = ("pgbench", scale.clients[-2])
+    tail = ratios(percentiles(tallies[many], 99), percentiles(tallies[many], 50))
+    client = {
+        key: [tally.client_cpu for tally in runs] for key, runs in tallies.items() if key[0] != "pgbench"
+    }
+    server = {key: [tally.database_cpu for tally in runs] for key, runs in tallies.items()}
+    most = {("app", 1): 400}
+    return [
+        Figure("latency, pgbench, 1 client", "µs", pgbench),
+        Figure("latency, app, 1 client", "µs", app),
+        Figure("latency, app to pgbench, 1 client", "times", ratios(app, pgbench), most=2.2),
+        Figure(f"latency, p99 to p50, {_name(many)}", "times", tail, most=3.5),
+        *(
+            Figure(f"client CPU per booking, {_name(key)}", "µs", runs, most=most.get(key))
+            for key, runs in client.items()
+        ),
+        *(Figure(f"database CPU per booking, {_name(key)}", "µs", runs) for key, runs in server.items()),
+    ]
 
 
-def _no_cliff(storage: str, runs: Runs, scale: Scale) -> Figure:
-    _, some, most = scale.processes
-    kept = ratios(runs.rates("app", most), runs.rates("app", some))
-    return Figure(
-        name=f"app, {most} processes to {some}, {storage}",
-        unit="%",
-        runs=tuple(100 * ratio for ratio in kept),
-        target=at_least(60),
-    )
+def _name(key: tuple[str, int]) -> str:
+    way, clients = key
+    return f"{way}, {clients} client{'s' if clients > 1 else ''}"
 
 
-def _no_tail(runs: Runs, scale: Scale) -> Figure:
-    crowd = scale.crowd
-    return Figure(
-        name=f"p99 to p50 of a booking, pgbench, {crowd} clients",
-        unit="times",
-        runs=ratios(runs.latencies("pgbench", crowd, 99), runs.latencies("pgbench", crowd, 50)),
-        target=at_most(3.5),
-    )
-
-
-def _trips(way: str, url: str) -> list[Figure]:
-    """Count how often a booking waits for the database."""
-    from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
-    from bench import five_steps  # noqa: PLC0415
-
-    handlers: Mapping[str, Handler] = {"app": app, "five steps": five_steps.app}
+def _round_trips(way: str, url: str) -> Figure:
+    """Count the round trips of a booking to the database."""
+    database.clear_bookings(url)
+    handle, turns = handlers()[way], []
     with (
         relay_to(url) as (relay, relayed_url),
         five_steps.connected(relayed_url),
-        using(Wiring(ground.settings(relayed_url))) as wiring,
+        using(Wiring(database.settings(relayed_url))) as wiring,
     ):
-        turns = []
-        for number in range(2):  # the first connects
-            request = booking_request(token_of(wiring.tokens, ground.person(number)), ground.event(0))
-            answer = handlers[way](request, None)
-            assert answer["statusCode"] == 201
+        for number in range(2):  # the first booking connects
+            token = token_of(wiring.tokens, database.person_id(number))
+            assert handle(booking_request(token, database.event_id(0)), None)["statusCode"] == 201
             turns.append(relay.turns)
-    ground.forget_bookings(url)
-    target = at_most(2) if way == "app" else None
-    return [
-        Figure(name=f"round trips of a booking, {way}", unit="", runs=(turns[1] - turns[0],), target=target)
-    ]
+    most = 2 if way == "app" else None
+    return Figure(f"round trips of a booking, {way}", "", [turns[1] - turns[0]], most=most)
+
+
+def _parts(url: str, scale: Scale) -> list[Figure]:
+    """Time the parts of a booking by the app one by one, in this process."""
+    app, user_id = handlers()["app"], database.person_id(0)
+
+    def log() -> None:
+        request_log.write(
+            method="POST",
+            route="/bookings",
+            status=201,
+            milliseconds=1.2,
+            user_id=user_id,
+            request_id=REQUEST_ID,
+            metrics={},
+        )
+
+    seconds: dict[str, list[float]] = defaultdict(list)
+    with using(Wiring(database.settings(url))) as wiring:
+        token = token_of(wiring.tokens, user_id)
+        request = booking_request(token, database.event_id(0))
+        real, fake = wiring.database, RecordingDatabase()
+        parts: tuple[tuple[str, Database, Callable[[], object]], ...] = (
+            ("the app without database", fake, lambda: app(request, None)),
+            ("the app without database, reading the token", fake, lambda: wiring.tokens.read(token)),
+            ("the app without database, log line", fake, log),
+            ("SELECT 1 by the app", real, lambda: real.call("SELECT 1, 2")),
+        )
+        for _, (name, connected, work) in itertools.product(range(scale.runs), parts):
+            wiring.database = connected
+            work()  # not counted: it may connect, or fill a cache
+            seconds[name].append(median_seconds(work, scale.requests * 5))
+        wiring.database = real
+    return [Figure(f"part of a booking: {name}", "µs", runs) for name, runs in seconds.items()]

@@ -1,140 +1,155 @@
-"""Containers: processes that stand for Lambda's, each with one connection, called one request at a time."""
+"""Lambda containers: processes with one connection each, which serve one request at a time."""
 
 import contextlib
+import gc
+import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import nan
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench import call_alone, five_steps, ground
+from bench import database, five_steps
 from bench.figures import Tally
-from bench.forks import forks
 from bench.requests import booking_request, token_of
 from bench.scale import Scale
 from chalicelib.wiring import Wiring, using
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-READY = 0.05
-"""Seconds between a job and its start, in which all containers make their requests."""
-FASTEST = 6000
-"""Requests a second that one container is prepared for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a container is to do: to take places of an event as fast as it can."""
-
-    way: str
-    event_id: str
-    status: int
-    starts_at: float
-    counts_from: float
-    ends_at: float
+Work = Callable[[Connection], None]
+"""What a fork does: it sends a message when it is ready, and ends when its pipe is closed."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one container did of it."""
+class Job:
+    """Book an event as fast as possible."""
 
-    latencies: list[float]
-    """Of the requests that count."""
+    way: str
+    event_id: str
+    expected_status: int
+    starts_at: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one container's job."""
+
+    latencies: Sequence[float]
+    """Without those of the warm-up."""
     cpu: float
     calls: int
-    failure: str | None = None
 
 
 class Containers:
-    """So many containers; the first of them take part in a run of fewer."""
+    """A number of containers, of which a run uses the first few."""
 
-    def __init__(self, url: str, scale: Scale, lines: list[Connection]) -> None:
+    def __init__(self, url: str, scale: Scale, pipes: Sequence[Connection]) -> None:
+        self._url = url
         self._scale = scale
-        self._lines = lines
-        self.url = url
+        self._pipes = pipes
 
     def book(self, way: str, event: int, processes: int, *, sold_out: bool = False) -> Tally:
-        """Have the first so many book for a while, and check that all of them got places, or none did."""
-        event_id = ground.event(event)
-        start = time.perf_counter() + READY + processes * 0.005
-        count = start + self._scale.warm_up
-        job = Job(
-            way=way,
-            event_id=event_id,
-            status=409 if sold_out else 201,
-            starts_at=start,
-            counts_from=count,
-            ends_at=count + self._scale.seconds,
-        )
-        working = self._lines[:processes]
-        for line in working:
-            line.send(job)
-        latencies: list[float] = []
-        cpu, calls = 0.0, 0
-        for line in working:
-            if not line.poll(60 + self._scale.seconds):
-                raise RuntimeError("a container does not answer")
-            part: Part = line.recv()
-            if part.failure:
-                raise RuntimeError(part.failure)
-            latencies += part.latencies
-            cpu += part.cpu
-            calls += part.calls
-        booked = ground.value(self.url, f"SELECT count(*) FROM bookings WHERE event_id = '{event_id}'")  # noqa: S608
+        """Book with several processes for one run, and check that every request booked, or none did.
+
+        Raises:
+            EOFError: A container failed; its traceback is on standard error.
+            RuntimeError: The number of bookings is wrong.
+        """
+        event_id = database.event_id(event)
+        start = time.perf_counter() + 0.05 + processes * 0.005  # all containers have the job by then
+        for pipe in self._pipes[:processes]:
+            pipe.send(Job(way, event_id, 409 if sold_out else 201, start))
+        results: list[Result] = [pipe.recv() for pipe in self._pipes[:processes]]
+        calls = sum(result.calls for result in results)
+        query = f"SELECT count(*) FROM bookings WHERE event_id = '{event_id}'"  # noqa: S608 (our own id)
+        booked = database.value(self._url, query)
         if booked != (0 if sold_out else calls):
-            raise RuntimeError(f"{calls} places were answered for, and {booked} were taken")
-        return Tally.of(self._scale.seconds, latencies, cpu)
+            raise RuntimeError(f"{calls} requests were answered, and {booked} bookings made")
+        latencies = sorted(each for result in results for each in result.latencies)
+        cpu = sum(result.cpu for result in results) / max(1, len(latencies))
+        return Tally(self._scale.seconds, latencies, calls, cpu)
+
+
+def handlers() -> Mapping[str, Handler]:
+    """Return the handler of each way to book."""
+    from app import app  # noqa: PLC0415 (its import configures the log of the process)
+
+    return {"app": app, "five steps": five_steps.app}
 
 
 @contextlib.contextmanager
 def containers(url: str, scale: Scale, processes: int) -> Iterator[Containers]:
-    """Run so many processes, forked from this one, in which the app is imported already."""
-    from app import app  # noqa: PLC0415 (it would set up the log of whoever imports this)
-
-    handlers: dict[str, Handler] = {
-        "app": app,
-        "call alone": call_alone.handle,
-        "five steps": five_steps.app,
-    }
-    works = []
-    for number in range(processes):
-        # By how many runs of fewer processes one takes part in, so many people may it need at once.
-        fewest = next(size for size in scale.processes if number < size)
-        people = range(number * scale.people // processes, (number + 1) * scale.people // processes)
-        people = people[: int(FASTEST * (scale.seconds + scale.warm_up) / fewest * 2)]
-        works.append(partial(_serve, url, handlers, people))
-    with forks(works) as lines:
-        yield Containers(url, scale, lines)
+    """Run containers, forked from this process after the app was imported."""
+    ways = handlers()
+    everyone = range(scale.people)
+    works = [partial(_serve, url, scale, ways, everyone[number::processes]) for number in range(processes)]
+    with forks(works) as pipes:
+        yield Containers(url, scale, pipes)
 
 
-def _serve(url: str, handlers: dict[str, Handler], people: range, line: Connection) -> None:
-    with five_steps.connected(url), using(Wiring(ground.settings(url))) as wiring:
-        tokens = [token_of(wiring.tokens, ground.person(number)) for number in people]
+def _serve(url: str, scale: Scale, ways: Mapping[str, Handler], people: range, pipe: Connection) -> None:
+    with five_steps.connected(url), using(Wiring(database.settings(url))) as wiring:
+        tokens = [token_of(wiring.tokens, database.person_id(number)) for number in people]
         wiring.database.call("SELECT 1")
-        line.send("ready")
+        pipe.send("ready")
         while True:
-            job: Job = line.recv()
-            try:
-                line.send(_work(job, handlers[job.way], tokens))
-            except Exception as error:  # noqa: BLE001 (whatever it was, the one who asked is to know)
-                line.send(Part([], 0.0, 0, f"{type(error).__name__}: {error}"))
+            job: Job = pipe.recv()
+            pipe.send(_work(job, scale, ways[job.way], tokens))
 
 
-def _work(job: Job, handle: Handler, tokens: list[str]) -> Part:
-    """Book until the end."""
+def _work(job: Job, scale: Scale, handle: Handler, tokens: Sequence[str]) -> Result:
     latencies: list[float] = []
+    counts_from = job.starts_at + scale.warm_up
     cpu = 0.0
     time.sleep(max(0.0, job.starts_at - time.perf_counter()))
     for calls, token in enumerate(tokens):
         began = time.perf_counter()
-        if began >= job.ends_at:
-            return Part(latencies, time.process_time() - cpu, calls)
-        answer = handle(booking_request(token, job.event_id), None)
+        if began >= counts_from + scale.seconds:
+            return Result(latencies, time.process_time() - cpu if latencies else nan, calls)
+        response = handle(booking_request(token, job.event_id), None)
         ended = time.perf_counter()
-        if answer["statusCode"] != job.status:
-            raise RuntimeError(f"{answer['statusCode']} was answered: {answer['body']}")
-        if ended >= job.counts_from:
+        if response["statusCode"] != job.expected_status:
+            raise RuntimeError(f"status {response['statusCode']}: {response['body']}")
+        if ended >= counts_from:
             cpu = cpu or time.process_time()
             latencies.append(ended - began)
-    raise RuntimeError("a container ran out of people to book for")
+    raise RuntimeError("no people left to book for")
+
+
+@contextlib.contextmanager
+def forks(works: Iterable[Work]) -> Iterator[list[Connection]]:
+    """Run forks of this process until the block ends, and yield pipes to them once all are ready.
+
+    Raises:
+        EOFError: A fork does not start.
+    """
+    context = multiprocessing.get_context("fork")
+    pipes: list[Connection] = []
+    processes = []
+    try:
+        for work in works:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_run, args=(work, theirs, [*pipes, ours]), daemon=True)
+            process.start()
+            theirs.close()
+            pipes.append(ours)
+            processes.append(process)
+        for pipe in pipes:
+            pipe.recv()
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.join(10)
+            process.kill()
+
+
+def _run(work: Work, pipe: Connection, others: Sequence[Connection]) -> None:
+    for other in others:
+        other.close()  # inherited copies would keep the pipes of other forks open
+    gc.freeze()  # keep the collector away from what was imported
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        work(pipe)

@@ -1,80 +1,87 @@
-"""Figures: what was measured, once in each run, and what it is to be."""
+"""Measured values, one per run, and the targets for their medians."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import median
-from typing import Literal
+
+_FACTORS = {"ms": 1e3, "µs": 1e6, "%": 100.0}
+"""From seconds, or from a ratio, to the unit that a figure is shown in."""
 
 
 @dataclass(frozen=True)
-class Target:
-    sense: Literal["at least", "at most"]
-    bound: float
-
-    def reached_by(self, value: float) -> bool:
-        return value >= self.bound if self.sense == "at least" else value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{'≥' if self.sense == 'at least' else '≤'} {self.bound:g}"
-
-
-def at_least(bound: float) -> Target:
-    return Target("at least", bound)
-
-
-def at_most(bound: float) -> Target:
-    return Target("at most", bound)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """Where a figure stands in the plot."""
-
-    panel: str
-    line: str
-    clients: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Figure:
     name: str
     unit: str
-    runs: tuple[float, ...]
-    target: Target | None = None
-    point: Point | None = None
+    runs: Sequence[float]
+    """Seconds, ratios or counts."""
+    least: float | None = None
+    """Target for the median, in `unit`."""
+    most: float | None = None
+    """The same."""
 
     @property
-    def median(self) -> float:
-        return median(self.runs)
+    def values(self) -> list[float]:
+        """The runs in `unit`."""
+        return [run * _FACTORS.get(self.unit, 1) for run in self.runs]
 
     @property
-    def reached(self) -> bool | None:
-        """None where nothing is asked for."""
-        return None if self.target is None else self.target.reached_by(self.median)
+    def target(self) -> str:
+        if self.least is not None:
+            return f"≥ {self.least:g}"
+        return "" if self.most is None else f"≤ {self.most:g}"
+
+    @property
+    def missed(self) -> bool:
+        middle = median(self.values)
+        too_low = self.least is not None and not middle >= self.least
+        return too_low or (self.most is not None and not middle <= self.most)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a run of some clients came to."""
+    """The requests of one run."""
 
     seconds: float
-    latencies: tuple[float, ...]
-    """Seconds of each request, sorted."""
-    cpu: float = 0.0
-    """Seconds of the clients' processors, where they were counted."""
-
-    @classmethod
-    def of(cls, seconds: float, latencies: Iterable[float], cpu: float = 0.0) -> "Tally":
-        return cls(seconds, tuple(sorted(latencies)), cpu)
+    latencies: Sequence[float]
+    """Seconds per request, sorted, without the requests of the warm-up."""
+    calls: int
+    """All requests, with those of the warm-up."""
+    client_cpu: float = nan
+    """CPU seconds of all clients per request."""
+    database_cpu: float = nan
+    """CPU seconds of PostgreSQL per request."""
 
     @property
     def rate(self) -> float:
-        return len(self.latencies) / self.seconds
-
-    def percentile(self, percent: float) -> float:
-        return self.latencies[min(int(len(self.latencies) * percent / 100), len(self.latencies) - 1)]
+        return len(self.latencies) / self.seconds if self.seconds > 0 else nan
 
 
-def ratios(of: Sequence[float], to: Sequence[float]) -> tuple[float, ...]:
-    """Compare run by run: what disturbs the machine for a while disturbs both sides of a ratio."""
-    return tuple(one / other for one, other in zip(of, to, strict=True))
+def rates(tallies: Iterable[Tally]) -> list[float]:
+    return [tally.rate for tally in tallies]
+
+
+def percentile(ranked: Sequence[float], percent: float) -> float:
+    """Return a percentile of sorted values, or NaN if there are none."""
+    return ranked[min(int(len(ranked) * percent / 100), len(ranked) - 1)] if ranked else nan
+
+
+def percentiles(tallies: Iterable[Tally], percent: float) -> list[float]:
+    """Return a percentile of the latencies of each run."""
+    return [percentile(tally.latencies, percent) for tally in tallies]
+
+
+def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
+    """Divide run by run, because a disturbance of the machine affects both sides of a run."""
+    return [one / other if other else nan for one, other in zip(of, to, strict=True)]
+
+
+def median_seconds(work: Callable[[], object], times: int) -> float:
+    """Call something several times, and return the median of the seconds that a call takes."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)

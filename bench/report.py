@@ -1,102 +1,60 @@
-"""Writes what was measured: as JSON, as a table, and as a plot."""
+"""Prints the machine and a table of figures."""
 
-import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+import re
+import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
+from statistics import median
 
-from bench import ground, plot
 from bench.figures import Figure
+from infra.local import installation
 
 PACKAGES = ("chalice", "sqlalchemy", "pg8000", "PyJWT", "msgspec")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What the figures were measured on."""
-
-    system: str
-    processor: str
-    cores: int
-    load_before: tuple[float, float, float]
-    """Of one, five and fifteen minutes: others who used the machine at the time."""
-    python: str
-    postgresql: str
-    packages: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    title: str
-    seconds: float
-    figures: Sequence[Figure]
-    failure: str | None = None
-
-
-def machine() -> Machine:
-    with ground.server() as server:
-        postgresql = str(ground.value(server.url(), "SHOW server_version"))
-    return Machine(
-        system=platform.platform(terse=True),
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0)),
-        load_before=os.getloadavg(),
-        python=platform.python_version(),
-        postgresql=postgresql,
-        packages={name: version(name) for name in PACKAGES},
-    )
-
-
-def _processor() -> str:
+def machine() -> str:
+    postgres = installation.find(lambda _: None).programs / "postgres"
+    said = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 (from the wheel)
     described = Path("/proc/cpuinfo")
-    lines = described.read_text().splitlines() if described.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    names = re.findall(r"model name\s*: (.*)", described.read_text()) if described.exists() else []
+    parts = [
+        names[0] if names else platform.machine(),
+        f"{os.cpu_count()} cores",
+        platform.platform(terse=True),
+        f"load before {os.getloadavg()[0]:.1f}",
+        f"Python {platform.python_version()}",
+        said.stdout.strip(),
+        *(f"{name} {version(name)}" for name in PACKAGES),
+    ]
+    return ", ".join(parts)
 
 
-def write(folder: Path, on: Machine, parts: Sequence[Part], *, quick: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick, "machine": asdict(on)}
-    figures = [asdict(part) for part in parts]
-    (folder / "figures.json").write_text(json.dumps({**whole, "parts": figures}, indent=1) + "\n")
-    (folder / "table.md").write_text(table(on, parts, quick=quick))
-    (folder / "bookings.svg").write_text(plot.svg([figure for part in parts for figure in part.figures]))
-
-
-def table(on: Machine, parts: Sequence[Part], *, quick: bool) -> str:
-    packages = ", ".join(f"{name} {number}" for name, number in on.packages.items())
-    load = ", ".join(f"{number:.1f}" for number in on.load_before)
-    where = f"{on.processor}, {on.cores} cores, {on.system}; load before: {load}."
-    lines = [f"{where} Python {on.python}, PostgreSQL {on.postgresql}, {packages}.", ""]
-    if quick:
-        lines += ["A quick run: it shows that everything works, and nothing else.", ""]
-    for part in parts:
-        lines += [f"### {part.title}", ""]
-        if part.failure:
-            lines += [f"Not measured: {part.failure}", ""]
-            continue
-        lines += ["| what | median | lowest … highest | wanted | |", "|---|---:|---:|---:|---|"]
-        lines += [_row(figure, quick=quick) for figure in part.figures]
-        lines += [""]
+def table(figures: Sequence[Figure], *, targets: bool) -> str:
+    """Format figures as a Markdown table that is also readable in a terminal."""
+    head = ("figure", "median", "lowest … highest", "target", "")
+    rows = [head, *(_row(figure, targets=targets) for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 
 
-def _row(figure: Figure, *, quick: bool) -> str:
-    spread = "" if len(figure.runs) == 1 else f"{_number(min(figure.runs))} … {_number(max(figure.runs))}"
-    wanted = "" if figure.target is None or quick else str(figure.target)
-    verdict = {True: "reached", False: "**missed**", None: ""}[None if quick else figure.reached]
-    return f"| {figure.name} | {_number(figure.median)} {figure.unit} | {spread} | {wanted} | {verdict} |"
+def _row(figure: Figure, *, targets: bool) -> tuple[str, ...]:
+    values = figure.values
+    spread = f"{_number(min(values))} … {_number(max(values))}" if len(values) > 1 else ""
+    row = (figure.name, f"{_number(median(values))} {figure.unit}", spread)
+    if not targets or not figure.target:
+        return (*row, "", "")
+    return (*row, figure.target, "**missed**" if figure.missed else "met")
 
 
 def _number(value: float) -> str:
+    if isnan(value):
+        return "unknown"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def missed(parts: Iterable[Part]) -> list[Figure]:
-    return [figure for part in parts for figure in part.figures if figure.reached is False]

@@ -1,4 +1,4 @@
-"""Requests as API Gateway hands them to the function, and the tokens that they come with."""
+"""API Gateway events as the Lambda function receives them, and access tokens."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,16 +7,19 @@ from uuid import UUID
 
 from chalicelib.platform.security import Caller, Role, Tokens
 
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+_HEADERS = {
+    "accept": "application/json",
+    "host": "booking.example.com",
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "x-forwarded-for": "192.0.2.7",
+}
+
 
 def request(
     method: str, route: str, *, query: str = "", token: str | None = None, body: str | None = None
 ) -> dict[str, Any]:
-    headers = {
-        "accept": "application/json",
-        "host": "booking.example.com",
-        "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        "x-forwarded-for": "192.0.2.7",
-    }
+    headers = dict(_HEADERS)
     if body is not None:
         headers["content-type"] = "application/json"
     if token is not None:
@@ -26,7 +29,7 @@ def request(
             "httpMethod": method,
             "resourcePath": route,
             "path": route,
-            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "requestId": REQUEST_ID,
             "identity": {"sourceIp": "192.0.2.7"},
         },
         "headers": headers,
@@ -46,11 +49,8 @@ def token_of(tokens: Tokens, user_id: str, role: Role = "attendee") -> str:
     return tokens.issue(Caller(UUID(user_id), role, 1), datetime.now(UTC))
 
 
-def next_query(answer: dict[str, Any]) -> str | None:
-    """The query of the page after this one, from the answer's Link header."""
-    headers = {name.lower(): value for name, value in answer["headers"].items()}
-    for link in str(headers["link"]).split(", "):
-        target, _, relation = link.partition("; rel=")
-        if relation == '"next"':
-            return urlsplit(target.strip("<>")).query
-    return None
+def next_query(response: dict[str, Any]) -> str:
+    """Return the query of the next page, from the Link header."""
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    links = dict(reversed(link.split("; rel=")) for link in headers["link"].split(", "))
+    return str(urlsplit(links['"next"'].strip("<>")).query)

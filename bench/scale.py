@@ -1,77 +1,51 @@
-"""Scales: how much is measured, in full, or just enough to see that everything works."""
+"""Scales: a full measurement, and a quick one that only shows that everything works."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
+    quick: bool
     runs: int
     seconds: float
-    """Of one run."""
+    """Of a run, without the warm-up."""
     warm_up: float
-    """Seconds before it that do not count: connections and plans are made in them."""
+    """Seconds in which connections and plans are made; not counted."""
+    pgbench_limit: str
     clients: tuple[int, ...]
-    """Of pgbench. The first is one; the second is compared with as many processes of the app."""
-    crowd: int
-    """Clients of the questions that are asked in SQL at one number of clients."""
-    most_processes: int
+    """Clients of pgbench, and processes of the app."""
     people: int
-    cold_events: int
-    """Over which bookings are spread where no event is hot."""
-    old_bookings: int
-    events: tuple[int, int]
-    """In the short list and in the long one."""
-    deep_page: int
-    bookings_of_attendee: int
-    bookings_of_host: int
+    """Accounts that can book, each event at most once."""
+    rows: int
+    """Rows of a long table. Smaller sizes are a tenth, a hundredth or a thousandth of it."""
     requests: int
-    """Of each kind in a run, where they are made one after the other."""
-    followers: tuple[int, int]
-    crashes: int
-    booked_before_crash: int
-    """Bookings that are answered before the server is killed."""
+    """Requests of one kind in a run, one after another."""
 
     @property
-    def processes(self) -> tuple[int, int, int]:
-        return 1, self.clients[1], self.most_processes
+    def some(self) -> int:
+        """The number of clients at which the app is compared with its references."""
+        return self.clients[1]
 
 
 FULL = Scale(
+    quick=False,
     runs=5,
     seconds=2.0,
     warm_up=0.4,
+    pgbench_limit="--time=3",
     clients=(1, 8, 32, 64),
-    crowd=32,
-    most_processes=64,
-    people=320_000,
-    cold_events=1000,
-    old_bookings=1_000_000,
-    events=(1000, 1_000_000),
-    deep_page=1000,
-    bookings_of_attendee=1000,
-    bookings_of_host=100_000,
+    people=500_000,
+    rows=1_000_000,
     requests=100,
-    followers=(1000, 100_000),
-    crashes=20,
-    booked_before_crash=300,
 )
-
 QUICK = Scale(
+    quick=True,
     runs=1,
-    seconds=0.2,
-    warm_up=0.1,
-    clients=(1, 2, 3, 4),
-    crowd=3,
-    most_processes=3,
-    people=6000,
-    cold_events=20,
-    old_bookings=2000,
-    events=(500, 1000),
-    deep_page=3,
-    bookings_of_attendee=30,
-    bookings_of_host=200,
-    requests=3,
-    followers=(200, 2200),
-    crashes=1,
-    booked_before_crash=100,
+    seconds=0.1,
+    warm_up=0.0,
+    pgbench_limit="--transactions=20",
+    clients=(1, 2, 3),
+    people=4000,
+    rows=3000,
+    requests=2,
 )
