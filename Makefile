@@ -31,8 +31,8 @@ test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 check: lint types imports test ## all checks but those on LocalStack
 
 localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
-	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/local/test_aws.py \
-		tests/local/test_localstack.py tests/local/test_triggers.py tests/local/test_whole.py
+	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/infra/local/test_aws.py \
+		tests/infra/local/test_localstack.py tests/infra/local/test_triggers.py tests/infra/local/test_emails.py
 
 lint: .venv/.installed ## check style and format
 	@$(PY) -m ruff check --quiet

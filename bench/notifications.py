@@ -64,7 +64,7 @@ def measure(scale: Scale) -> list[Figure]:
         mailer = RecordingMailer(SesMailer(settings.mail_sender))
         with using(Wiring(settings, mailer=mailer)) as wiring:
             _ = wiring.publisher, wiring.queues  # created here, before several threads need them
-            triggers = Triggers(app, sqs, at_once={queues.EMAIL.function: SENDERS})
+            triggers = Triggers(app, sqs, concurrency={queues.EMAIL.function: SENDERS})
             triggers.start()
             try:
                 started_at = database.value(url, _START_SALE)

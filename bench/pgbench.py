@@ -20,7 +20,7 @@ from chalicelib.bookings import booking
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import request_context
 from chalicelib.platform.security import Caller
-from infra.local import installation
+from infra.local import postgres_binaries
 
 HOLD = timedelta(minutes=15)
 _UUID_OF_PYTHON = re.compile("'[0-9a-f]{12}7[0-9a-f]{19}'")
@@ -92,7 +92,7 @@ class Pgbench:
             (folder / "script").write_text(script)
             done = subprocess.run(  # noqa: S603 (from the wheel)
                 [
-                    installation.find(lambda _: None).programs / "pgbench",
+                    postgres_binaries.find(lambda _: None).programs / "pgbench",
                     *f"--no-vacuum --protocol=prepared --client={clients} --jobs=2".split(),
                     *f"--define=turn=0 --file=script --log {self.scale.pgbench_limit}".split(),
                     f"host={at.host} port={at.port} user={at.username} dbname={at.database}",

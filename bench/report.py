@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import median
 
 from bench.figures import Figure
-from infra.local import installation
+from infra.local import postgres_binaries
 
 PACKAGES = ("chalice", "sqlalchemy", "pg8000", "PyJWT", "msgspec")
 
 
 def machine() -> str:
-    postgres = installation.find(lambda _: None).programs / "postgres"
+    postgres = postgres_binaries.find(lambda _: None).programs / "postgres"
     said = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 (from the wheel)
     described = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", described.read_text()) if described.exists() else []

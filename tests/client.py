@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from chalice.local import RouteMatcher
+from chalice.local import LocalChalice, RouteMatcher
 
 import app
 from chalicelib.bookings import booking as bookings
@@ -21,11 +21,10 @@ from chalicelib.platform.security import Caller, Role
 from chalicelib.users import accounts as users
 from chalicelib.wiring import Wiring
 from infra.aws import function_table
-from infra.local.server import PerThread
 
 # Chalice keeps the request that it serves on the app, as a container serves one at a time. In tests of what
 # happens at once, threads stand for containers.
-app.app.__class__ = type("ThreadedApp", (PerThread, type(app.app)), {})
+app.app.__class__ = type("ThreadedApp", (LocalChalice, type(app.app)), {})
 
 _FUNCTIONS = {
     route: getattr(app, function.name) for function in function_table.TABLE for route in function.routes

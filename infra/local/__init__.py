@@ -1,1 +1,1 @@
-"""The embedded stack: all that the product needs, on one machine and without installing it."""
+"""The embedded stack: everything that the app needs on one machine, without installing services."""

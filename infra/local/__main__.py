@@ -11,17 +11,17 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"Usage: python -m infra.local {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the imports run ends it quietly
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet exit on Ctrl-C during the imports
     command = importlib.import_module(f"infra.local.{arguments[0]}")
-    installation = importlib.import_module("infra.local.installation")
+    startup = importlib.import_module("infra.local.startup")
     try:
         command.main()
-    except installation.CannotStart as error:
+    except startup.CannotStart as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(
-            installation.explain("It does not work", str(error), installation.CHECKOUT),
+            startup.explain("The command has failed", str(error), startup.CHECKOUT),
             file=sys.stderr,
         )
         return 1

@@ -1,4 +1,4 @@
-"""Runs moto's server, the stand-in for AWS, and points this process at it or at another one."""
+"""Runs moto's server as a stand-in for AWS, and points this process at an AWS endpoint."""
 
 import contextlib
 import os
@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 REGION = "eu-central-1"
-NO_PROXY = ("NO_PROXY", "no_proxy")
+NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
 
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Run the server on a free loopback port for a block, which gets its address.
 
-    The environment names it meanwhile. All that it holds is gone when the block ends.
+    The environment points at the server meanwhile. Its data is lost at the end of the block.
     """
-    # Imported here, and by nothing before: it takes longer than all else that is imported.
+    # Imported only here, because moto takes longer to import than everything else together.
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -26,15 +26,14 @@ def running() -> Iterator[str]:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    class Quiet(MotoRequestHandler):
+    class QuietHandler(MotoRequestHandler):
         def log(self, *_: object) -> None:
-            """Write nothing: the pollers alone make several requests a second."""
+            """Write nothing: the pollers make several requests per second."""
 
-    _hasten()
+    _use_plain_clock()
     application = DomainDispatcherApplication(create_backend_app)
-    # Not moto's ThreadedMotoServer, which waits for ever when it cannot listen, and takes half a
-    # second to stop.
-    server = make_server(HOST, 0, application, threaded=True, request_handler=Quiet)
+    # moto's own ThreadedMotoServer waits forever if it cannot listen, and takes half a second to stop.
+    server = make_server(HOST, 0, application, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="aws", daemon=True)
     thread.start()
     endpoint = f"http://{HOST}:{server.server_port}"
@@ -44,18 +43,18 @@ def running() -> Iterator[str]:
     finally:
         server.shutdown()
         thread.join()
-        forget()
+        reset()
 
 
-def forget() -> None:
-    """Have moto forget all that it holds, which is its process's and not a server's."""
+def reset() -> None:
+    """Delete moto's data, which belongs to the process and not to a server."""
     from moto.core.base_backend import BackendDict  # noqa: PLC0415
 
     BackendDict.reset()
 
 
-def trim() -> None:
-    """Have moto forget what was published, which it keeps for tests that look at it."""
+def delete_published_messages() -> None:
+    """Delete the messages that moto has published and keeps for tests."""
     from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415
     from moto.sns.models import sns_backends  # noqa: PLC0415
 
@@ -65,12 +64,12 @@ def trim() -> None:
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
-    """Have the environment name this address and credentials of no worth, while a block runs.
+    """Point the environment at an endpoint, with dummy credentials, for a block.
 
-    Nothing of the person's own AWS counts meanwhile: a profile, an endpoint of a single service or
-    a proxy would lead elsewhere.
+    The user's own AWS settings do not count meanwhile. A profile, an endpoint of a single service or a
+    proxy would lead elsewhere.
     """
-    ours = {
+    settings = {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "embedded",
@@ -78,29 +77,29 @@ def pointing_at(endpoint: str) -> Iterator[None]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        **{name: _with(urlsplit(endpoint).hostname, os.environ.get(name)) for name in NO_PROXY},
+        **{name: _append(os.environ.get(name), urlsplit(endpoint).hostname) for name in NO_PROXY_VARIABLES},
     }
     before = dict(os.environ)
-    touched = {name for name in before if name.startswith("AWS_")} | set(ours)
-    for name in touched:
+    names = {name for name in before if name.startswith("AWS_")} | set(settings)
+    for name in names:
         os.environ.pop(name, None)
-    os.environ.update(ours)
+    os.environ.update(settings)
     try:
         yield
     finally:
-        for name in touched:
+        for name in names:
             os.environ.pop(name, None)
-        os.environ.update({name: before[name] for name in touched if name in before})
+        os.environ.update({name: before[name] for name in names if name in before})
 
 
-def _with(host: str | None, exceptions: str | None) -> str:
-    return ",".join(filter(None, [exceptions, host]))
+def _append(hosts: str | None, host: str | None) -> str:
+    return ",".join(filter(None, [hosts, host]))
 
 
-def _hasten() -> None:
+def _use_plain_clock() -> None:
     """Give moto's queues a plain clock.
 
-    Its own builds two datetimes for each message that a receive looks at, which made a deep queue
+    Their own clock makes two datetimes for each message that a receive visits, which made a long queue
     5 to 10 times slower.
     """
     from moto.sqs import models  # noqa: PLC0415

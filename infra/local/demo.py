@@ -1,4 +1,4 @@
-"""Demo data: a host, an attendee and six events in different states, for `make run`."""
+"""Demo data for `make run`: a host, an attendee and six events in different states."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,41 +20,38 @@ from chalicelib.platform.settings import Settings
 from chalicelib.users import accounts as users
 from chalicelib.users import follows
 
-HOST = "host@example.com"
-ATTENDEE = "attendee@example.com"
-PASSWORD = "correct horse battery"  # noqa: S105 (told to whoever runs the demo)
-BOOKABLE = "Jazz in the yard"
-PRICED = "Late night trio"
+HOST_EMAIL = "host@example.com"
+ATTENDEE_EMAIL = "attendee@example.com"
+PASSWORD = "correct horse battery"  # noqa: S105 - `make run` prints it
+FREE_EVENT = "Jazz in the yard"
+PRICED_EVENT = "Late night trio"
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What there is to try."""
+    """The events that `make run` prints."""
 
-    host_email: str
-    attendee_email: str
-    password: str
-    bookable_event_id: UUID
+    free_event_id: UUID
     priced_event_id: UUID
 
 
 def load(database_url: str) -> Demo:
-    """Load what is missing of the demo data into a migrated database.
+    """Load missing demo data into a migrated database.
 
-    What somebody changed, deleted or used up while trying things out is made anew beside the rest.
+    If an account or event has been changed, deleted or has ended, create it again and keep the others.
     """
     database = Database(Settings(database_url=database_url, jwt_secret=b""))
     now = datetime.now(UTC).replace(microsecond=0)
     try:
         with database.transaction() as session:
-            host = _account(session, "The Blue Notes", HOST, "host", now)
-            attendee = _account(session, "Ada Lovelace", ATTENDEE, "attendee", now)
+            host = _account(session, "The Blue Notes", HOST_EMAIL, "host", now)
+            attendee = _account(session, "Ada Lovelace", ATTENDEE_EMAIL, "attendee", now)
             follows.follow(session, attendee.user_id, host.user_id, now)
-            free, priced = (_bookable(session, host, title, now) for title in (BOOKABLE, PRICED))
+            free, priced = (_bookable(session, host, title, now) for title in (FREE_EVENT, PRICED_EVENT))
         if free is None or priced is None:
-            made = _make_events(database, host, attendee, now)
-            free, priced = made[BOOKABLE], made[PRICED]
-        return Demo(HOST, ATTENDEE, PASSWORD, free, priced)
+            created = _create_events(database, host, attendee, now)
+            free, priced = created[FREE_EVENT], created[PRICED_EVENT]
+        return Demo(free, priced)
     finally:
         database.close()
 
@@ -80,27 +77,27 @@ def _bookable(session: Connection, host: Caller, title: str, now: datetime) -> U
     )
 
 
-def _make_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
+def _create_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
     with database.transaction() as session:
-        made = {
+        created = {
             details.title: events.create(session, host.user_id, details, now, may_publish=True, charges=True)
             for details in _events(now)
         }
         cancellation.cancel_event(
-            session, host.user_id, made["Rained out"], how="cancelled", expected=None, now=now
+            session, host.user_id, created["Rained out"], how="cancelled", expected=None, now=now
         )
     bookings.book(
-        database, attendee, made["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
+        database, attendee, created["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
     )
-    return made
+    return created
 
 
 def _events(now: datetime) -> Iterator[Details]:
-    """Two on sale, one of them for money, one sold out, one for later, a draft, and one to be cancelled."""
+    """Return a free and a priced event on sale, a sold-out one, a future sale, a draft, and one to cancel."""
     evening = now.replace(hour=18, minute=0, second=0) + timedelta(days=30)
 
-    def details(title: str, days: int, **more: Any) -> Details:
-        usual = {
+    def details(title: str, days: int, **others: Any) -> Details:
+        defaults = {
             "description": None,
             "location": "Kulturhof, Berlin",
             "starts_at": evening + timedelta(days=days),
@@ -114,10 +111,10 @@ def _events(now: datetime) -> Iterator[Details]:
             "refund_until": None,
             "status": "published",
         }
-        return Details(title=title, **{**usual, **more})
+        return Details(title=title, **{**defaults, **others})
 
-    yield details(BOOKABLE, 0, description="Four musicians, one yard, and the swifts above.")
-    yield details(PRICED, 3, description="After midnight, by candlelight.", capacity=30, price=2500)
+    yield details(FREE_EVENT, 0, description="Four musicians, one yard, and the swifts above.")
+    yield details(PRICED_EVENT, 3, description="After midnight, by candlelight.", capacity=30, price=2500)
     yield details("Living room concert", 7, capacity=1)
     yield details("Summer festival", 14, capacity=5000, sale_starts_at=now + timedelta(days=7))
     yield details("Secret session", 21, status="draft")

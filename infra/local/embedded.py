@@ -1,4 +1,4 @@
-"""Runs PostgreSQL and moto's server as a part of this run, with nothing to install or to start before."""
+"""Runs PostgreSQL and moto's server as parts of this run."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -7,17 +7,18 @@ from pathlib import Path
 import pg8000
 from sqlalchemy.exc import DBAPIError
 
-from infra.local import aws, mail, postgres
-from infra.local.installation import CannotStart, Say, explain, tells_of_full_disk
+from infra.local import aws, mailbox, postgres, run_dir
 from infra.local.postgres import Postgres
+from infra.local.postgres_binaries import data_folders
+from infra.local.startup import CannotStart, Say, explain, is_disk_full
 
 DATABASE = "booking"
 
 
 class Embedded:
-    """The stand-ins, with the database's files in a folder; moto forgets all at the end."""
+    """A stack whose database is in a folder, and whose queues are in memory."""
 
-    lasts = False
+    is_persistent = False
 
     def __init__(self, data: Path, say: Say) -> None:
         self._data = data
@@ -26,6 +27,7 @@ class Embedded:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
+        run_dir.check_format(self._data.parent, has_data=bool(data_folders(self._data)))
         self._say("Starting PostgreSQL")
         with postgres.start(postgres.Options(self._data), self._say) as server:
             try:
@@ -34,8 +36,8 @@ class Embedded:
                 self._server = server
                 yield server.url(DATABASE)
             except (pg8000.Error, DBAPIError) as error:
-                if tells_of_full_disk(server.log.read_text(errors="replace")):
-                    raise CannotStart(_why("PostgreSQL cannot go on", server)) from error
+                if is_disk_full(server.log.read_text(errors="replace")):
+                    raise CannotStart(_explain("PostgreSQL cannot continue", server)) from error
                 raise
             finally:
                 self._server = None
@@ -47,14 +49,14 @@ class Embedded:
         with aws.running() as endpoint:
             yield endpoint
 
-    def sent(self) -> Iterable[mail.Sent]:
-        return mail.given_to_moto()
+    def sent_emails(self) -> Iterable[mailbox.SentEmail]:
+        return mailbox.moto_emails()
 
-    def look_after(self) -> None:
+    def check(self) -> None:
         if self._server and not self._server.running():
-            raise CannotStart(_why("PostgreSQL has ended by itself", self._server))
-        aws.trim()
+            raise CannotStart(_explain("PostgreSQL has stopped unexpectedly", self._server))
+        aws.delete_published_messages()
 
 
-def _why(problem: str, server: Postgres) -> str:
-    return explain(f"{problem}; from {server.log}", server.log.read_text(), server.data)
+def _explain(problem: str, server: Postgres) -> str:
+    return explain(f"{problem}. Last lines of {server.log}", server.log.read_text(), server.data)

@@ -1,4 +1,4 @@
-"""Reaches a LocalStack and a PostgreSQL that somebody has started, as `localstack-compose.yml` does."""
+"""Connects to a LocalStack and a PostgreSQL that already run, as `localstack-compose.yml` starts them."""
 
 import contextlib
 import json
@@ -17,24 +17,24 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.settings import Settings
 from infra.local import aws
-from infra.local.installation import CannotStart, Say
-from infra.local.mail import Sent
+from infra.local.mailbox import SentEmail
+from infra.local.startup import CannotStart, Say
 
 ENDPOINT = "http://127.0.0.1:4566"
 DATABASE_URL = "postgresql+pg8000://postgres:booking@127.0.0.1:54320/booking"
-START = "docker compose -f localstack-compose.yml up -d --wait"
+START_COMMAND = "docker compose -f localstack-compose.yml up -d --wait"
 DRIVER = "postgresql+pg8000"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SERVICES = ("sns", "sqs", "ses")
 
-PATIENCE = 10.0
-"""Seconds for an answer; the first call of a service loads it."""
+RESPONSE_TIMEOUT = 10.0
+"""Seconds, enough for the first call of a service, which loads the service."""
 
 
 class LocalStack:
-    """What is there and stays: its queues, its database, and their messages and rows."""
+    """A stack that a run uses and leaves as it is."""
 
-    lasts = True
+    is_persistent = True
 
     def __init__(self, endpoint: str, database_url: str, say: Say) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -45,23 +45,23 @@ class LocalStack:
     def database(self) -> Iterator[str]:
         url = self._database_url
         try:
-            where = make_url(url)
+            parsed = make_url(url)
         except ArgumentError:
-            where = URL.create("none")
-        if where.drivername != DRIVER:
+            parsed = URL.create("none")
+        if parsed.drivername != DRIVER:
             raise CannotStart(f"DATABASE_URL must be a {DRIVER}:// URL.")
-        if where.host not in LOOPBACK:
-            raise CannotStart("DATABASE_URL must lead to this machine: `make run` loads demo data into it.")
+        if parsed.host not in LOOPBACK:
+            raise CannotStart("DATABASE_URL must point to this machine, because `make run` loads demo data.")
         database = Database(Settings(database_url=url, jwt_secret=b""))
-        place = f"{where.host}:{where.port or 5432}"
-        self._say(f"Using the PostgreSQL at {place}")
+        address = f"{parsed.host}:{parsed.port or 5432}"
+        self._say(f"Using the PostgreSQL at {address}")
         try:
             with contextlib.closing(database), database.transaction():
                 pass
         except Unavailable as error:
             raise CannotStart(
-                f"The PostgreSQL at {place} cannot be used: {error.__cause__}\n"
-                f"Start it with: {START}\nFor another one set DATABASE_URL."
+                f"The PostgreSQL at {address} cannot be used: {error.__cause__}\n"
+                f"Start it with: {START_COMMAND}\nTo use another one, set DATABASE_URL."
             ) from error
         yield url
 
@@ -72,41 +72,41 @@ class LocalStack:
             self._check()
             yield self._endpoint
 
-    def sent(self) -> Iterable[Sent]:
-        return given_to(self._endpoint)
+    def sent_emails(self) -> Iterable[SentEmail]:
+        return localstack_emails(self._endpoint)
 
-    def look_after(self) -> None:
-        """Leave it alone: whoever started it looks after it, and what calls it tells of trouble."""
+    def check(self) -> None:
+        """Check nothing: calls of LocalStack and PostgreSQL report errors themselves."""
 
     def _check(self) -> None:
         try:
-            services = ask(f"{self._endpoint}/_localstack/health")["services"]
+            services = request(f"{self._endpoint}/_localstack/health")["services"]
             missing = [name for name in SERVICES if services[name] in {"disabled", "error"}]
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             raise CannotStart(
                 f"No LocalStack answers at {self._endpoint}: {error}\n"
-                f"Start it with: {START}\nFor another one set AWS_ENDPOINT_URL."
+                f"Start it with: {START_COMMAND}\nTo use another one, set AWS_ENDPOINT_URL."
             ) from error
         if missing:
             raise CannotStart(f"The LocalStack at {self._endpoint} lacks {', '.join(missing)}.")
 
 
-def given_to(endpoint: str) -> Iterator[Sent]:
-    """Return what LocalStack's SES was given; raw e-mails are the only kind that the app sends."""
-    mails = f"{endpoint}/_aws/ses"
-    for message in ask(mails)["messages"]:
+def localstack_emails(endpoint: str) -> Iterator[SentEmail]:
+    """Return the e-mails in LocalStack's SES. The app sends only raw ones."""
+    emails = f"{endpoint}/_aws/ses"
+    for message in request(emails)["messages"]:
         if raw := message.get("RawData"):
             data = raw.encode()
-            forget = partial(ask, f"{mails}?id={message['Id']}", "DELETE")
-            yield Sent(data, _addressee(data), forget)
+            delete = partial(request, f"{emails}?id={message['Id']}", "DELETE")
+            yield SentEmail(data, _recipient(data), delete)
 
 
-def _addressee(message: bytes) -> str:
-    """Return whom the header names: LocalStack does not keep to whom SES was told to send it."""
+def _recipient(message: bytes) -> str:
+    """Return the recipient in the header, because LocalStack does not store the destination of the call."""
     return parseaddr(BytesHeaderParser().parsebytes(message)["To"] or "")[1]
 
 
-def ask(url: str, method: str = "GET") -> Any:
-    """Return what one of LocalStack's own addresses, which are not AWS's, answers. Raises OSError."""
-    with urlopen(Request(url, method=method), timeout=PATIENCE) as answer:  # noqa: S310 - a person gave it
-        return json.loads(answer.read() or b"null")
+def request(url: str, method: str = "GET") -> Any:
+    """Call LocalStack's own API and return the response. Raises OSError."""
+    with urlopen(Request(url, method=method), timeout=RESPONSE_TIMEOUT) as response:  # noqa: S310
+        return json.loads(response.read() or b"null")

@@ -1,4 +1,4 @@
-"""Runs the LocalStack of the compose file without Docker, from a virtual environment, for tests."""
+"""Runs the LocalStack of the compose file from a virtual environment instead of Docker, for tests."""
 
 import contextlib
 import os
@@ -10,21 +10,22 @@ from pathlib import Path
 
 import yaml
 
-from infra.local.installation import CHECKOUT, CannotStart, Installation
-from infra.local.localstack import ask
+from infra.local.localstack import request
 from infra.local.postgres import HOST, free_port
+from infra.local.postgres_binaries import Installation
+from infra.local.startup import CHECKOUT, CannotStart
 
 COMPOSE = CHECKOUT / "localstack-compose.yml"
 HOOK = Path(__file__).with_name("localstack_ready.py")
-READY_WITHIN = 120  # seconds; the first start compiles it
-PATIENCE = 15  # seconds for its end
+STARTUP_TIMEOUT = 120  # seconds, enough for the first start, which compiles LocalStack
+SHUTDOWN_TIMEOUT = 15  # seconds
 
 
 @contextlib.contextmanager
 def running(programs: Path, folder: Path) -> Iterator[str]:
-    """Run it for a block, which gets its address when the topology is made.
+    """Run LocalStack for a block, which gets its endpoint after the topology has been created.
 
-    `programs` is where its Python is, `folder` an empty one, which takes the place of its container.
+    `programs` is the folder of its Python. `folder` is empty, and replaces the container's file system.
     """
     hooks = folder / "etc/localstack/init/ready.d"
     hooks.mkdir(parents=True)
@@ -39,24 +40,24 @@ def running(programs: Path, folder: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is the starter's to handle
+            start_new_session=True,  # keeps Ctrl-C from LocalStack
         )
     endpoint = f"http://{HOST}:{port}"
     try:
         if not _becomes_ready(process, endpoint):
-            raise CannotStart(f"LocalStack does not start:\n{log.read_text(errors='replace')[-4000:]}")
+            raise CannotStart(f"LocalStack cannot start:\n{log.read_text(errors='replace')[-4000:]}")
         yield endpoint
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(SHUTDOWN_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
-    """Return what the container has, with places of this machine."""
+    """Return the container's environment with paths of this machine."""
     container = yaml.safe_load(COMPOSE.read_text())["services"]["localstack"]["environment"]
     return {
         **container,
@@ -64,18 +65,18 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "HOME": str(folder),
         "FILESYSTEM_ROOT": str(folder),
         "GATEWAY_LISTEN": f"{HOST}:{port}",
-        "OVERRIDE_IN_DOCKER": "0",  # else it takes a sandbox for its container
-        "DNS_ADDRESS": "0",  # no name server of its own
+        "OVERRIDE_IN_DOCKER": "0",  # otherwise it takes a sandbox for its container
+        "DNS_ADDRESS": "0",  # starts no DNS server
         "PYTHONPATH": str(CHECKOUT),
     }
 
 
 def _becomes_ready(process: subprocess.Popen[bytes], endpoint: str) -> bool:
-    """Wait for the hook to have run; say whether it did what it should."""
-    deadline = time.monotonic() + READY_WITHIN
+    """Wait until the hook has run, and return whether it succeeded."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            ready = ask(f"{endpoint}/_localstack/init/ready")
+            ready = request(f"{endpoint}/_localstack/init/ready")
             if ready["completed"]:
                 return [script["state"] for script in ready["scripts"]] == ["SUCCESSFUL"]
         time.sleep(0.1)

@@ -1,7 +1,7 @@
-"""Makes the topology in a LocalStack that has started, which runs this file in its own process.
+"""Creates the topology in LocalStack. LocalStack runs this file in its own process when it is ready.
 
-It goes into LocalStack's folder `init/ready.d`, with this checkout in PYTHONPATH. Nothing is set in the
-environment, which is LocalStack's own.
+The file belongs into LocalStack's folder `init/ready.d`, with this checkout in PYTHONPATH. It does not
+change the environment, because LocalStack uses the environment itself.
 """
 
 import os

@@ -1,35 +1,41 @@
 """Shows the e-mails of a mailbox in a browser on this machine."""
 
-import contextlib
-import functools
-import re
-import threading
-from collections.abc import Iterator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import BaseServer
-from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.routing import Map, Rule
+from werkzeug.sansio.utils import host_is_trusted
+from werkzeug.wrappers import Request, Response
 
-from infra.local.letter import Letter, take_apart
-from infra.local.mail import Mailbox
-from infra.local.server import Listener
+from infra.local.email_parser import parse
+from infra.local.mailbox import Mailbox
 
-HOST = "127.0.0.1"
-OURS = {"127.0.0.1", "localhost"}
-PER_PAGE = 50
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
-# What an e-mail holds is a stranger's: it runs nothing, loads nothing, and its links open elsewhere.
-SANDBOX = (
+LOCAL_HOSTS = ["127.0.0.1", "localhost"]
+PAGE_SIZE = 50
+
+# An e-mail may hold content of strangers: it runs no script, loads nothing, and opens links in a new tab.
+SANDBOX_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; "
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 )
-OWN = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'"
 
-_LETTER = re.compile(r"/(?P<name>[^/]+)(/(?P<part>raw|html|attachments/(?P<index>[0-9]{1,4})))?")
+_routes = Map(
+    [
+        Rule("/", endpoint="list"),
+        Rule("/<name>", endpoint="email"),
+        Rule("/<name>/html", endpoint="html"),
+        Rule("/<name>/raw", endpoint="raw"),
+        Rule("/<name>/attachments/<int:index>", endpoint="attachment"),
+    ]
+)
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=True,
@@ -37,109 +43,64 @@ _templates = Environment(
 )
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers one request; `GET` is all there is."""
+def mail_page(mailbox: Mailbox) -> "WSGIApplication":
+    """Return a WSGI app that shows the mailbox."""
 
-    timeout = 10  # seconds that a connection may be silent
+    def respond(request: Request) -> Response:
+        # A website could let a name of its own lead to this machine, and then read these pages.
+        if not host_is_trusted(request.host, LOCAL_HOSTS):
+            raise Forbidden("These pages are for this machine only.")
+        endpoint, arguments = _routes.bind_to_environ(request.environ).match()
+        if endpoint == "list":
+            return _list(mailbox, before=request.args.get("before", ""))
+        return _show(mailbox, endpoint, **arguments)
 
-    def __init__(
-        self, request: Any, client_address: tuple[str, int], server: BaseServer, *, mailbox: Mailbox
-    ) -> None:
-        self._mailbox = mailbox
-        super().__init__(request, client_address, server)
-
-    def do_GET(self) -> None:
-        # A page elsewhere can have its own name lead to this machine, and then read what is here.
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if host not in OURS:
-            self._answer("This is for this machine only.", HTTPStatus.FORBIDDEN)
-            return
-        where = urlsplit(self.path)
-        if where.path == "/":
-            self._list(parse_qs(where.query).get("before", [""])[0])
-            return
-        found = _LETTER.fullmatch(where.path)
-        name = unquote(found["name"]) if found else ""
-        message = self._mailbox.read(name)
-        if found is None or message is None:
-            self._answer("There is no such e-mail.", HTTPStatus.NOT_FOUND)
-        elif found["part"] == "raw":
-            self._hand_out(message, f"{name}.eml")
-        elif found["index"]:
-            self._attachment(take_apart(message), int(found["index"]))
-        elif found["part"] == "html":
-            self._html(take_apart(message))
-        else:
-            page = _templates.get_template("letter.html")
-            self._page(page.render(letter=take_apart(message), name=name))
-
-    def log_message(self, *_: object) -> None:
-        """Write nothing."""
-
-    def version_string(self) -> str:
-        return "event-booking"
-
-    def _list(self, before: str) -> None:
-        names = [name for name in self._mailbox.names() if not before or name < before]
-        entries = [
-            {"name": name, "letter": take_apart(message)}
-            for name in names[:PER_PAGE]
-            if (message := self._mailbox.read(name)) is not None
-        ]
-        page = _templates.get_template("list.html")
-        rest = names[PER_PAGE - 1] if len(names) > PER_PAGE else None
-        self._page(page.render(entries=entries, newest=not before, before=rest))
-
-    def _html(self, letter: Letter) -> None:
-        self._page(f'<base target="_blank">{letter.html}', SANDBOX)
-
-    def _attachment(self, letter: Letter, index: int) -> None:
-        if index < len(letter.attachments):
-            attachment = letter.attachments[index]
-            self._hand_out(attachment.content, attachment.name)
-        else:
-            self._answer("There is no such attachment.", HTTPStatus.NOT_FOUND)
-
-    def _page(self, html: str, policy: str = OWN) -> None:
-        headers = {
-            "Content-Type": "text/html; charset=utf-8",
-            "Content-Security-Policy": policy,
-        }
-        self._send(HTTPStatus.OK, headers, html.encode())
-
-    def _hand_out(self, content: bytes, name: str) -> None:
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-            "Content-Security-Policy": SANDBOX,
-        }
-        self._send(HTTPStatus.OK, headers, content)
-
-    def _answer(self, text: str, status: HTTPStatus) -> None:
-        self._send(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode())
-
-    def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):  # the browser has gone
-            self.wfile.write(body)
+    return Request.application(respond)
 
 
-@contextlib.contextmanager
-def serving(mailbox: Mailbox, port: int = 0) -> Iterator[str]:
-    """Show the mailbox while a block runs, which gets the page's address. Raises OSError."""
-    server = Listener((HOST, port), functools.partial(Handler, mailbox=mailbox))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="mail page", daemon=True)
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _list(mailbox: Mailbox, before: str) -> Response:
+    names = [name for name in mailbox.names() if not before or name < before]
+    entries = [
+        {"name": name, "email": parse(message)}
+        for name in names[:PAGE_SIZE]
+        if (message := mailbox.read(name)) is not None
+    ]
+    last = names[PAGE_SIZE - 1] if len(names) > PAGE_SIZE else None
+    page = _templates.get_template("emails.html")
+    return _page(page.render(entries=entries, newest=not before, before=last))
+
+
+def _show(mailbox: Mailbox, part: str, name: str, index: int = 0) -> Response:
+    message = mailbox.read(name)
+    if message is None:
+        raise NotFound("There is no such e-mail.")
+    if part == "raw":
+        return _download(message, f"{name}.eml")
+    email = parse(message)
+    if part == "html":
+        return _page(f'<base target="_blank">{email.html}', SANDBOX_POLICY)
+    if part == "email":
+        return _page(_templates.get_template("email.html").render(email=email, name=name))
+    if index >= len(email.attachments):
+        raise NotFound("There is no such attachment.")
+    return _download(email.attachments[index].content, email.attachments[index].name)
+
+
+def _page(html: str, policy: str = PAGE_POLICY) -> Response:
+    return _response(html.encode(), "text/html; charset=utf-8", policy)
+
+
+def _download(content: bytes, name: str) -> Response:
+    response = _response(content, "application/octet-stream", SANDBOX_POLICY)
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return response
+
+
+def _response(content: bytes, content_type: str, policy: str) -> Response:
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(content, HTTPStatus.OK, headers, content_type=content_type)

@@ -1,4 +1,4 @@
-"""Starts and stops a PostgreSQL server of one's own, with the programs that a PyPI wheel brings."""
+"""Starts and stops a PostgreSQL server, with the programs of a wheel from PyPI."""
 
 import contextlib
 import os
@@ -16,24 +16,14 @@ from typing import Any, Self
 
 import pg8000.native
 
-from infra.local import orphans
-from infra.local.installation import CannotStart, Installation, Say, explain, find
-
-__all__ = [
-    "CannotStart",
-    "Options",
-    "Postgres",
-    "create_database",
-    "drop_database",
-    "has_database",
-    "start",
-    "temporary",
-]
+from infra.local import stale_server
+from infra.local.postgres_binaries import Installation, find
+from infra.local.startup import CannotStart, Say, explain
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 
-# What a service sets for its role in production; here for everyone who connects.
+# In production, a role has these settings. Here every connection has them.
 SETTINGS = {
     "statement_timeout": "10s",
     "lock_timeout": "3s",
@@ -47,22 +37,23 @@ NOT_DURABLE = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "max_wal_size": "128MB",  # the folder may be in memory
+    "max_wal_size": "128MB",  # the data folder may be in memory
 }
-MEMORY_NEEDED = 2**30  # bytes
+MIN_FREE_MEMORY_BYTES = 2**30
 
-READY_WITHIN = 120  # seconds; a long recovery after a crash takes its time
-LAUNCHES = 5
-# Launch again: the free port was taken, or the last process of a killed server is ending.
-PASSING = ("Address already in use", "is still in use", "already exists")
-SHUTDOWNS = ((signal.SIGINT, 15), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))  # fast, immediate, none
+STARTUP_TIMEOUT = 120  # seconds, enough for a long recovery after a crash
+MAX_LAUNCHES = 5
+# Another process has got the free port, or the last process of a killed server is still ending.
+TRANSIENT_ERRORS = ("Address already in use", "is still in use", "already exists")
+SHUTDOWNS = ((signal.SIGINT, 15), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
+"""The signals for a fast shutdown, an immediate shutdown and a kill, each with its timeout in seconds."""
 
-_connect: Callable[..., Any] = pg8000.native.Connection  # it has no annotations
+_connect: Callable[..., Any] = pg8000.native.Connection  # pg8000 has no annotations
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where the data lies and how the server runs; only a test does without durability."""
+    """The data folder and the settings of a server. Only tests run without durability."""
 
     data: Path
     durable: bool = True
@@ -71,7 +62,7 @@ class Options:
 
 @dataclass
 class Postgres:
-    """A running server; leaving its context stops it."""
+    """A running server. Leaving its context stops it."""
 
     port: int
     data: Path
@@ -85,11 +76,11 @@ class Postgres:
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """End the server: sessions are cut off, nothing committed is lost. Safe to call again."""
-        for number, patience in SHUTDOWNS:
+        """Disconnect all clients and stop the server, without losing a commit. Idempotent."""
+        for number, timeout in SHUTDOWNS:
             self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(patience)
+                self.process.wait(timeout)
                 return
 
     def __enter__(self) -> Self:
@@ -105,11 +96,11 @@ class Postgres:
 
 
 def start(options: Options, say: Say = print) -> Postgres:
-    """Start a server on the data folder, made first if need be, on a free loopback port.
+    """Start a server on a free loopback port, and make its data folder if it does not exist.
 
-    Nobody else may use the folder: a server found running there is taken for a left-over and
-    stopped. On Linux the server ends with the thread that called this, however that ends; elsewhere
-    a starter that was killed leaves it running until the next start. Raises CannotStart.
+    A server that already runs on the folder is regarded as left over and stopped. On Linux the server
+    ends with the thread that called this. Elsewhere, a killed process leaves the server running until
+    the next start. Raises CannotStart.
     """
     try:
         installation = find(say)
@@ -117,7 +108,7 @@ def start(options: Options, say: Say = print) -> Postgres:
         if not (data / "PG_VERSION").is_file():
             _initialise(installation, data)
         _check_owner(installation, data)
-        orphans.clear(data, say)
+        stale_server.remove(data, say)
         log = options.data.with_name(f"{options.data.name}.log")
         return _launch(installation, Options(data, options.durable, options.settings), log)
     except OSError as error:
@@ -126,36 +117,36 @@ def start(options: Options, say: Say = print) -> Postgres:
 
 @contextlib.contextmanager
 def temporary(settings: Mapping[str, str] | None = None) -> Iterator[Postgres]:
-    """Run an empty server without durability, for tests, and remove its data afterwards."""
+    """Run an empty server without durability for a block, and remove its data afterwards."""
     with tempfile.TemporaryDirectory(prefix="event-booking-postgres-", dir=_memory()) as name:
         folder = Path(name)
-        folder.chmod(0o755)  # the account that stands in for root has to come through
+        folder.chmod(0o755)  # the account that runs PostgreSQL for root must get through
         options = Options(folder / "data", durable=False, settings=settings or {})
         with start(options, say=lambda _: None) as server:
             try:
                 yield server
             finally:
                 server.stop()
-                shutil.rmtree(server.data)  # it may have had to lie elsewhere
+                shutil.rmtree(server.data)  # the data may be in a public folder
 
 
 def _memory() -> Path | None:
-    """Where files are kept in memory, if there is room: a database is copied 20 times as fast there."""
+    """Return a folder in memory, where copies of a database are 20 times as fast, if it has enough space."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder with a random name is made in it
-    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY_NEEDED:
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MIN_FREE_MEMORY_BYTES:
         return memory
     return None
 
 
 def create_database(server: Postgres, name: str, template: str | None = None) -> None:
-    """Create a database; as a copy of `template`, to which nobody may be connected, in 10 ms."""
-    # Copying files beats writing the copy to the WAL where there is something to copy.
+    """Create a database, by default an empty one. A `template` must have no connections."""
+    # To copy files takes 10 ms, and is faster than to write the copy to the WAL.
     source = f" TEMPLATE {_quoted(template)} STRATEGY file_copy" if template else ""
     _administer(server, f"CREATE DATABASE {_quoted(name)}{source}")
 
 
 def drop_database(server: Postgres, name: str) -> None:
-    """Drop a database if it is there, and cut off whoever is connected to it."""
+    """Drop a database if it exists, and disconnect its clients."""
     _administer(server, f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
 
@@ -169,32 +160,32 @@ def _quoted(name: str) -> str:
 
 
 def _administer(server: Postgres, statement: str) -> list[list[object]]:
-    """Run a statement that refuses a transaction block."""
+    """Run a statement that cannot run inside a transaction."""
     connection = _connect(SUPERUSER, HOST, port=server.port, ssl_context=False)
     with contextlib.closing(connection):
         return list(connection.run(statement) or [])
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what would steer PostgreSQL or set its language."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    return {**kept, "LC_ALL": "C"}
+    """Return the environment without variables that configure PostgreSQL or set its language."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return {**others, "LC_ALL": "C"}
 
 
 def _initialise(installation: Installation, data: Path) -> None:
-    """Make the data folder beside its place and move it, so that a half-made one never counts."""
+    """Make the data folder under a temporary name and rename it, so that a partial one is never used."""
     if data.exists() and any(data.iterdir()):
-        raise CannotStart(f"{data} holds files but no database. Remove it with: make reset")
-    for half_made in data.parent.glob(f"{data.name}.new-*"):
-        shutil.rmtree(half_made, ignore_errors=True)  # a killed run's initdb may be at it too
-    fresh = Path(tempfile.mkdtemp(dir=data.parent, prefix=f"{data.name}.new-"))
+        raise CannotStart(f"{data} contains files but no database. Remove it with: make reset")
+    for partial in data.parent.glob(f"{data.name}.new-*"):
+        shutil.rmtree(partial, ignore_errors=True)  # the initdb of a killed run may delete it too
+    new = Path(tempfile.mkdtemp(dir=data.parent, prefix=f"{data.name}.new-"))
     try:
         if installation.account:
-            installation.account.take(fresh)
+            installation.account.own(new)
         made = subprocess.run(
             installation.command(
                 "initdb",
-                f"--pgdata={fresh}",
+                f"--pgdata={new}",
                 f"--username={SUPERUSER}",
                 "--auth=trust",
                 "--encoding=UTF8",
@@ -208,15 +199,15 @@ def _initialise(installation: Installation, data: Path) -> None:
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            start_new_session=True,  # Ctrl-C is the starter's to handle
+            start_new_session=True,  # keeps Ctrl-C from this process
             check=False,
         )
         if made.returncode:
             output = made.stderr.decode(errors="replace")
-            raise CannotStart(explain("PostgreSQL cannot make its data folder", output, data.parent))
-        fresh.rename(data)
+            raise CannotStart(explain("PostgreSQL cannot create its data folder", output, data.parent))
+        new.rename(data)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _check_owner(installation: Installation, data: Path) -> None:
@@ -224,14 +215,14 @@ def _check_owner(installation: Installation, data: Path) -> None:
     owner = data.stat().st_uid
     if owner != runs_as:
         raise CannotStart(
-            f"{data} belongs to account number {owner}, while PostgreSQL would run as {runs_as}. "
-            "Run this as the account that made it, or remove it as that account with: make reset"
+            f"{data} belongs to account number {owner}, but PostgreSQL would run as {runs_as}. "
+            "Run the command as the owner, or remove the data as the owner with: make reset"
         )
 
 
 def _launch(installation: Installation, options: Options, log: Path) -> Postgres:
     output = ""
-    for _ in range(LAUNCHES):
+    for _ in range(MAX_LAUNCHES):
         port = free_port()
         command = installation.command("postgres", "-D", str(options.data), *_flags(options, port))
         with log.open("wb") as stream:
@@ -242,7 +233,7 @@ def _launch(installation: Installation, options: Options, log: Path) -> Postgres
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is the starter's to handle, who stops it in order
+                start_new_session=True,  # keeps Ctrl-C from the server, which `stop` ends
             )
         server = Postgres(port, options.data, log, process)
         try:
@@ -252,10 +243,12 @@ def _launch(installation: Installation, options: Options, log: Path) -> Postgres
             server.stop()
             raise
         output = log.read_text(errors="replace")
-        if not any(reason in output for reason in PASSING):
+        if not any(reason in output for reason in TRANSIENT_ERRORS):
             break
         time.sleep(0.2)
-    raise CannotStart(explain(f"PostgreSQL ended at its start; from {log}", output, options.data))
+    raise CannotStart(
+        explain(f"PostgreSQL stopped during its start. Last lines of {log}", output, options.data)
+    )
 
 
 def _flags(options: Options, port: int) -> Iterator[str]:
@@ -279,13 +272,13 @@ def free_port() -> int:
 
 
 def _becomes_ready(server: Postgres) -> bool:
-    """Wait for the server to write that it is ready; return False when it ends instead."""
-    deadline = time.monotonic() + READY_WITHIN
+    """Wait until the server reports that it is ready. Return False if it ends instead."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT
     while server.running():
-        # The pid tells this server's file from one that an earlier server left behind.
-        if orphans.read(server.data) == orphans.Written(server.process.pid, ready=True):
+        # The pid distinguishes this server's file from the file of an earlier server.
+        if stale_server.read(server.data) == stale_server.PidFile(server.process.pid, ready=True):
             return True
         if time.monotonic() > deadline:
-            raise CannotStart(f"PostgreSQL was not ready in {READY_WITHIN} s. Look into {server.log}")
+            raise CannotStart(f"PostgreSQL was not ready within {STARTUP_TIMEOUT} s. See {server.log}")
         time.sleep(0.01)
     return False

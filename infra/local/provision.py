@@ -1,4 +1,4 @@
-"""Makes the topics, queues and subscriptions of the topology, and SES's sender, as the template would."""
+"""Creates the topology's topics, queues and subscriptions, and the sender in SES, as the template does."""
 
 import json
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
-A_FORTNIGHT = 14 * 24 * 3600
-"""Seconds, the most that SQS keeps a message: dead letters wait for a person."""
+DEAD_LETTER_RETENTION = 14 * 24 * 3600
+"""Seconds, SQS's maximum."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was made, by the names that the topology gives."""
+class Resources:
+    """The topics and queues by their names in the topology."""
 
     topics: dict[str, str]
     """ARNs."""
     queues: dict[str, str]
-    """URLs, those of the dead-letter queues too."""
+    """URLs, including those of the dead-letter queues."""
 
 
 def make_topology(
@@ -34,24 +34,25 @@ def make_topology(
     ses: "SESClient",
     *,
     sender: str = Settings.mail_sender,
-    visibility: int | None = None,
-) -> Made:
-    """Make all of `chalicelib.platform.messaging.queues`, and let SES send as `sender`.
+    visibility_timeout: int | None = None,
+) -> Resources:
+    """Create or update everything in `chalicelib.platform.messaging.queues`, and let SES send as `sender`.
 
-    What is there already is brought to what it should be. `visibility` is for whoever wants to see a
-    failed message again sooner than the topology says.
+    `visibility_timeout` replaces the topology's timeouts, so that failed messages return sooner.
     """
     names = dict.fromkeys([*(queue.topic for queue in queues.QUEUES), queues.DOMAIN_EVENTS_TOPIC])
     topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in names}
     urls: dict[str, str] = {}
     for queue in queues.QUEUES:
-        dead = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(A_FORTNIGHT)})
-        redrive = {"deadLetterTargetArn": _arn(sqs, dead), "maxReceiveCount": queue.attempts}
+        dead_letters = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)})
+        redrive = {"deadLetterTargetArn": _arn(sqs, dead_letters), "maxReceiveCount": queue.attempts}
         url = _queue(
             sqs,
             queue.name,
             {
-                "VisibilityTimeout": str(queue.visibility if visibility is None else visibility),
+                "VisibilityTimeout": str(
+                    queue.visibility if visibility_timeout is None else visibility_timeout
+                ),
                 "RedrivePolicy": json.dumps(redrive),
             },
         )
@@ -59,7 +60,7 @@ def make_topology(
         if queue.domain_events:
             attributes["FilterPolicy"] = json.dumps({"type": list(queue.domain_events)})
         _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
-        urls |= {queue.name: url, queue.dead_letters: dead}
+        urls |= {queue.name: url, queue.dead_letters: dead_letters}
     _, address = parseaddr(sender)
     ses.verify_email_identity(EmailAddress=address)
     for kind in ("Bounce", "Complaint"):
@@ -68,10 +69,10 @@ def make_topology(
             NotificationType=kind,
             SnsTopic=topics[queues.MAIL_REPORTS_TOPIC],
         )
-    return Made(topics, urls)
+    return Resources(topics, urls)
 
 
-# Names first, attributes after: SNS and SQS refuse to make again what they have with other attributes.
+# SNS and SQS refuse to create what exists with other attributes, so attributes are set afterwards.
 
 
 def _queue(sqs: "SQSClient", name: str, attributes: dict["QueueAttributeNameType", str]) -> str:
@@ -81,10 +82,10 @@ def _queue(sqs: "SQSClient", name: str, attributes: dict["QueueAttributeNameType
 
 
 def _subscribe(sns: "SNSClient", topic: str, queue: str, attributes: dict[str, str]) -> None:
-    made = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, ReturnSubscriptionArn=True)
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, ReturnSubscriptionArn=True)
     for name, value in attributes.items():
         sns.set_subscription_attributes(
-            SubscriptionArn=made["SubscriptionArn"], AttributeName=name, AttributeValue=value
+            SubscriptionArn=subscription["SubscriptionArn"], AttributeName=name, AttributeValue=value
         )
 
 

@@ -1,4 +1,4 @@
-"""Moves the messages of each dead-letter queue back to the queue that they come from."""
+"""Moves the messages of each dead-letter queue back to their source queue."""
 
 import contextlib
 import os
@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.platform.messaging import queues
-from infra.local import aws, state
-from infra.local.installation import CannotStart
-from infra.local.pollers import AT_ONCE, count
+from infra.local import aws, run_dir
+from infra.local.pollers import MAX_BATCH_SIZE, count
+from infra.local.startup import CannotStart
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-HIDDEN = 60
-"""Seconds that a message is out of the others' sight while it is moved."""
+VISIBILITY_TIMEOUT = 60
+"""Seconds in which a message must be moved."""
 
 
 def main() -> None:
-    with _somewhere() as where:
+    with _target() as target:
         import boto3  # noqa: PLC0415 - slow to import
 
-        print(f"Dead letters of {where}:")
+        print(f"Dead letters of {target}:")
         try:
             for name, moved in redrive(boto3.client("sqs")):
                 print(f"  {name:24} {moved} moved back")
         except (BotoCoreError, ClientError) as error:
-            raise CannotStart(f"SQS does not answer as it should: {error}") from error
+            raise CannotStart(f"SQS has failed: {error}") from error
 
 
 def redrive(sqs: "SQSClient") -> Iterator[tuple[str, int]]:
-    """Move them, queue by queue, and tell the name of each and how many came back to it.
+    """Move the messages, and yield the name of each source queue and the number of its messages.
 
-    A cut in the middle loses nothing: a message may then be delivered twice, as all may be. Only as
-    many are moved as there were at the beginning, so that one that dies again does not go round.
+    Crash-safe: if killed, a message may be delivered twice, and none is lost. The function moves only as
+    many messages as the queue had at the start, so that a message that fails again is not moved again.
     """
     for queue in queues.QUEUES:
         source = sqs.get_queue_url(QueueName=queue.dead_letters)["QueueUrl"]
@@ -44,13 +44,13 @@ def redrive(sqs: "SQSClient") -> Iterator[tuple[str, int]]:
         yield queue.name, _move(sqs, source, target, count(sqs, source))
 
 
-def _move(sqs: "SQSClient", source: str, target: str, at_most: int) -> int:
+def _move(sqs: "SQSClient", source: str, target: str, max_messages: int) -> int:
     moved = 0
-    while moved < at_most:
+    while moved < max_messages:
         received = sqs.receive_message(
             QueueUrl=source,
-            MaxNumberOfMessages=min(AT_ONCE, at_most - moved),
-            VisibilityTimeout=HIDDEN,
+            MaxNumberOfMessages=min(MAX_BATCH_SIZE, max_messages - moved),
+            VisibilityTimeout=VISIBILITY_TIMEOUT,
             WaitTimeSeconds=1,
             MessageAttributeNames=["All"],
         )
@@ -58,7 +58,7 @@ def _move(sqs: "SQSClient", source: str, target: str, at_most: int) -> int:
         if not messages:
             break
         for message in messages:
-            # They are received as they are sent, which the types do not know.
+            # The types differ, but SQS returns attributes in the form in which it accepts them.
             attributes = cast("dict[str, MessageAttributeValueTypeDef]", message.get("MessageAttributes", {}))
             sqs.send_message(QueueUrl=target, MessageBody=message["Body"], MessageAttributes=attributes)
             sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
@@ -67,11 +67,11 @@ def _move(sqs: "SQSClient", source: str, target: str, at_most: int) -> int:
 
 
 @contextlib.contextmanager
-def _somewhere() -> Iterator[str]:
-    """Choose whose queues are meant, so that the environment leads there; say whose."""
+def _target() -> Iterator[str]:
+    """Point the environment at the queues for a block, which gets a description of them."""
     port = os.environ.get("PORT") or "8000"
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    running = _announced(int(port)) if port.isdecimal() else None
+    running = _endpoint_of_run(int(port)) if port.isdecimal() else None
     if endpoint:
         yield endpoint
     elif running:
@@ -81,11 +81,11 @@ def _somewhere() -> Iterator[str]:
         yield "AWS, as the environment says"
     else:
         raise CannotStart(
-            f"Nothing runs on port {port}. Start it with: PORT={port} make run\n"
+            f"There is no run on port {port}. Start one with: PORT={port} make run\n"
             "For other queues set AWS_ENDPOINT_URL, or AWS_PROFILE and AWS_REGION."
         )
 
 
-def _announced(port: int) -> str | None:
-    found = (state.announced(state.folder_of(port, stack)) for stack in state.STACKS)
-    return next(filter(None, found), None)
+def _endpoint_of_run(port: int) -> str | None:
+    endpoints = (run_dir.endpoint_of(run_dir.folder_of(port, stack)) for stack in run_dir.STACKS)
+    return next(filter(None, endpoints), None)

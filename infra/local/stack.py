@@ -1,29 +1,29 @@
-"""What a run stands on: the embedded stand-ins, or a LocalStack and a PostgreSQL that run already."""
+"""The database and the AWS of a run: embedded, or a LocalStack and a PostgreSQL that already run."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from infra.local.mail import Sent
+from infra.local.mailbox import SentEmail
 
 
 class Stack(Protocol):
     """A database and an AWS."""
 
-    lasts: bool
-    """Whether the queues are still there after the run."""
+    is_persistent: bool
+    """Whether queues keep their messages after the run."""
 
     def database(self) -> AbstractContextManager[str]:
-        """Have a database for a block, which gets its URL. Raises CannotStart."""
+        """Provide a database for a block, which gets its URL. Raises CannotStart."""
 
     def aws(self) -> AbstractContextManager[str]:
-        """Have SNS, SQS and SES for a block, which gets their address; the environment leads there.
+        """Provide SNS, SQS and SES for a block, which gets their endpoint.
 
-        Raises CannotStart.
+        The environment points at the endpoint. Raises CannotStart.
         """
 
-    def sent(self) -> Iterable[Sent]:
-        """Return the e-mails that SES was given and that nobody has taken yet."""
+    def sent_emails(self) -> Iterable[SentEmail]:
+        """Return the e-mails that SES has accepted and that are not deleted."""
 
-    def look_after(self) -> None:
-        """Tidy up, and raise CannotStart when something has ended; called several times a second."""
+    def check(self) -> None:
+        """Raise CannotStart if a part of the stack has ended. Called several times per second."""

@@ -1,4 +1,4 @@
-"""Runs an app's triggers, which Chalice's local server leaves out: its queues and its schedules."""
+"""Runs the triggers of an app: its queues and its schedules."""
 
 import contextlib
 import threading
@@ -10,28 +10,28 @@ from chalice.app import Chalice, ScheduledEventConfig, SQSEventConfig
 
 from chalicelib.platform.messaging import queues
 from infra.local import schedules
-from infra.local.functions import Function
-from infra.local.pollers import Mapping, Poller
+from infra.local.lambda_runner import Function
+from infra.local.pollers import EventSource, Poller
 from infra.local.schedules import Schedule
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
 
-GRACE = 3.0
-"""Seconds for what is under way when the triggers stop."""
-LONG_POLL = 1
-"""Seconds that a receive waits for a message; a stop waits for the receive."""
-PAUSE = 5.0
-"""Seconds before a function on a schedule that has failed is called again."""
-MINUTE = 60
-"""Seconds that a function may take, where the topology does not say."""
+SHUTDOWN_TIMEOUT = 3.0
+"""Seconds that a stop waits for messages and calls in progress."""
+LONG_POLL_SECONDS = 1
+"""Seconds that a receive waits for a message. A stop waits for the receive."""
+SCHEDULE_BACKOFF = 5.0
+"""Seconds before the next call of a function on a schedule that has failed."""
+DEFAULT_TIMEOUT = 60
+"""Seconds that a call may take if the topology has no timeout for the function."""
 
 
 class Triggers:
-    """A thread for each trigger of an app; `stop` ends them in order.
+    """One thread for each trigger of an app.
 
-    `at_once` has several for a function that is named, as Lambda handles several batches of a queue at
-    a time.
+    `concurrency` gives a function on a queue several threads, as Lambda handles several batches of a queue
+    concurrently.
     """
 
     def __init__(
@@ -39,19 +39,17 @@ class Triggers:
         app: Chalice,
         sqs: "SQSClient",
         *,
-        long_poll: int = LONG_POLL,
-        pause: float = PAUSE,
-        at_once: dict[str, int] | None = None,
+        long_poll: int = LONG_POLL_SECONDS,
+        concurrency: dict[str, int] | None = None,
     ) -> None:
-        self._sqs = sqs
-        self._halt_schedules = threading.Event()
-        self._halt_pollers = threading.Event()
+        self._stop_schedules = threading.Event()
+        self._stop_pollers = threading.Event()
         self._schedules = [
             Schedule(
-                self._function(app, source.name, self._halt_schedules),
+                _function(app, source.name, self._stop_schedules),
                 schedules.period(_expression(source)),
-                stopping=self._halt_schedules,
-                pause=pause,
+                stopping=self._stop_schedules,
+                backoff=SCHEDULE_BACKOFF,
             )
             for source in app.event_sources
             if isinstance(source, ScheduledEventConfig)
@@ -59,70 +57,75 @@ class Triggers:
         self._pollers = [
             Poller(
                 sqs,
-                self._mapping(source),
-                self._function(app, source.name, self._halt_pollers),
-                ending=self._halt_schedules,
-                stopping=self._halt_pollers,
+                _event_source(sqs, source),
+                _function(app, source.name, self._stop_pollers),
+                draining=self._stop_schedules,
+                stopping=self._stop_pollers,
                 long_poll=long_poll,
             )
             for source in app.event_sources
             if isinstance(source, SQSEventConfig)
         ]
-        self._timing = [_thread(one) for one in self._schedules]
-        many = at_once or {}
-        self._polling = [_thread(one) for one in self._pollers for _ in range(many.get(one.function.name, 1))]
+        self._schedule_threads = [_thread(schedule) for schedule in self._schedules]
+        threads = concurrency or {}
+        self._poller_threads = [
+            _thread(poller) for poller in self._pollers for _ in range(threads.get(poller.function.name, 1))
+        ]
 
     def start(self) -> None:
-        for thread in (*self._polling, *self._timing):
+        for thread in (*self._poller_threads, *self._schedule_threads):
             thread.start()
 
-    def stop(self, grace: float = GRACE) -> int:
-        """End all of them, and return how many messages are left in the queues.
+    def stop(self, timeout: float = SHUTDOWN_TIMEOUT) -> int:
+        """Stop all triggers, and return the number of messages left in the queues.
 
-        First the schedules, so that no more domain events are published; then, when all that was published
-        is done or the grace is over, the queues. A function that still runs gets the grace to end.
+        Schedules stop first, so that no more messages are published. Queues stop when they are empty, or
+        after the timeout. Calls in progress then have the timeout to end.
         """
-        until = time.monotonic() + grace
-        self._halt_schedules.set()
-        _join(self._timing, until)
+        until = time.monotonic() + timeout
+        self._stop_schedules.set()
+        _join(self._schedule_threads, until)
         try:
-            while self._waiting() and time.monotonic() < until:
+            while self._backlog() and time.monotonic() < until:
                 time.sleep(0.05)
         finally:
-            self._halt_pollers.set()
-            _join(self._polling, time.monotonic() + grace)
-        return self._waiting()
+            self._stop_pollers.set()
+            _join(self._poller_threads, time.monotonic() + timeout)
+        return self._backlog()
 
-    def _waiting(self) -> int:
-        return sum(poller.waiting() for poller in self._pollers)
-
-    def _function(self, app: Chalice, name: str, halt: threading.Event) -> Function:
-        seconds = {queue.function: queue.timeout for queue in queues.QUEUES}
-        return Function(name, app.handler_map[name], seconds.get(name, MINUTE), halt)
-
-    def _mapping(self, source: SQSEventConfig) -> Mapping:
-        name = source.queue or str(source.queue_arn).rpartition(":")[2]
-        url = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        return Mapping(
-            url,
-            attributes["Attributes"]["QueueArn"],
-            source.batch_size,
-            source.maximum_batching_window_in_seconds,
-        )
+    def _backlog(self) -> int:
+        return sum(poller.backlog() for poller in self._pollers)
 
 
 @contextlib.contextmanager
 def running(
-    app: Chalice, sqs: "SQSClient", *, long_poll: int = LONG_POLL, pause: float = PAUSE, grace: float = GRACE
+    app: Chalice,
+    sqs: "SQSClient",
+    *,
+    long_poll: int = LONG_POLL_SECONDS,
+    timeout: float = SHUTDOWN_TIMEOUT,
 ) -> Iterator[None]:
-    """Run the triggers of an app while a block runs."""
-    triggers = Triggers(app, sqs, long_poll=long_poll, pause=pause)
+    """Run the triggers of an app for a block."""
+    triggers = Triggers(app, sqs, long_poll=long_poll)
     triggers.start()
     try:
         yield
     finally:
-        triggers.stop(grace)
+        triggers.stop(timeout)
+
+
+def _function(app: Chalice, name: str, halt: threading.Event) -> Function:
+    timeouts = {queue.function: queue.timeout for queue in queues.QUEUES}
+    return Function(name, app.handler_map[name], timeouts.get(name, DEFAULT_TIMEOUT), halt)
+
+
+def _event_source(sqs: "SQSClient", source: SQSEventConfig) -> EventSource:
+    name = source.queue or str(source.queue_arn).rpartition(":")[2]
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    return EventSource(
+        url, attributes["QueueArn"], source.batch_size, source.maximum_batching_window_in_seconds
+    )
 
 
 def _expression(source: ScheduledEventConfig) -> str:

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 import app
 from chalicelib.platform.http.operation import Operation
 from chalicelib.users.verification import Purpose
+from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each
@@ -60,7 +61,7 @@ PROOFS: dict[str, Purpose] = {
 @pytest.fixture(scope="module")
 def api(world: World) -> Iterator[BaseSchema]:
     assert world.client("GET", "/health/ready").status == 200
-    with serving(app.app) as url:
+    with serving(api_gateway(app.app)) as url:
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import app
 from chalicelib.wiring import Wiring
+from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
 from tests.races import Web
 
@@ -14,5 +15,5 @@ from tests.races import Web
 def web(wiring: Wiring) -> Iterator[Web]:
     """The app, set to the test's database, as many clients at once can call it."""
     assert wiring.settings.database_pool_size > 1, "one connection would let one request in at a time"
-    with serving(app.app) as url:
+    with serving(api_gateway(app.app)) as url:
         yield Web(url)

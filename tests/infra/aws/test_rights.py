@@ -29,12 +29,12 @@ from infra.aws import function_table
 from infra.aws.template.messaging import BOUNCES_TOPIC, queue_name
 from infra.local import aws, triggers
 from infra.local.pollers import count
-from infra.local.simulator import Simulator
+from infra.local.ses_simulator import Simulator
 from tests.client import Client
 from tests.conftest import SECRET
 from tests.infra.aws.stack import ACCOUNT, REGION, Stack
 from tests.infra.aws.test_template import GIVEN
-from tests.local.conftest import becomes_true
+from tests.infra.local.conftest import becomes_true
 
 ACTIONS = {
     "PublishBatch": "sns:Publish",

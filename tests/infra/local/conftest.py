@@ -1,4 +1,4 @@
-"""What the tests of the embedded stack share."""
+"""Fixtures for the tests of the embedded stack."""
 
 import os
 import tempfile
@@ -17,19 +17,19 @@ from mypy_boto3_sns.client import SNSClient
 from mypy_boto3_sqs.client import SQSClient
 
 from infra.local import aws, localstack_host
-from infra.local.localstack import given_to
-from infra.local.mail import Sent, given_to_moto
-from infra.local.provision import Made, make_topology
-from tests.local.project import Project
+from infra.local.localstack import localstack_emails
+from infra.local.mailbox import SentEmail, moto_emails
+from infra.local.provision import Resources, make_topology
+from tests.infra.local.project import Project
 
 LOCALSTACK_PYTHON = os.environ.get("LOCALSTACK_PYTHON")
-"""The Python of a LocalStack to test on in moto's stead."""
-PATIENCE = 30.0  # seconds that a test waits for what must come
+"""The Python of a LocalStack that replaces moto."""
+TIMEOUT = 30.0  # seconds that a test waits for a result
 
 
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
-    """Make a folder that every account can reach, as PostgreSQL under root needs; pytest's are closed."""
+    """Make a folder that every account can reach, because PostgreSQL does not run as root."""
     with tempfile.TemporaryDirectory(prefix="event-booking-test-") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -52,17 +52,17 @@ def project() -> Iterator[Project]:
 
 @dataclass(frozen=True)
 class Cloud:
-    """A fresh topology whose messages come again at once when they fail."""
+    """A new topology whose failed messages return immediately."""
 
     sns: SNSClient
     sqs: SQSClient
     ses: SESClient
-    made: Made
+    resources: Resources
 
 
 @pytest.fixture(scope="session")
 def localstack() -> Iterator[str | None]:
-    """The address of a LocalStack, where one is to be tested (`make localstack-check`)."""
+    """The endpoint of a LocalStack in `make localstack-check`, otherwise None."""
     if LOCALSTACK_PYTHON:
         with (
             reachable_folder() as folder,
@@ -75,7 +75,7 @@ def localstack() -> Iterator[str | None]:
 
 @pytest.fixture(scope="module")
 def endpoint(localstack: str | None) -> Iterator[str]:
-    """The address of a stand-in for AWS, which the environment names too."""
+    """The endpoint of a stand-in for AWS. The environment points at it."""
     if localstack:
         with aws.pointing_at(localstack):
             yield localstack
@@ -85,28 +85,28 @@ def endpoint(localstack: str | None) -> Iterator[str]:
 
 
 @pytest.fixture
-def sent(localstack: str | None) -> Callable[[], Iterable[Sent]]:
-    """What its SES was given."""
-    return partial(given_to, localstack) if localstack else given_to_moto
+def sent_emails(localstack: str | None) -> Callable[[], Iterable[SentEmail]]:
+    """The function that returns the e-mails in the stand-in's SES."""
+    return partial(localstack_emails, localstack) if localstack else moto_emails
 
 
 @pytest.fixture
 def cloud(endpoint: str, localstack: str | None) -> Iterator[Cloud]:
-    """The topology in that stand-in, as if newly made."""
+    """A new topology in the stand-in."""
     assert endpoint
     if localstack:
-        # An account of its own, which LocalStack makes of a key of twelve digits.
+        # LocalStack makes a new account for each access key of twelve digits.
         os.environ["AWS_ACCESS_KEY_ID"] = f"{randrange(1, 10**12):012}"  # noqa: S311
         boto3.setup_default_session()
     sns, sqs, ses = boto3.client("sns"), boto3.client("sqs"), boto3.client("ses")
-    yield Cloud(sns, sqs, ses, make_topology(sns, sqs, ses, visibility=0))
+    yield Cloud(sns, sqs, ses, make_topology(sns, sqs, ses, visibility_timeout=0))
     if not localstack:
-        aws.forget()
+        aws.reset()
 
 
-def becomes_true(look: Callable[[], bool]) -> bool:
-    """Look until it is so, or patience is over."""
-    until = time.monotonic() + PATIENCE
-    while not (so := look()) and time.monotonic() < until:
+def becomes_true(condition: Callable[[], bool]) -> bool:
+    """Check a condition until it is true or the timeout is over."""
+    until = time.monotonic() + TIMEOUT
+    while not (result := condition()) and time.monotonic() < until:
         time.sleep(0.02)
-    return so
+    return result

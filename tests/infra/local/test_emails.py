@@ -1,4 +1,4 @@
-"""The whole of it in one process: the app on PostgreSQL, its functions on triggers, and the e-mails."""
+"""The whole app in one process, with PostgreSQL, its functions on triggers, and its e-mails."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,12 +14,12 @@ from chalicelib.platform.messaging import queues
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import triggers
-from infra.local.letter import Letter, take_apart
-from infra.local.mail import Mailbox, Sent, keeping
-from infra.local.simulator import Simulator
+from infra.local.email_parser import Email, parse
+from infra.local.mailbox import Mailbox, SentEmail, saving
+from infra.local.ses_simulator import Simulator
 from tests.client import Client
 from tests.conftest import SECRET
-from tests.local.conftest import Cloud, becomes_true
+from tests.infra.local.conftest import Cloud, becomes_true
 
 PUBLIC_URL = "https://booking.example"
 
@@ -31,10 +31,10 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 @pytest.fixture
 def client(
-    cloud: Cloud, mailbox: Mailbox, sent: Callable[[], Iterable[Sent]], database_url: str
+    cloud: Cloud, mailbox: Mailbox, sent_emails: Callable[[], Iterable[SentEmail]], database_url: str
 ) -> Iterator[Client]:
-    """A client of an app whose triggers run."""
-    topics = cloud.made.topics
+    """A client of an app with running triggers."""
+    topics = cloud.resources.topics
     settings = Settings(
         database_url=database_url,
         jwt_secret=SECRET,
@@ -45,43 +45,41 @@ def client(
     simulator = Simulator(boto3.client("sns"), topics[queues.MAIL_REPORTS_TOPIC])
     with (
         using(Wiring(settings)) as wiring,
-        keeping(mailbox, sent, simulator.react),
+        saving(mailbox, sent_emails, simulator.react),
         triggers.running(app.app, cloud.sqs, long_poll=0),
     ):
         yield Client(wiring)
 
 
-def letters(mailbox: Mailbox, recipient: str) -> list[Letter]:
-    """Return what somebody was sent, the oldest first."""
+def emails(mailbox: Mailbox, recipient: str) -> list[Email]:
+    """Return the e-mails to a recipient, the oldest first."""
     names = [name for name in reversed(mailbox.names()) if name.endswith(f"-{recipient}")]
-    return [take_apart(mailbox.read(name) or b"") for name in names]
+    return [parse(mailbox.read(name) or b"") for name in names]
 
 
 def subjects(mailbox: Mailbox, recipient: str) -> list[str]:
-    return [one.subject for one in letters(mailbox, recipient)]
+    return [email.subject for email in emails(mailbox, recipient)]
 
 
-def test_who_follows_a_host_is_told_of_a_new_event_and_who_books_of_the_place(
-    client: Client, mailbox: Mailbox
-) -> None:
+def test_followers_and_attendees_get_emails(client: Client, mailbox: Mailbox) -> None:
     host = client.host("The Blue Notes")
     follower, stranger = client.attendee("Ada"), client.attendee("Bob")
     assert client("PUT", f"/users/{host.user_id}/follow", by=follower).status < 300
     event = client.event(host, title="Jazz in the yard")
     assert client.book(stranger, event["eventId"]).status == 201
 
-    def told(recipient: str) -> list[str]:
+    def about_the_event(recipient: str) -> list[str]:
         return [subject for subject in subjects(mailbox, recipient) if "Jazz in the yard" in subject]
 
-    assert becomes_true(lambda: bool(told(follower.email) and told(stranger.email)))
-    assert told(follower.email) == ["New event: Jazz in the yard"]
-    assert told(stranger.email) == ["You have a place: Jazz in the yard"]
-    letter = letters(mailbox, stranger.email)[-1]
-    assert [attachment.type for attachment in letter.attachments] == ["text/calendar"]
+    assert becomes_true(lambda: bool(about_the_event(follower.email) and about_the_event(stranger.email)))
+    assert about_the_event(follower.email) == ["New event: Jazz in the yard"]
+    assert about_the_event(stranger.email) == ["You have a place: Jazz in the yard"]
+    email = emails(mailbox, stranger.email)[-1]
+    assert [attachment.type for attachment in email.attachments] == ["text/calendar"]
 
 
-def test_an_address_that_bounces_is_not_written_to_again(client: Client, mailbox: Mailbox) -> None:
-    bouncing = client.account("attendee", "Nobody", f"bounce+{token_hex(4)}@simulator.amazonses.com")
+def test_a_bounced_address_gets_no_more_emails(client: Client, mailbox: Mailbox) -> None:
+    bouncing = client.account("attendee", "Bouncing", f"bounce+{token_hex(4)}@simulator.amazonses.com")
 
     def suppressed() -> bool:
         with client.wiring.database.transaction() as connection:
@@ -92,6 +90,9 @@ def test_an_address_that_bounces_is_not_written_to_again(client: Client, mailbox
     event = client.event(client.host())
     for attendee in (bouncing, reached):
         assert client.book(attendee, event["eventId"]).status == 201
-    title = f"You have a place: {event['title']}"
-    assert becomes_true(lambda: title in subjects(mailbox, reached.email))
-    assert title not in subjects(mailbox, bouncing.email)
+
+    def about_the_event(recipient: str) -> list[str]:
+        return [subject for subject in subjects(mailbox, recipient) if event["title"] in subject]
+
+    assert becomes_true(lambda: bool(about_the_event(reached.email)))
+    assert about_the_event(bouncing.email) == []

@@ -1,4 +1,4 @@
-"""Recognises a PostgreSQL server that a killed run left on a data folder, and stops it."""
+"""Finds a PostgreSQL server that a killed run left running on a data folder, and stops it."""
 
 import contextlib
 import os
@@ -8,45 +8,46 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.installation import CannotStart, Say
+from infra.local.startup import CannotStart, Say
 
-STOPS = ((signal.SIGINT, 15), (signal.SIGQUIT, 5))  # a fast shutdown, then an immediate one
+SHUTDOWNS = ((signal.SIGINT, 15), (signal.SIGQUIT, 5))
+"""The signals for a fast and for an immediate shutdown, each with its timeout in seconds."""
 STATUS_LINE = 7  # of postmaster.pid, counted from 0
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a server writes of itself into the postmaster.pid of its data folder."""
+class PidFile:
+    """The postmaster.pid that a server writes into its data folder."""
 
     pid: int
     ready: bool
 
 
-def read(data: Path) -> Written | None:
-    """Return what the folder's postmaster.pid says, None if it is not there or makes no sense."""
+def read(data: Path) -> PidFile | None:
+    """Return the folder's postmaster.pid, or None if the file is missing or unreadable."""
     try:
         lines = (data / "postmaster.pid").read_text(errors="replace").splitlines()
         pid = int(lines[0])
     except (FileNotFoundError, IndexError, ValueError):
         return None
     status = "".join(lines[STATUS_LINE:])
-    return Written(pid, ready=status.strip() == "ready")
+    return PidFile(pid, ready=status.strip() == "ready")
 
 
-def clear(data: Path, say: Say) -> None:
-    """Stop a server that still runs on the folder, or remove a pid file that names no server."""
-    written = read(data)
-    if written and serves(written.pid, data):
-        say(f"Stopping PostgreSQL (process {written.pid}), left over from a run that was killed")
-        _stop(written.pid, data)
-    elif written is None or _exists(written.pid):
-        # The number has gone to another process, which PostgreSQL would take for a server.
-        # Where the number is free it finds that out itself, and checks shared memory by the file.
+def remove(data: Path, say: Say) -> None:
+    """Stop a server that still runs on the folder, or delete a pid file that names no server."""
+    file = read(data)
+    if file and is_server(file.pid, data):
+        say(f"Stopping PostgreSQL (process {file.pid}), left over from a killed run")
+        _stop(file.pid, data)
+    elif file is None or _exists(file.pid):
+        # Another process has the number now, and PostgreSQL would take it for a server. If the number is
+        # free, PostgreSQL handles the file itself, and uses it to check shared memory.
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def serves(pid: int, data: Path) -> bool:
-    """Say whether the process is a PostgreSQL server on that folder."""
+def is_server(pid: int, data: Path) -> bool:
+    """Say whether the process is a PostgreSQL server on the folder."""
     return f"/postgres -D {data} " in _command_line(pid)
 
 
@@ -75,19 +76,19 @@ def _exists(pid: int) -> bool:
 
 
 def _stop(pid: int, data: Path) -> None:
-    for number, patience in STOPS:
+    for number, timeout in SHUTDOWNS:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
         except PermissionError:
             break
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if not serves(pid, data):
+            if not is_server(pid, data):
                 return
             time.sleep(0.05)
     raise CannotStart(
-        f"A PostgreSQL server of an earlier run (process {pid}) holds {data} and does not stop. "
+        f"A PostgreSQL server of an earlier run (process {pid}) uses {data} and does not stop. "
         f"Stop it yourself: kill -INT {pid}"
     )

@@ -1,4 +1,4 @@
-"""Plays SES's mailbox simulator: some addresses answer with a bounce or a complaint."""
+"""Stands in for the mailbox simulator of SES, whose addresses cause a bounce or a complaint."""
 
 import json
 import re
@@ -13,9 +13,9 @@ _SIMULATED = re.compile(r"(bounce|complaint)(\+[^@]*)?@simulator\.amazonses\.com
 
 
 class Simulator:
-    """Reports to a topic what SES would (Amazon SES Developer Guide, "Using the mailbox simulator").
+    """Publishes SES's notifications to a topic (Amazon SES Developer Guide, "Using the mailbox simulator").
 
-    moto publishes a report too, but only for a domain, and always of the same stranger's address.
+    moto publishes notifications only for a domain, and always with the same recipient.
     """
 
     def __init__(self, sns: "SNSClient", topic_arn: str) -> None:
@@ -23,7 +23,7 @@ class Simulator:
         self._topic = topic_arn
 
     def react(self, recipient: str) -> None:
-        """Report of an e-mail to `recipient`, if that is one of the addresses that are for it."""
+        """Publish a bounce or a complaint if an e-mail went to one of the simulator's addresses."""
         found = _SIMULATED.fullmatch(recipient)
         if found:
             make = _bounce if found[1].lower() == "bounce" else _complaint

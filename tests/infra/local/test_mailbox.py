@@ -1,4 +1,4 @@
-"""The promises of the kept e-mails and of the page that shows them."""
+"""The mailbox and the page that shows it."""
 
 import json
 from collections.abc import Iterator
@@ -12,14 +12,15 @@ import pytest
 from chalicelib.adapters.ses import SesMailer
 from chalicelib.platform.settings import Settings
 from infra.local import mail_page
-from infra.local.mail import Mailbox, given_to_moto, keeping
-from tests.local.conftest import Cloud, becomes_true
+from infra.local.mailbox import Mailbox, moto_emails, saving
+from infra.local.server import serving
+from tests.infra.local.conftest import Cloud, becomes_true
 
 SCRIPT = "<script>alert(1)</script>"
 
 
-def letter(
-    subject: str = "You have a place", to: str = "ada@example.com", *, script: str = ""
+def email(
+    subject: str = "Your booking is confirmed", to: str = "ada@example.com", *, script: str = ""
 ) -> EmailMessage:
     message = EmailMessage()
     message["From"] = "Event booking <no-reply@example.com>"
@@ -38,7 +39,7 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 @pytest.fixture
 def page(mailbox: Mailbox) -> Iterator[str]:
-    with mail_page.serving(mailbox) as address:
+    with serving(mail_page.mail_page(mailbox)) as address:
         yield address
 
 
@@ -53,61 +54,64 @@ def get(page: str, path: str = "/", host: str | None = None) -> tuple[HTTPRespon
 
 
 @pytest.mark.usefixtures("cloud")
-def test_what_ses_is_given_is_kept_word_for_word_until_the_very_end(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_sent_emails_are_saved_unchanged_up_to_a_stop(mailbox: Mailbox, tmp_path: Path) -> None:
     mailer = SesMailer(Settings.mail_sender)
-    told: list[str] = []
-    with keeping(mailbox, given_to_moto, told.append):
-        first = letter("First", "Ada <ada@example.com>").as_bytes()
+    recipients: list[str] = []
+    with saving(mailbox, moto_emails, recipients.append):
+        first = email("First", "Ada <ada@example.com>").as_bytes()
         mailer.send("ada@example.com", first)
-        assert becomes_true(lambda: len(told) == 1)
+        assert becomes_true(lambda: len(recipients) == 1)
         for i in range(5):
-            mailer.send("bob@example.com", letter(f"Number {i}", "bob@example.com").as_bytes())
-    assert told == ["ada@example.com"] + ["bob@example.com"] * 5
-    found = Mailbox(tmp_path / "mail")  # as the next run does
-    assert [name.partition("-")[2] for name in found.names()] == [*["bob@example.com"] * 5, "ada@example.com"]
-    assert found.read(found.names()[-1]) == first
+            mailer.send("bob@example.com", email(f"Number {i}", "bob@example.com").as_bytes())
+    assert recipients == ["ada@example.com"] + ["bob@example.com"] * 5
+    reopened = Mailbox(tmp_path / "mail")  # as in the next run
+    assert [name.partition("-")[2] for name in reopened.names()] == [
+        *["bob@example.com"] * 5,
+        "ada@example.com",
+    ]
+    assert reopened.read(reopened.names()[-1]) == first
 
 
-def test_moto_is_not_left_with_what_was_kept(cloud: Cloud, mailbox: Mailbox) -> None:
+def test_saved_emails_are_deleted_in_moto(cloud: Cloud, mailbox: Mailbox) -> None:
     from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 - slow to import
     from moto.ses.models import ses_backends  # noqa: PLC0415
 
     region = cloud.ses.meta.region_name
-    with keeping(mailbox, given_to_moto):
-        SesMailer(Settings.mail_sender).send("ada@example.com", letter().as_bytes())
+    with saving(mailbox, moto_emails):
+        SesMailer(Settings.mail_sender).send("ada@example.com", email().as_bytes())
     assert len(mailbox.names()) == 1
     assert ses_backends[DEFAULT_ACCOUNT_ID][region].sent_messages == []
 
 
 @pytest.mark.usefixtures("cloud")
-def test_trouble_with_the_folder_makes_e_mails_wait(
+def test_emails_wait_while_the_folder_is_missing(
     mailbox: Mailbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mail").rename(tmp_path / "away")
-    with keeping(mailbox, given_to_moto):
-        SesMailer(Settings.mail_sender).send("ada@example.com", letter().as_bytes())
-        assert becomes_true(lambda: "E-mails wait" in capfd.readouterr().err)
+    with saving(mailbox, moto_emails):
+        SesMailer(Settings.mail_sender).send("ada@example.com", email().as_bytes())
+        assert becomes_true(lambda: "E-mails cannot be saved" in capfd.readouterr().err)
         (tmp_path / "away").rename(tmp_path / "mail")
         assert becomes_true(lambda: len(mailbox.names()) == 1)
 
 
 @pytest.mark.parametrize("recipient", ["../../etc/passwd", "a/b@example.com", "ü ö@example.com", "x" * 300])
-def test_no_address_leads_out_of_the_folder(mailbox: Mailbox, tmp_path: Path, recipient: str) -> None:
+def test_no_address_writes_outside_the_folder(mailbox: Mailbox, tmp_path: Path, recipient: str) -> None:
     name = mailbox.save(b"Subject: x\r\n\r\n", recipient)
     assert mailbox.names() == [name]
     assert {path.parent for path in tmp_path.rglob("*.eml")} == {tmp_path / "mail"}
     assert mailbox.read(f"../mail/{name}") is None
 
 
-def test_the_folder_is_its_owners_alone(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_the_folder_is_private(mailbox: Mailbox, tmp_path: Path) -> None:
     assert mailbox.names() == []
     assert (tmp_path / "mail").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_page_lists_the_newest_first_and_escapes(mailbox: Mailbox, page: str) -> None:
-    assert "There is none yet." in get(page)[1]
-    mailbox.save(letter("An old one").as_bytes(), "ada@example.com")
-    name = mailbox.save(letter(f"A new {SCRIPT}", f'"{SCRIPT}" <b@example.com>').as_bytes(), "b@example.com")
+def test_the_list_shows_the_newest_first_and_escapes(mailbox: Mailbox, page: str) -> None:
+    assert "No e-mails yet." in get(page)[1]
+    mailbox.save(email("An old one").as_bytes(), "ada@example.com")
+    name = mailbox.save(email(f"A new {SCRIPT}", f'"{SCRIPT}" <b@example.com>').as_bytes(), "b@example.com")
     response, text = get(page)
     assert response.status == 200
     assert text.index("A new") < text.index("An old one")
@@ -116,12 +120,12 @@ def test_the_page_lists_the_newest_first_and_escapes(mailbox: Mailbox, page: str
     assert SCRIPT not in get(page, f"/{quote(name)}")[1]
 
 
-def test_a_letter_is_shown_in_plain_text_and_in_a_frame_that_may_nothing(mailbox: Mailbox, page: str) -> None:
-    message = letter(to="Ada <ada@example.com>", script=SCRIPT)
+def test_an_email_is_shown_as_text_and_in_a_sandbox(mailbox: Mailbox, page: str) -> None:
+    message = email(to="Ada <ada@example.com>", script=SCRIPT)
     name = quote(mailbox.save(message.as_bytes(), "ada@example.com"))
     _, text = get(page, f"/{name}")
     for shown in (
-        "You have a place",
+        "Your booking is confirmed",
         "Ada &lt;ada@example.com&gt;",
         "Event booking &lt;no-reply@example.com&gt;",
         "Sat, 01 May 2027 18:30:00 +0000",
@@ -138,8 +142,8 @@ def test_a_letter_is_shown_in_plain_text_and_in_a_frame_that_may_nothing(mailbox
     assert "default-src 'none'" in policy
 
 
-def test_what_is_attached_and_the_letter_itself_are_to_download(mailbox: Mailbox, page: str) -> None:
-    message = letter()
+def test_attachments_and_the_email_can_be_downloaded(mailbox: Mailbox, page: str) -> None:
+    message = email()
     message.add_attachment("BEGIN:VCALENDAR", subtype="calendar", filename='a "b".ics')
     name = quote(mailbox.save(message.as_bytes(), "ada@example.com"))
     assert f'href="/{name}/attachments/0">a &#34;b&#34;.ics</a>' in get(page, f"/{name}")[1]
@@ -161,15 +165,15 @@ def test_what_is_attached_and_the_letter_itself_are_to_download(mailbox: Mailbox
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n",
     ],
 )
-def test_a_malformed_letter_is_shown_all_the_same(mailbox: Mailbox, page: str, message: bytes) -> None:
+def test_a_malformed_email_is_shown(mailbox: Mailbox, page: str, message: bytes) -> None:
     name = quote(mailbox.save(message, "ada@example.com"))
     for path in ("/", f"/{name}", f"/{name}/html", f"/{name}/raw"):
         assert get(page, path)[0].status == 200
 
 
 def test_a_long_list_has_pages(mailbox: Mailbox, page: str) -> None:
-    for i in range(mail_page.PER_PAGE + 2):
-        mailbox.save(letter(f"Number {i}.").as_bytes(), "ada@example.com")
+    for i in range(mail_page.PAGE_SIZE + 2):
+        mailbox.save(email(f"Number {i}.").as_bytes(), "ada@example.com")
     first = get(page)[1]
     assert "Number 0." not in first
     older = first.partition('<a href="/?before=')[2].partition('"')[0]
@@ -179,14 +183,14 @@ def test_a_long_list_has_pages(mailbox: Mailbox, page: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/../mail", "/%2e%2e%2fx", "/20270501T183000.000000Z-a/raw"])
-def test_what_is_not_there_is_not_found(page: str, path: str) -> None:
+def test_an_unknown_path_is_not_found(page: str, path: str) -> None:
     assert get(page, path)[0].status == 404
 
 
-def test_a_page_elsewhere_cannot_read_it_under_a_name_of_its_own(mailbox: Mailbox, page: str) -> None:
-    mailbox.save(letter().as_bytes(), "ada@example.com")
+def test_another_host_name_is_refused(mailbox: Mailbox, page: str) -> None:
+    mailbox.save(email().as_bytes(), "ada@example.com")
     port = urlsplit(page).port
     assert get(page, host=f"localhost:{port}")[0].status == 200
     response, text = get(page, host=f"evil.example:{port}")
     assert response.status == 403
-    assert json.dumps("You have a place") not in text
+    assert json.dumps("Your booking is confirmed") not in text

@@ -1,4 +1,4 @@
-"""Takes an e-mail apart into what a person reads of it, whatever state it is in."""
+"""Parses an e-mail into the parts that a reader sees, even if the e-mail is malformed."""
 
 from dataclasses import dataclass
 from email import policy
@@ -8,7 +8,7 @@ from email.parser import BytesParser
 
 @dataclass(frozen=True)
 class Attachment:
-    """A part that is not shown."""
+    """A part that is offered for download."""
 
     name: str
     type: str
@@ -16,8 +16,8 @@ class Attachment:
 
 
 @dataclass(frozen=True)
-class Letter:
-    """An e-mail; what it lacks is empty."""
+class Email:
+    """An e-mail. A missing part is empty."""
 
     subject: str
     sender: str
@@ -28,26 +28,30 @@ class Letter:
     attachments: tuple[Attachment, ...]
 
 
-def take_apart(message: bytes) -> Letter:
+def parse(message: bytes) -> Email:
     parsed = BytesParser(EmailMessage, policy=policy.default).parsebytes(message)
-    shown: dict[str, str] = {}
+    texts: dict[str, str] = {}
     attachments: list[Attachment] = []
     for part in parsed.walk():
         if part.is_multipart():
             continue
-        kind = part.get_content_type()
-        if kind in {"text/plain", "text/html"} and kind not in shown and not part.get_filename():
-            shown[kind] = _text(part)
+        content_type = part.get_content_type()
+        if (
+            content_type in {"text/plain", "text/html"}
+            and content_type not in texts
+            and not part.get_filename()
+        ):
+            texts[content_type] = _text(part)
         else:
             name = part.get_filename() or f"part-{len(attachments) + 1}"
-            attachments.append(Attachment(name, kind, _content(part)))
-    return Letter(
+            attachments.append(Attachment(name, content_type, _content(part)))
+    return Email(
         subject=_header(parsed, "Subject"),
         sender=_header(parsed, "From"),
         recipient=_header(parsed, "To"),
         date=_header(parsed, "Date"),
-        text=shown.get("text/plain", ""),
-        html=shown.get("text/html", ""),
+        text=texts.get("text/plain", ""),
+        html=texts.get("text/html", ""),
         attachments=tuple(attachments),
     )
 
@@ -55,7 +59,7 @@ def take_apart(message: bytes) -> Letter:
 def _header(message: EmailMessage, name: str) -> str:
     try:
         return str(message.get(name, ""))
-    except Exception:  # noqa: BLE001 - the parser raises all sorts over malformed headers
+    except Exception:  # noqa: BLE001 - the parser raises many kinds of errors for malformed headers
         return "(unreadable)"
 
 
@@ -67,5 +71,5 @@ def _content(part: EmailMessage) -> bytes:
 def _text(part: EmailMessage) -> str:
     try:
         return _content(part).decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:  # a character set that Python does not know
+    except LookupError:  # Python does not know the character set
         return _content(part).decode("utf-8", "replace")

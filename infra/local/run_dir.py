@@ -1,4 +1,4 @@
-"""What `make run` keeps between runs, in a folder for each port and stack that one run at a time may hold."""
+"""The folder of a run in `.local`: one for each port and stack, locked by one run at a time."""
 
 import contextlib
 import fcntl
@@ -7,15 +7,19 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.local.installation import CHECKOUT, CannotStart
+from infra.local.startup import CHECKOUT, CannotStart
 
 LOCAL = CHECKOUT / ".local"
-STACKS = (EMBEDDED, LOCALSTACK) = ("embedded", "localstack")  # what a run may stand on
+STACKS = (EMBEDDED, LOCALSTACK) = ("embedded", "localstack")
 LOCK = "lock"
 DATA = "postgres"
 MAIL = "mail"
 STRIPE = "stripe"
 ENDPOINT = "aws-endpoint"
+FORMAT = "format"
+
+DATA_FORMAT = "2"
+"""Change it when a new first migration replaces all others: older databases cannot be updated then."""
 
 
 def folder_of(port: int, stack: str = EMBEDDED) -> Path:
@@ -27,8 +31,8 @@ def folders() -> list[Path]:
 
 
 @contextlib.contextmanager
-def holding(folder: Path, refusal: str) -> Iterator[None]:
-    """Hold the folder; raise CannotStart with the refusal when another process does."""
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """Lock the folder for a block. Raise CannotStart with the refusal if another process has the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         with (folder / LOCK).open("a") as lock:
@@ -39,13 +43,13 @@ def holding(folder: Path, refusal: str) -> Iterator[None]:
             if _is_in_place(lock.fileno(), folder / LOCK):
                 yield
                 return
-        # A reset has removed the file between its opening and its locking.
+        # A reset removed the file after it was opened and before it was locked.
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
-def announcing(folder: Path, endpoint: str) -> Iterator[None]:
-    """Let other commands know where the run that holds the folder has its AWS, while a block runs."""
+def announced(folder: Path, endpoint: str) -> Iterator[None]:
+    """Let other commands find the AWS endpoint of this run for a block."""
     path = folder / ENDPOINT
     path.write_text(endpoint)
     try:
@@ -54,29 +58,40 @@ def announcing(folder: Path, endpoint: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def announced(folder: Path) -> str | None:
-    """Return where the run that holds the folder has its AWS, None when no run holds it."""
+def endpoint_of(folder: Path) -> str | None:
+    """Return the AWS endpoint of the run in the folder, or None if the folder has no run."""
     try:
         with (folder / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(FileNotFoundError):  # it is just starting, or ending
+        with contextlib.suppress(FileNotFoundError):  # the run is starting or stopping
             return (folder / ENDPOINT).read_text()
     except FileNotFoundError:
         pass
     return None
 
 
+def check_format(folder: Path, *, has_data: bool) -> None:
+    """Raise CannotStart if the data has another format, and record the format of new data."""
+    path = folder / FORMAT
+    if has_data and not (path.exists() and path.read_text() == DATA_FORMAT):
+        raise CannotStart(
+            f"The data in {LOCAL.name} was made by an older version of this project. "
+            "Remove it with `make reset`."
+        )
+    path.write_text(DATA_FORMAT)
+
+
 def secret(folder: Path, name: str = "jwt-secret") -> str:
-    """Return a secret of the folder, made at its first use and readable by its owner alone."""
+    """Return a secret of the folder. It is made at first use, and only its owner can read it."""
     path = folder / name
     if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_urlsafe(48))
-        fresh.rename(path)
+        new.rename(path)
     return path.read_text()
 
 

@@ -1,4 +1,4 @@
-"""The promises of the embedded triggers, tried on small apps of their own."""
+"""The embedded triggers, with small apps of their own."""
 
 import json
 import threading
@@ -14,22 +14,22 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.platform.messaging.queues import EMAIL, MAIL_REPORTS
 from infra.local import redrive, schedules, triggers
-from infra.local.functions import Context, Function
-from infra.local.installation import CannotStart
-from infra.local.pollers import count, undone
+from infra.local.lambda_runner import Context, Function
+from infra.local.pollers import count, failed_messages
 from infra.local.schedules import Schedule
-from tests.local.conftest import PATIENCE, Cloud, becomes_true
+from infra.local.startup import CannotStart
+from tests.infra.local.conftest import TIMEOUT, Cloud, becomes_true
 
 Handler = Callable[[list[str], SQSEvent], Any]
 
 
 class Consumer:
-    """An app with one function, which reads the e-mail queue as it is told to."""
+    """An app with one function on the e-mail queue, which calls the given handler."""
 
     def __init__(self, cloud: Cloud, handle: Handler, *, window: int = 0) -> None:
         self.app = Chalice("consumer")
         self.seen: list[list[str]] = []
-        self.times: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
         self._sqs = cloud.sqs
 
         @self.app.on_sqs_message(
@@ -38,11 +38,11 @@ class Consumer:
         def send_email(event: SQSEvent) -> Any:
             bodies = [json.loads(record.body) for record in event]
             self.seen.append(bodies)
-            self.times.update(bodies)
+            self.attempts.update(bodies)
             return handle(bodies, event)
 
-    def running(self, grace: float = 0.2) -> AbstractContextManager[None]:
-        return triggers.running(self.app, self._sqs, long_poll=0, grace=grace)
+    def running(self, timeout: float = 0.2) -> AbstractContextManager[None]:
+        return triggers.running(self.app, self._sqs, long_poll=0, timeout=timeout)
 
 
 def send(*bodies: Any, queue: str = EMAIL.name) -> None:
@@ -50,7 +50,7 @@ def send(*bodies: Any, queue: str = EMAIL.name) -> None:
 
 
 def in_queue(cloud: Cloud, queue: str) -> int:
-    url = cloud.made.queues[queue]
+    url = cloud.resources.queues[queue]
     return count(cloud.sqs, url, hidden=True)
 
 
@@ -58,21 +58,21 @@ def trigger_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("trigger ")]
 
 
-def reports(*words: str) -> Handler:
-    """Return a handler that reports the messages with these words as failed."""
+def reports(*failed: str) -> Handler:
+    """Return a handler that reports the messages with these bodies as failed."""
 
     def handle(bodies: list[str], event: SQSEvent) -> Any:
         ids = [record.to_dict()["messageId"] for record in event]
         return {
             "batchItemFailures": [
-                {"itemIdentifier": one} for one, body in zip(ids, bodies, strict=True) if body in words
+                {"itemIdentifier": one} for one, body in zip(ids, bodies, strict=True) if body in failed
             ]
         }
 
     return handle
 
 
-def test_messages_come_in_batches_with_what_lambda_tells_of_them(cloud: Cloud) -> None:
+def test_messages_arrive_in_batches_of_lambdas_records(cloud: Cloud) -> None:
     events: list[dict[str, Any]] = []
     consumer = Consumer(cloud, lambda _, event: events.append(event.to_dict()))
     names = [str(i) for i in range(10)]
@@ -80,7 +80,7 @@ def test_messages_come_in_batches_with_what_lambda_tells_of_them(cloud: Cloud) -
     with consumer.running():
         assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
     assert [len(batch) for batch in consumer.seen] == [4, 4, 2]
-    assert Counter(names) == consumer.times
+    assert Counter(names) == consumer.attempts
     records = [record for event in events for record in event["Records"]]
     assert len({record["messageId"] for record in records}) == 10
     assert len({record["receiptHandle"] for record in records}) == 10
@@ -92,37 +92,37 @@ def test_messages_come_in_batches_with_what_lambda_tells_of_them(cloud: Cloud) -
         assert record["messageAttributes"] == {}
 
 
-def test_only_the_message_that_failed_comes_again(cloud: Cloud) -> None:
+def test_only_a_failed_message_is_retried(cloud: Cloud) -> None:
     def handle(bodies: list[str], event: SQSEvent) -> Any:
-        return reports("bad")(bodies, event) if consumer.times["bad"] < 3 else None
+        return reports("bad")(bodies, event) if consumer.attempts["bad"] < 3 else None
 
     consumer = Consumer(cloud, handle)
     send("good", "bad", "better")
     with consumer.running():
         assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
-    assert consumer.times == {"good": 1, "bad": 3, "better": 1}
+    assert consumer.attempts == {"good": 1, "bad": 3, "better": 1}
     assert in_queue(cloud, EMAIL.dead_letters) == 0
 
 
-def test_poison_ends_with_the_dead_letters_and_a_redrive_tries_it_again(
+def test_a_poison_message_becomes_a_dead_letter_and_is_redriven(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     poisonous = Consumer(cloud, reports("poison"))
     send("good", "poison", "better")
     with poisonous.running():
         assert becomes_true(lambda: in_queue(cloud, EMAIL.dead_letters) == 1)
-    assert poisonous.times == {"good": 1, "poison": EMAIL.attempts, "better": 1}
+    assert poisonous.attempts == {"good": 1, "poison": EMAIL.attempts, "better": 1}
     cured = Consumer(cloud, reports())
     with cured.running():
         redrive.main()
-        assert becomes_true(lambda: cured.times == {"poison": 1})
-    said = capsys.readouterr().out
-    assert [line.split()[:2] for line in said.splitlines() if " 1 moved" in line] == [[EMAIL.name, "1"]]
+        assert becomes_true(lambda: cured.attempts == {"poison": 1})
+    output = capsys.readouterr().out
+    assert [line.split()[:2] for line in output.splitlines() if " 1 moved" in line] == [[EMAIL.name, "1"]]
     assert in_queue(cloud, EMAIL.dead_letters) == in_queue(cloud, EMAIL.name) == 0
 
 
-def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cloud) -> None:
-    url = cloud.made.queues[EMAIL.dead_letters]
+def test_a_redrive_keeps_attributes_and_moves_each_message_once(cloud: Cloud) -> None:
+    url = cloud.resources.queues[EMAIL.dead_letters]
     for i in range(23):
         cloud.sqs.send_message(
             QueueUrl=url,
@@ -142,9 +142,7 @@ def test_a_redrive_keeps_what_comes_with_a_message_and_moves_each_once(cloud: Cl
     assert {one["dataType"] for one in attributes} == {"String"}
 
 
-def test_all_messages_of_a_function_that_raises_come_again(
-    cloud: Cloud, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_all_messages_of_a_raised_error_are_retried(cloud: Cloud, capfd: pytest.CaptureFixture[str]) -> None:
     def handle(_bodies: list[str], _event: SQSEvent) -> None:
         if len(consumer.seen) == 1:
             raise RuntimeError("out of ink")
@@ -153,21 +151,21 @@ def test_all_messages_of_a_function_that_raises_come_again(
     send("one", "two")
     with consumer.running():
         assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
-    assert consumer.times == {"one": 2, "two": 2}
-    assert "send_email has failed" in (said := capfd.readouterr().err)
-    assert "out of ink" in said
+    assert consumer.attempts == {"one": 2, "two": 2}
+    assert "send_email has failed" in (output := capfd.readouterr().err)
+    assert "out of ink" in output
 
 
-def test_an_answer_that_is_no_json_fails_the_batch(cloud: Cloud) -> None:
+def test_a_response_that_is_not_json_fails_the_batch(cloud: Cloud) -> None:
     consumer = Consumer(cloud, lambda *_: object() if len(consumer.seen) == 1 else None)
     send("one")
     with consumer.running():
         assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
-    assert consumer.times == {"one": 2}
+    assert consumer.attempts == {"one": 2}
 
 
 @pytest.mark.parametrize(
-    ("answer", "failed"),
+    ("response", "failed"),
     [
         (None, ""),
         ({}, ""),
@@ -186,12 +184,12 @@ def test_an_answer_that_is_no_json_fails_the_batch(cloud: Cloud) -> None:
         ("done", "abc"),
     ],
 )
-def test_an_answer_is_read_as_lambda_reads_it(answer: Any, failed: str) -> None:
-    assert undone(answer, ["a", "b", "c"]) == set(failed)
+def test_a_response_is_read_as_lambda_reads_it(response: Any, failed: str) -> None:
+    assert failed_messages(response, ["a", "b", "c"]) == set(failed)
 
 
-def test_a_window_gathers_messages_that_come_one_by_one(cloud: Cloud) -> None:
-    url = cloud.made.queues[EMAIL.name]
+def test_a_batch_window_collects_single_messages(cloud: Cloud) -> None:
+    url = cloud.resources.queues[EMAIL.name]
     cloud.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
     consumer = Consumer(cloud, lambda *_: None, window=20)
     with consumer.running():
@@ -201,7 +199,7 @@ def test_a_window_gathers_messages_that_come_one_by_one(cloud: Cloud) -> None:
     assert [len(batch) for batch in consumer.seen] == [EMAIL.batch_size]
 
 
-def test_a_stop_lets_what_was_sent_be_done_and_leaves_no_thread(cloud: Cloud) -> None:
+def test_a_stop_finishes_messages_and_leaves_no_thread(cloud: Cloud) -> None:
     app = Chalice("chain")
     done: list[str] = []
 
@@ -230,15 +228,15 @@ def test_a_stop_lets_what_was_sent_be_done_and_leaves_no_thread(cloud: Cloud) ->
     assert not trigger_threads()
 
 
-def test_a_stop_counts_what_it_leaves(cloud: Cloud) -> None:
-    let_go = threading.Event()
-    consumer = Consumer(cloud, lambda *_: let_go.wait(PATIENCE))
+def test_a_stop_counts_unprocessed_messages(cloud: Cloud) -> None:
+    release = threading.Event()
+    consumer = Consumer(cloud, lambda *_: release.wait(TIMEOUT))
     running = triggers.Triggers(consumer.app, cloud.sqs, long_poll=0)
     running.start()
     send("slow")
-    assert becomes_true(lambda: consumer.times["slow"] == 1)
-    assert running.stop(grace=0.1) == 1
-    let_go.set()
+    assert becomes_true(lambda: consumer.attempts["slow"] == 1)
+    assert running.stop(timeout=0.1) == 1
+    release.set()
     assert becomes_true(lambda: not trigger_threads())
 
 
@@ -250,9 +248,9 @@ def stopping() -> Iterator[threading.Event]:
 
 
 def calls_of(
-    handler: Callable[[], object], stopping: threading.Event, *, period: float, pause: float = 60
+    handler: Callable[[], object], stopping: threading.Event, *, period: float, backoff: float = 60
 ) -> list[float]:
-    """Run a function on a schedule until it was called thrice; return the times of the calls."""
+    """Run a function on a schedule for three calls, and return their times."""
     times: list[float] = []
 
     def called(event: dict[str, Any], _: Context) -> None:
@@ -263,31 +261,31 @@ def calls_of(
         handler()
 
     function = Function("on_time", called, 60, stopping)
-    Schedule(function, period, stopping=stopping, pause=pause).run()
+    Schedule(function, period, stopping=stopping, backoff=backoff).run()
     assert len(times) == 3
     return times
 
 
-def test_a_function_that_returns_soon_is_called_at_its_rate(stopping: threading.Event) -> None:
+def test_a_short_function_is_called_at_its_rate(stopping: threading.Event) -> None:
     times = calls_of(lambda: None, stopping, period=0.2)
     assert times[2] - times[0] >= 0.35
 
 
 @pytest.mark.parametrize(("took", "wait"), [(0, 60), (20, 40), (55, 0), (90, 0)])
-def test_a_function_that_used_its_time_is_called_again_at_once(took: float, wait: float) -> None:
-    assert schedules.rest(took, 60) == wait
+def test_a_long_function_is_called_again_without_delay(took: float, wait: float) -> None:
+    assert schedules.delay(took, 60) == wait
 
 
-def test_a_function_that_raises_is_called_again_after_a_pause(
+def test_a_failed_function_is_called_again_after_a_backoff(
     stopping: threading.Event, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    calls_of(lambda: 1 // 0, stopping, period=60, pause=0.05)
-    said = capfd.readouterr().err
-    assert said.count("on_time has failed") == 3
-    assert "ZeroDivisionError" in said
+    calls_of(lambda: 1 // 0, stopping, period=60, backoff=0.05)
+    output = capfd.readouterr().err
+    assert output.count("on_time has failed") == 3
+    assert "ZeroDivisionError" in output
 
 
-def test_a_call_has_a_minute_and_nothing_of_it_when_the_stop_comes(stopping: threading.Event) -> None:
+def test_a_call_has_its_timeout_and_no_time_after_a_stop(stopping: threading.Event) -> None:
     context = Context("on_time", 60, stopping)
     assert 50_000 < context.get_remaining_time_in_millis() <= 60_000
     assert Context("on_time", 0, stopping).get_remaining_time_in_millis() == 0
@@ -299,10 +297,10 @@ def test_a_call_has_a_minute_and_nothing_of_it_when_the_stop_comes(stopping: thr
     ("expression", "seconds"),
     [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(1 hour)", 3600), ("rate(2 days)", 172_800)],
 )
-def test_a_rate_is_in_seconds(expression: str, seconds: int) -> None:
+def test_a_rate_is_converted_to_seconds(expression: str, seconds: int) -> None:
     assert schedules.period(expression) == seconds
 
 
-def test_a_schedule_that_is_no_rate_is_told() -> None:
-    with pytest.raises(CannotStart, match="at a rate only, not 'cron"):
+def test_a_schedule_without_a_rate_is_refused() -> None:
+    with pytest.raises(CannotStart, match="with a rate only, not 'cron"):
         schedules.period("cron(0 8 * * ? *)")

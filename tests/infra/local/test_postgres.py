@@ -1,4 +1,4 @@
-"""The promises of the PostgreSQL launcher."""
+"""The embedded PostgreSQL server."""
 
 import contextlib
 import os
@@ -6,17 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine
 
-from infra.local import orphans
-from infra.local.installation import CHECKOUT, explain
+from infra.local import stale_server
 from infra.local.postgres import (
-    CannotStart,
     Options,
     Postgres,
     create_database,
@@ -25,15 +22,16 @@ from infra.local.postgres import (
     start,
     temporary,
 )
-from tests.local.conftest import reachable_folder
+from infra.local.startup import CHECKOUT, CannotStart, explain
+from tests.infra.local.conftest import becomes_true, reachable_folder
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another account stands in for root alone")
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a dead one's child")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's prctl")
 
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """A data folder on which a server has run; making one for each test would take most of the time."""
+    """A data folder in which a server has run. Making one for each test would be slow."""
     with reachable_folder() as folder:
         launch(folder / "data").stop()
         yield folder / "data"
@@ -50,14 +48,7 @@ def ask(url: str, statement: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in result] if result.returns_rows else []
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def test_data_survive_a_restart(data: Path) -> None:
+def test_data_survives_a_restart(data: Path) -> None:
     with launch(data) as server:
         create_database(server, "kept")
         ask(server.url("kept"), "CREATE TABLE fact AS SELECT 42 AS answer")
@@ -65,21 +56,21 @@ def test_data_survive_a_restart(data: Path) -> None:
         assert ask(server.url("kept"), "SELECT answer FROM fact") == [(42,)]
 
 
-def test_a_server_is_reached_over_loopback_alone_and_limits_its_sessions(data: Path) -> None:
+def test_a_server_listens_on_loopback_and_has_timeouts(data: Path) -> None:
     names = ("listen_addresses", "unix_socket_directories", "statement_timeout", "lock_timeout")
     with launch(data) as server:
         shown = [ask(server.url(), f"SHOW {name}")[0][0] for name in names]
     assert shown == ["127.0.0.1", "", "10s", "3s"]
 
 
-def test_a_server_is_durable_unless_told_otherwise(data: Path) -> None:
+def test_a_server_is_durable_by_default(data: Path) -> None:
     with start(Options(data), say=lambda _: None) as server:
         assert ask(server.url(), "SHOW fsync") == [("on",)]
     with launch(data) as server:
         assert ask(server.url(), "SHOW fsync") == [("off",)]
 
 
-def test_text_is_unicode_and_sorted_the_same_on_every_machine(data: Path) -> None:
+def test_the_locale_is_the_same_on_every_machine(data: Path) -> None:
     with launch(data) as server:
         [(lowered,)] = ask(server.url(), "SELECT lower('ÅNGSTRÖM')")
         [(provider, locale)] = ask(
@@ -89,7 +80,7 @@ def test_text_is_unicode_and_sorted_the_same_on_every_machine(data: Path) -> Non
     assert (lowered, provider, locale) == ("ångström", "b", "C.UTF-8")
 
 
-def test_a_copied_database_has_what_its_template_has() -> None:
+def test_a_copied_database_has_the_data_of_its_template() -> None:
     with temporary() as server:
         create_database(server, "template")
         ask(server.url("template"), "CREATE TABLE fact AS SELECT 42 AS answer")
@@ -101,7 +92,7 @@ def test_a_copied_database_has_what_its_template_has() -> None:
         assert not has_database(server, "copy")
 
 
-def test_a_temporary_server_leaves_nothing_behind() -> None:
+def test_a_temporary_server_leaves_no_files() -> None:
     with temporary({"work_mem": "5MB"}) as server:
         assert ask(server.url(), "SHOW work_mem") == [("5MB",)]
     assert not server.running()
@@ -110,34 +101,34 @@ def test_a_temporary_server_leaves_nothing_behind() -> None:
 
 
 @on_linux
-def test_a_server_ends_when_its_starter_is_killed(data: Path) -> None:
+def test_a_server_ends_when_its_parent_is_killed(data: Path) -> None:
     program = f"""
 import pathlib, time
 from infra.local.postgres import Options, start
 start(Options(pathlib.Path({str(data)!r}), durable=False))
 time.sleep(600)
 """
-    starter = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT)  # noqa: S603
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT)  # noqa: S603
     try:
-        until(lambda: (written := orphans.read(data)) is not None and written.ready)
-        written = orphans.read(data)
+        assert becomes_true(lambda: (file := stale_server.read(data)) is not None and file.ready)
+        file = stale_server.read(data)
     finally:
-        starter.kill()
-        starter.wait()
-    assert written is not None
-    until(lambda: not orphans.serves(written.pid, data))
+        parent.kill()
+        parent.wait()
+    assert file is not None
+    assert becomes_true(lambda: not stale_server.is_server(file.pid, data))
 
 
 def test_a_server_left_over_from_a_killed_run_is_replaced(data: Path) -> None:
     with launch(data) as left_over:
-        said: list[str] = []
-        with start(Options(data, durable=False), said.append) as server:
+        output: list[str] = []
+        with start(Options(data, durable=False), output.append) as server:
             assert ask(server.url(), "SELECT 1") == [(1,)]
         assert not left_over.running()
-    assert "left over" in said[0]
+    assert "left over" in output[0]
 
 
-def test_a_killed_server_recovers_what_was_committed(data: Path) -> None:
+def test_a_killed_server_recovers_its_commits(data: Path) -> None:
     with start(Options(data), say=lambda _: None) as killed:
         ask(killed.url(), "CREATE TABLE fact AS SELECT 42 AS answer")
         killed.process.send_signal(signal.SIGKILL)
@@ -151,23 +142,23 @@ def test_a_killed_server_recovers_what_was_committed(data: Path) -> None:
     [f"{os.getpid()}\n", "4194000\n", "", "nonsense\n"],
     ids=["of another process", "of no process", "empty", "nonsense"],
 )
-def test_a_stale_pid_file_does_not_keep_a_server_from_starting(data: Path, content: str) -> None:
+def test_a_stale_pid_file_does_not_prevent_a_start(data: Path, content: str) -> None:
     (data / "postmaster.pid").write_text(content)
-    (data / "postmaster.pid").chmod(0o644)  # the server's own account has to read it
+    (data / "postmaster.pid").chmod(0o644)  # the server's account must read it
     with launch(data) as server:
         assert ask(server.url(), "SELECT 1") == [(1,)]
 
 
-def test_a_half_made_data_folder_never_counts(folder: Path) -> None:
-    half_made = folder / "data.new-0"
-    half_made.mkdir()
-    (half_made / "PG_VERSION").write_text("18\n")
+def test_a_partial_data_folder_is_never_used(folder: Path) -> None:
+    partial = folder / "data.new-0"
+    partial.mkdir()
+    (partial / "PG_VERSION").write_text("18\n")
     with launch(folder / "data") as server:
         assert ask(server.url(), "SELECT 1") == [(1,)]
-    assert not half_made.exists()
+    assert not partial.exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "data" / "letter").write_text("Dear")
     with pytest.raises(CannotStart, match="no database"):
@@ -175,33 +166,35 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
     assert (folder / "data" / "letter").read_text() == "Dear"
 
 
-def test_a_server_that_ends_at_its_start_says_why(data: Path) -> None:
+def test_a_failed_start_is_explained(data: Path) -> None:
     with pytest.raises(CannotStart, match="shared_buffers"):
         start(Options(data, settings={"shared_buffers": "some"}), say=lambda _: None)
 
 
-def test_a_full_disk_is_told_with_how_much_is_free_and_where(folder: Path) -> None:
-    told = explain("Nothing works", "[Errno 28] No space left on device", folder / "not" / "there")
-    assert f"MB are free at {folder}," in told
+def test_a_full_disk_is_explained(folder: Path) -> None:
+    message = explain(
+        "PostgreSQL cannot start", "[Errno 28] No space left on device", folder / "not" / "there"
+    )
+    assert f"{folder} has " in message
 
 
 @as_root
-def test_for_root_data_move_to_where_the_account_without_rights_reaches_them(folder: Path) -> None:
+def test_unreachable_data_of_root_moves_to_a_public_folder(folder: Path) -> None:
     folder.chmod(0o700)
-    said: list[str] = []
-    with start(Options(folder / "data", durable=False), said.append) as server:
+    output: list[str] = []
+    with start(Options(folder / "data", durable=False), output.append) as server:
         try:
             assert ask(server.url(), "SELECT 1") == [(1,)]
-            assert str(server.data) in said[0]
+            assert str(server.data) in output[0]
         finally:
             server.stop()
             shutil.rmtree(server.data)
-            with contextlib.suppress(OSError):  # it may hold other things
+            with contextlib.suppress(OSError):  # the folder may contain other files
                 server.data.parent.rmdir()
 
 
 @as_root
-def test_data_of_another_account_are_not_touched(data: Path) -> None:
+def test_data_of_another_account_is_refused(data: Path) -> None:
     owner = data.stat()
     os.chown(data, 12345, 12345)
     try:
