@@ -17,7 +17,7 @@ def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> Co
     """Render a row as the JSON of a msgspec struct or a dataclass.
 
     Each field takes the value given by its name, else the row's column of that name. A null member is left out,
-    except that of a field whose type allows None.
+    except that of a field whose type allows None; such a class needs another member that is never null.
 
     Raises:
         LookupError: A field has neither a value nor a column, or a value has no field.
@@ -32,7 +32,7 @@ def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> Co
     rendered: ColumnElement[Any] = func.json_strip_nulls(json_object(**members))
     if not nullable:
         return rendered
-    text: ColumnElement[Any] = func.left(cast(rendered, Text), -1)
+    text: ColumnElement[Any] = func.left(cast(rendered, Text), literal_column("-1"))
     for name, value in nullable.items():
         text = text.op("||")(literal_column(f"""',"{name}":'"""))
         text = text.op("||")(
