@@ -13,12 +13,14 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib import wiring
 from chalicelib.api import auth, bookings, docs, events, health, notifications, pages, stripe_webhook, users
 from chalicelib.events import sale_start
-from chalicelib.notifications import bounces, deliveries, fan_out
+from chalicelib.notifications import bounces, deliveries
 from chalicelib.payments import hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
 from chalicelib.platform.http.serving import render_chalice_responses
 from chalicelib.platform.messaging import outbox, queues
+from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
+from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import process_batch
 from chalicelib.platform.observability import logs
 from chalicelib.users import verification
@@ -93,9 +95,13 @@ def _on(queue: queues.Queue) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _fan_out(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
+    from chalicelib.notifications import fan_out  # noqa: PLC0415 (only these functions need its queries)
+
     parts, now = wiring.current(), datetime.now(UTC)
     return process_batch(
-        event, lambda message: fan_out.fan_out(parts.database, parts.queues, queue.name, message, now)
+        event,
+        FanOutPage.from_message,
+        lambda page: fan_out.fan_out(parts.database, parts.queues, queue.name, page, now),
     )
 
 
@@ -122,7 +128,9 @@ def refund_payments(event: SQSEvent) -> dict[str, Any]:
     """Refund the payments that are due back."""
     parts, now = wiring.current(), datetime.now(UTC)
     return process_batch(
-        event, lambda message: refunds.handle_refund_due(parts.database, parts.payments, message, now)
+        event,
+        DomainEvent.from_message,
+        lambda due: refunds.handle_refund_due(parts.database, parts.payments, due, now),
     )
 
 
@@ -133,18 +141,20 @@ def send_email(event: SQSEvent) -> dict[str, Any]:
 
     parts = wiring.current()
     post = delivery.MailContext(database=parts.database, mailer=parts.mailer, settings=parts.settings)
-    return process_batch(event, lambda message: delivery.send(post, message, datetime.now(UTC)))
+    return process_batch(
+        event, EmailBatch.from_message, lambda batch: delivery.send(post, batch, datetime.now(UTC))
+    )
 
 
 @_on(queues.MAIL_REPORTS)
 def handle_mail_reports(event: SQSEvent) -> dict[str, Any]:
     """Suppress addresses that bounced or complained."""
 
-    def apply(message: dict[str, Any]) -> None:
+    def apply(report: dict[str, Any]) -> None:
         with wiring.current().database.transaction() as connection:
-            bounces.apply_report(connection, message, datetime.now(UTC))
+            bounces.apply_report(connection, report, datetime.now(UTC))
 
-    return process_batch(event, apply)
+    return process_batch(event, dict, apply)
 
 
 @app.lambda_function()

@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateIndex
 import app  # registers all tables
 from chalicelib.platform.database.engine import metadata
 from chalicelib.platform.settings import Settings
+from infra import domain_event_docs
 from infra.aws import function_table
 from infra.aws.template import stages
 
@@ -209,6 +210,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "class-diagram": class_diagram,
     "indexes": indexes,
     "checks": checks,
+    "domain-events": domain_event_docs.render,
 }
 
 

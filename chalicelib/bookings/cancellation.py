@@ -5,7 +5,6 @@ The places must be locked before, in the order of event ids. Money is not return
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,32 +23,22 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import Update
 
-from chalicelib.bookings.models import bookings, event_body, live
+from chalicelib.bookings.models import bookings, live
+from chalicelib.domain_events import BookingCancelled, BookingExpired, CancellationReason
 from chalicelib.events.models import place_counters, places
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.messaging.outbox import recording
 
-CancellationReason = Literal[
-    "attendee",
-    "host",
-    "event-cancelled",
-    "event-deleted",
-    "account-deleted",
-    "refunded",
-    "dispute-lost",
-]
-"""The last two: the money was returned at Stripe or by a bank, not by this system."""
-
 _reason = bindparam("reason", type_=Text)
 
 
-def _cancelling(*which: ColumnElement[bool], status: str = "cancelled") -> Update:
+def _cancelling(*which: ColumnElement[bool], expired: bool = False) -> Update:
     """Build a statement that ends bookings, records a domain event for each, and frees their places."""
     ended = (
         update(bookings)
         .where(*which)
         .values(
-            status=status,
+            status="expired" if expired else "cancelled",
             cancellation_reason=_reason,
             version=bookings.c.version + 1,
             updated_at=now_parameter,
@@ -57,9 +46,12 @@ def _cancelling(*which: ColumnElement[bool], status: str = "cancelled") -> Updat
         .returning(bookings)
         .cte("ended")
     )
-    reason = {"reason": cast(_reason, Text)} if status == "cancelled" else {}
-    body = event_body(ended, **reason)
-    recorded = recording(f"booking-{status}", ended.c.event_id, body, now_parameter).cte("recorded")
+    about = {"subject": ended.c.event_id, "now": now_parameter}
+    recorded = (
+        recording(BookingExpired, ended, **about)
+        if expired
+        else recording(BookingCancelled, ended, **about, reason=cast(_reason, Text))
+    ).cte("recorded")
     freed = (
         select(ended.c.event_id, func.sum(ended.c.quantity).label("places"))
         .group_by(ended.c.event_id)
@@ -80,7 +72,7 @@ _of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
 _expired = (bookings.c.status == literal_column("'pending'"), bookings.c.expires_at <= now_parameter)
 
 _CANCEL_ONE = _cancelling(live, _this_booking)
-_EXPIRE_ONE = _cancelling(*_expired, _this_booking, status="expired")
+_EXPIRE_ONE = _cancelling(*_expired, _this_booking, expired=True)
 _CANCEL_OF_EVENTS = _cancelling(live, _of_events)
 _CANCEL_OF_ATTENDEE = _cancelling(live, _of_attendee, _of_events)
 

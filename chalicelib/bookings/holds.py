@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.bookings.models import bookings, event_body
+from chalicelib.bookings.models import bookings
+from chalicelib.domain_events import BookingConfirmed
 from chalicelib.events.models import events, place_counters, places
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import violated
@@ -109,8 +110,13 @@ def _confirming(status: ColumnElement[str]) -> Insert:
         .cte("confirmed")
     )
     reference = cast(bindparam("payment_reference", type_=Text), Text)
-    body = event_body(confirmed, paymentReference=reference)
-    return recording("booking-confirmed", confirmed.c.event_id, body, now_parameter)
+    return recording(
+        BookingConfirmed,
+        confirmed,
+        subject=confirmed.c.event_id,
+        now=now_parameter,
+        payment_reference=reference,
+    )
 
 
 _CONFIRM = {status: _confirming(literal_column(f"'{status}'")) for status in ("pending", "expired")}

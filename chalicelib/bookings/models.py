@@ -1,26 +1,21 @@
 """Bookings: table and states."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import (
     CheckConstraint,
     Column,
-    ColumnElement,
     ForeignKey,
-    FromClause,
     Index,
     Integer,
     Table,
     Text,
     Uuid,
-    case,
-    func,
     literal_column,
 )
 
 from chalicelib.platform.database.columns import SystemTime, UserTime
 from chalicelib.platform.database.engine import metadata
-from chalicelib.platform.database.rendering import json_object
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
 
@@ -59,22 +54,3 @@ Index("uq_bookings_live", bookings.c.event_id, bookings.c.user_id, unique=True, 
 Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
 Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
 Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)
-
-
-def event_body(row: FromClause, **more: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The body of a domain event about a booking; the booking procedure writes the same for a new one."""
-    return func.json_strip_nulls(
-        json_object(
-            bookingId=row.c.booking_id,
-            userId=row.c.user_id,
-            eventId=row.c.event_id,
-            status=row.c.status,
-            quantity=row.c.quantity,
-            amount=row.c.amount,
-            currency=row.c.currency,
-            createdAt=row.c.created_at,
-            updatedAt=row.c.updated_at,
-            expiresAt=case((row.c.status == literal_column("'pending'"), row.c.expires_at)),
-            **more,
-        )
-    )

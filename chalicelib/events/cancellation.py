@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, case, select, update
 
+from chalicelib.domain_events import EventCancelled
 from chalicelib.events import snapshots
 from chalicelib.events.locks import _DETAILS, EventEnded, NotPublished, details_of, lock_event, lock_places
 from chalicelib.events.models import events, places
@@ -54,7 +55,7 @@ def cancel(
     )
     live = bool(row.status == "published" and row.ends_at > now)
     if live:
-        snapshots.record(connection, "event-cancelled", event_id, host_id, details_of(row), now, how=how)
+        snapshots.record(connection, EventCancelled, event_id, host_id, details_of(row), now, how=how)
     return live
 
 
@@ -90,5 +91,5 @@ def cancel_all_of_host(connection: Connection, host_id: UUID, now: datetime) -> 
     cancelled = [event_id for event_id, row in rows.items() if row.status == "published"]
     for event_id in cancelled:
         details = details_of(rows[event_id])
-        snapshots.record(connection, "event-cancelled", event_id, host_id, details, now, how="cancelled")
+        snapshots.record(connection, EventCancelled, event_id, host_id, details, now, how="cancelled")
     return cancelled

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, update
 
+from chalicelib.domain_events import EventChanged, EventPublished, SaleStarted
 from chalicelib.events import snapshots
 from chalicelib.events.locks import _PRESENT, EventCancelled, EventEnded, EventStarted, details_of, lock_event
 from chalicelib.events.models import Status, events, places, ticket_types
@@ -75,7 +76,7 @@ def create(
         )
     )
     if details.status == "published":
-        snapshots.record(connection, "event-published", event_id, host_id, details, now)
+        snapshots.record(connection, EventPublished, event_id, host_id, details, now)
     return event_id
 
 
@@ -131,9 +132,9 @@ def change(
             update(ticket_types).where(ticket_types.c.event_id == event_id).values(price=after.price)
         )
     if before.status == "draft" and after.status == "published":
-        snapshots.record(connection, "event-published", event_id, host_id, after, now)
-    elif before.status == "published" and (changed := snapshots.changed_fields(before, after)):
-        snapshots.record(connection, "event-changed", event_id, host_id, after, now, changed=changed)
+        snapshots.record(connection, EventPublished, event_id, host_id, after, now)
+    elif before.status == "published" and (changed := snapshots.changes(before, after)):
+        snapshots.record(connection, EventChanged, event_id, host_id, after, now, changed=changed)
     fitted = connection.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
@@ -146,7 +147,7 @@ def change(
 def record_sale_started(connection: Connection, event_id: UUID, now: datetime) -> None:
     """Write the domain event that an event's sale has begun."""
     row = connection.execute(_PRESENT, {"event_id": event_id}).one()
-    snapshots.record(connection, "sale-started", event_id, row.host_id, details_of(row), now)
+    snapshots.record(connection, SaleStarted, event_id, row.host_id, details_of(row), now)
 
 
 def _check(details: Details, now: datetime, *, charges: bool, begun: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Domain events about events: what of an event they tell, and what of a change."""
+"""Record the domain events about an event, with its details as they are then."""
 
 from datetime import datetime
 from typing import Any
@@ -6,40 +6,50 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from chalicelib.domain_events import (
+    EventChanges,
+    EventDetails,
+    OptionalTextChange,
+    TextChange,
+    TimeChange,
+)
 from chalicelib.events.rules import Details
 from chalicelib.platform.messaging import outbox
 
-_FIELDS = {
-    "title": "title",
-    "location": "location",
-    "starts_at": "startDateTime",
-    "ends_at": "endDateTime",
-    "timezone": "timezone",
-}
 
-
-def changed_fields(before: Details, after: Details) -> dict[str, Any]:
-    """What changed that those who booked want to hear of, old and new."""
-    return {
-        name: {"from": _plain(old), "to": _plain(new)}
-        for attribute, name in _FIELDS.items()
-        if (old := getattr(before, attribute)) != (new := getattr(after, attribute))
-    }
+def changes(before: Details, after: Details) -> EventChanges | None:
+    """What changed among the details that attendees are notified about; None if nothing did."""
+    changed: dict[str, Any] = {}
+    if before.title != after.title:
+        changed["title"] = TextChange(from_=before.title, to=after.title)
+    if before.location != after.location:
+        changed["location"] = OptionalTextChange(from_=before.location, to=after.location)
+    if before.starts_at != after.starts_at:
+        changed["start_date_time"] = TimeChange(from_=before.starts_at, to=after.starts_at)
+    if before.ends_at != after.ends_at:
+        changed["end_date_time"] = TimeChange(from_=before.ends_at, to=after.ends_at)
+    if before.timezone != after.timezone:
+        changed["timezone"] = TextChange(from_=before.timezone, to=after.timezone)
+    return EventChanges(**changed) if changed else None
 
 
 def record(
     connection: Connection,
-    kind: str,
+    kind: type[EventDetails],
     event_id: UUID,
     host_id: UUID,
     details: Details,
     now: datetime,
     **more: Any,
 ) -> None:
-    told = {name: _plain(getattr(details, attribute)) for attribute, name in _FIELDS.items()}
-    body = {"eventId": str(event_id), "hostId": str(host_id), **told, **more}
-    outbox.record(connection, kind, event_id, body, now)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    event = kind(
+        event_id=event_id,
+        host_id=host_id,
+        title=details.title,
+        location=details.location,
+        start_date_time=details.starts_at,
+        end_date_time=details.ends_at,
+        timezone=details.timezone,
+        **more,
+    )
+    outbox.record(connection, event, subject=event_id, now=now)

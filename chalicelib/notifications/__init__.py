@@ -1,1 +1,1 @@
-"""Telling people: in-app notifications and e-mails, from domain events, through queues."""
+"""Notifications in the app and by e-mail, made from domain events that come through queues."""

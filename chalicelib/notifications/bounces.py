@@ -1,4 +1,4 @@
-"""Feedback: what SES reports of e-mails that were sent, and whom it tells us not to write to any more."""
+"""Handle SES bounces and complaints by suppressing addresses."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,39 +17,39 @@ class MalformedReport(ValueError):
     """A report is not as SES documents it."""
 
 
-def apply_report(connection: Connection, notification: dict[str, Any], now: datetime) -> None:
-    """Suppress the addresses that a report says bounced for good or complained; again is the same.
+def apply_report(connection: Connection, report: dict[str, Any], now: datetime) -> None:
+    """Suppress the addresses with a permanent bounce or a complaint. Idempotent.
 
-    Reports of another kind, and of failures that may pass, are no reason to. The report is what SES sends
-    to SNS, by itself or for a configuration set, which name its type differently.
+    Reports of other types, and of failures that may pass, are ignored. SES names the type `notificationType`
+    in the reports that it sends by itself, and `eventType` in those of a configuration set.
 
     Raises:
-        MalformedFeedback
+        MalformedReport
     """
-    # In order, so that two reports of the same addresses do not wait for each other in a ring.
-    refused = sorted(set(_refused(notification)))
-    rows = [{"email": func.lower(address), "reason": reason, "since": now} for address, reason in refused]
+    # Sorted: two reports about the same addresses lock them in the same order, so that they cannot deadlock.
+    failed = sorted(set(_failed_addresses(report)))
+    rows = [{"email": func.lower(address), "reason": reason, "since": now} for address, reason in failed]
     if rows:
         connection.execute(insert(suppressed_addresses).values(rows).on_conflict_do_nothing())
 
 
-def _refused(notification: dict[str, Any]) -> Iterator[tuple[str, Reason]]:
+def _failed_addresses(report: dict[str, Any]) -> Iterator[tuple[str, Reason]]:
     try:
-        kind = notification.get("notificationType") or notification["eventType"]
-        if kind == "Bounce" and notification["bounce"]["bounceType"] == "Permanent":
-            for recipient in notification["bounce"]["bouncedRecipients"]:
+        kind = report.get("notificationType") or report["eventType"]
+        if kind == "Bounce" and report["bounce"]["bounceType"] == "Permanent":
+            for recipient in report["bounce"]["bouncedRecipients"]:
                 yield _address(recipient), "bounce"
-        # A complaint may also be a reader's correction: that an e-mail taken for spam is none.
-        elif kind == "Complaint" and notification["complaint"].get("complaintFeedbackType") != "not-spam":
-            for recipient in notification["complaint"]["complainedRecipients"]:
+        # "not-spam" takes an earlier complaint back.
+        elif kind == "Complaint" and report["complaint"].get("complaintFeedbackType") != "not-spam":
+            for recipient in report["complaint"]["complainedRecipients"]:
                 yield _address(recipient), "complaint"
     except (AttributeError, LookupError, TypeError) as error:
-        raise MalformedReport("A report from SES lacks what its type has") from error
+        raise MalformedReport("A report from SES lacks a member of its type") from error
 
 
 def _address(recipient: dict[str, Any]) -> str:
-    """The bare address: SES also gives it as the header had it, with a name."""
+    """The address alone: SES may report it with a display name."""
     _, address = parseaddr(recipient["emailAddress"])
     if "@" not in address:
-        raise MalformedReport("A report from SES names no address")
+        raise MalformedReport("A report from SES has no address")
     return address

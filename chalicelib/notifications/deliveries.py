@@ -1,4 +1,4 @@
-"""Which e-mails were sent: claimed before sending and marked after, so that redelivery sends none twice."""
+"""Sent e-mails: claimed before sending and marked after, so that a redelivery sends none twice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from chalicelib.users.models import credentials
 CLAIM_LEASE = timedelta(minutes=3)
 """How long claimed recipients are reserved for one delivery.
 
-Longer than the function may run, shorter than the queue's visibility timeout.
+Longer than the timeout of the function, shorter than the visibility timeout of the queue.
 """
 
 RETENTION = timedelta(days=30)
-"""SQS keeps a message for at most 14 days, and a dead-letter queue for another 14."""
+"""SQS keeps a message for at most 14 days, and a dead-letter queue keeps it for another 14."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The recipients of one message, split by the delivery that will send to them."""
+    """The unsent recipients of one message, by the delivery that claimed them."""
 
     mine: frozenset[UUID]
     others: frozenset[UUID]
-    """Not sent to yet, but claimed by another delivery that may still be running."""
+    """Claimed by another delivery that may still be running."""
 
 
 _domain_event_id = bindparam("this_domain_event", type_=Uuid)
@@ -64,7 +64,7 @@ _MARK_SENT = (
 
 
 def claim(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID], now: datetime) -> Claim:
-    """Claim the recipients that are neither sent to nor claimed by a running delivery."""
+    """Claim the recipients whose e-mail is neither sent nor claimed by a running delivery."""
     parameters = {"this_domain_event": domain_event_id, "users": list(user_ids), "now": now}
     mine = frozenset(connection.scalars(_CLAIM, parameters))
     unsent = frozenset(connection.scalars(_UNSENT, parameters))
@@ -81,5 +81,5 @@ def release(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UU
 
 
 def purge(database: Database, now: datetime) -> int:
-    """Delete records of e-mails whose messages are in no queue any more; return how many."""
+    """Delete the rows of e-mails whose messages are in no queue any more. Return how many."""
     return database.delete_before(deliveries.c.claimed_at, now - RETENTION)

@@ -1,62 +1,37 @@
-"""Letters: a domain event as an e-mail to one person, in plain text and HTML."""
+"""Compose the e-mail about a domain event to one recipient, in plain text and HTML."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime, parseaddr
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid5
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from chalicelib.notifications import calendars, copy, mime
+from chalicelib import domain_events
+from chalicelib.domain_events import BookingDetails, EventChanged, PaymentDetails
+from chalicelib.notifications import calendars, copy, local_times, mime
+from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.mime import one_line
-from chalicelib.notifications.models import is_receipt, topic_of
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
 from chalicelib.platform import money
+from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.users.verification import LIFETIMES
 
-__all__ = ["EventView", "Recipient", "compose"]
+MAX_DESCRIPTION_LENGTH = 1_000
 
-_SUBJECTS = {
-    "user-registered": "Welcome to {service}",
-    "email-verification-requested": "Verify your e-mail address",
-    "password-reset-requested": "Set a new password",
-    "event-published": "New event: {title}",
-    "sale-started": "The sale has started: {title}",
-    "booking-confirmed": "You have a place: {title}",
-    "booking-cancelled": "Booking cancelled: {title}",
-    "booking-expired": "Booking expired: {title}",
-    "event-changed": "Changed: {title}",
-    "event-cancelled": "Called off: {title}",
-    "payment-failed": "Payment failed: {title}",
-    "payment-refund-due": "Refund on its way: {title}",
-    "payment-disputed": "Payment disputed: {title}",
-    "payment-dispute-closed": "Dispute {outcome}: {title}",
-}
-"""A title comes last, so that no character of it turns the reading direction of anything else."""
-_LATE_PAYMENT_SUBJECT = "Your payment came too late: {title}"
-"""Of a refund for that reason."""
-
-_MONEY_IS_BACK = {"refunded", "dispute-lost"}
-"""Ends of bookings that came of the money going back."""
-
-_PAGES = {"email-verification-requested": "verify-email", "password-reset-requested": "reset-password"}
-"""Domain events that ask for a proof, the page of the front end that takes it, and so does `POST /auth/…`."""
-
-_CHANGED = {
+_CHANGED_FIELDS = {
     "title": "Title",
-    "location": "Place",
-    "startDateTime": "Start",
-    "endDateTime": "End",
+    "location": "Venue",
+    "start_date_time": "Start",
+    "end_date_time": "End",
     "timezone": "Time zone",
 }
-
-MAX_DESCRIPTION = 1_000
-"""Characters."""
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -78,157 +53,133 @@ def compose(
     unsubscribe_url: str | None,
     token: str | None,
 ) -> bytes:
-    """Write the letter that tells a person of a domain event: a whole MIME message.
+    """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
-    `event` is what the domain event is about, as it is now; domain events about an account have none. `token` is what
-    proves the address, where the domain event asks for a proof. The same domain event and person give the same Message-ID.
+    `event` is the event as it is now; None if the domain event is about an account. `token` is for the kinds
+    that send one.
 
     Raises:
-        ValueError: There is no such letter, or it lacks the event or the token that it is about.
+        ValueError: There is no such e-mail, or its event or token is missing.
     """
-    if domain_event.type not in _SUBJECTS:
-        raise ValueError(f"there is no letter for {domain_event.type}")
-    if domain_event.type in _PAGES and token is None:
-        raise ValueError(f"a letter for {domain_event.type} needs a token")
-    if "eventId" in domain_event.body and event is None:
-        raise ValueError(f"a letter for {domain_event.type} needs the event")
-    sender_name, sender_address = parseaddr(sender)
-    domain = sender_address.rpartition("@")[2]
-    service = one_line(sender_name) or domain
-    # An address may be proven by nobody yet: what is sent there has no words in it that somebody else chose.
+    kind = kind_of(domain_event.type)
+    body = domain_events.parse(domain_event)
+    if kind.purpose is not None and token is None:
+        raise ValueError(f"the e-mail for {kind.type} needs a token")
+    if kind.recipients is not None and event is None:
+        raise ValueError(f"the e-mail for {kind.type} needs an event")
+    # The address of an account may be unverified: such e-mails contain no text that its owner chose.
     name = one_line(recipient.name) if event else ""
-    title = one_line(event.title) if event else ""
-    pattern = _LATE_PAYMENT_SUBJECT if _is_late_payment(domain_event) else _SUBJECTS[domain_event.type]
-    subject = pattern.format(service=service, title=title, outcome=domain_event.body.get("outcome"))
-    topic = topic_of(domain_event)
     context = {
-        "domain_event": domain_event,
         "name": name,
-        "service": service,
-        "subject": subject,
-        "event": _shown(event) if event else None,
-        "changes": list(_changes(domain_event)),
-        "token": token,
-        "page": _PAGES.get(domain_event.type),
-        "link": _link(domain_event, public_url, token),
-        "reason": copy.sentence(domain_event),
-        **(_of_booking(domain_event, event) if event else {}),
-        "topic": TOPIC_WORDS[topic] if topic else None,
+        "body": body,
         "unsubscribe_url": unsubscribe_url,
+        **_texts(kind, body, event, sender),
+        **_token_context(kind, public_url, token),
+        **(_event_context(domain_event, body, event) if event else {}),
     }
     headers = {
-        "From": mime.mailbox("From", sender_name, sender_address),
+        "From": mime.mailbox("From", *parseaddr(sender)),
         "To": mime.mailbox("To", name, recipient.email),
-        "Subject": mime.unstructured("Subject", subject),
+        "Subject": mime.unstructured("Subject", context["subject"]),
         "Date": format_datetime(domain_event.time),
-        "Message-ID": f"<{uuid5(domain_event.domain_event_id, str(recipient.user_id))}@{domain}>",
+        "Message-ID": f"<{uuid5(domain_event.domain_event_id, str(recipient.user_id))}@{_domain(sender)}>",
         "Auto-Submitted": "auto-generated",
     }
     if unsubscribe_url:
         headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    calendar = None
-    if event and domain_event.type == "booking-confirmed":
-        uid = f"{domain_event.body['bookingId']}@{domain}"
-        calendar = calendars.entry(event, uid=uid, organizer=sender_address, made_at=domain_event.time)
     return mime.pack(
         headers,
-        text=_templates.get_template(f"{domain_event.type}.txt").render(context),
-        html=_templates.get_template(f"{domain_event.type}.html").render(context),
-        calendar=calendar,
+        text=_templates.get_template(f"{kind.type}.txt").render(context),
+        html=_templates.get_template(f"{kind.type}.html").render(context),
+        calendar=_calendar(kind, domain_event, body, event, sender),
     )
 
 
-def _is_late_payment(domain_event: DomainEvent) -> bool:
-    return domain_event.type == "payment-refund-due" and domain_event.body["reason"] == "late-payment"
+def _domain(sender: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2]
 
 
-def _link(domain_event: DomainEvent, public_url: str, token: str | None) -> str | None:
-    if not public_url or token is None or domain_event.type not in _PAGES:
-        return None
-    return f"{public_url}/{_PAGES[domain_event.type]}?token={quote(token, safe='')}"
-
-
-def _shown(event: EventView) -> dict[str, Any]:
-    description = mime.lines(event.description or "")
-    if len(description) > MAX_DESCRIPTION:
-        description = description[:MAX_DESCRIPTION].rstrip() + " …"
+def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: str) -> dict[str, Any]:
+    service = one_line(parseaddr(sender)[0]) or _domain(sender)
+    reason = getattr(body, "reason", None)
+    heading = kind.subject_by_reason.get(reason or "", kind.subject).format(service=service, body=body)
+    topic = kind.topic_of(body)
     return {
-        "id": event.event_id,
+        "service": service,
+        "heading": heading,
+        # The title comes last, so that no character of it can change the reading direction of other text.
+        "subject": f"{heading}: {one_line(event.title)}" if event else heading,
+        "footer": kind.footer,
+        "reason": copy.sentence(kind.reasons, reason),
+        "topic": TOPIC_WORDS[topic] if topic else None,
+    }
+
+
+def _calendar(
+    kind: Kind, domain_event: DomainEvent, body: DomainEventBody, event: EventView | None, sender: str
+) -> str | None:
+    if not kind.has_calendar_entry or event is None or not isinstance(body, BookingDetails):
+        return None
+    uid = f"{body.booking_id}@{_domain(sender)}"
+    return calendars.entry(event, uid=uid, organizer=parseaddr(sender)[1], created_at=domain_event.time)
+
+
+def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, Any]:
+    if kind.purpose is None or token is None:
+        return {}
+    hours = LIFETIMES[kind.purpose] // timedelta(hours=1)
+    link = f"{public_url}/{kind.purpose}?token={quote(token, safe='')}"
+    return {
+        "token": token,
+        "link": link if public_url else None,
+        "lifetime": f"{hours} hour{'s' if hours > 1 else ''}",
+    }
+
+
+def _event_context(domain_event: DomainEvent, body: DomainEventBody, event: EventView) -> dict[str, Any]:
+    booking_id = amount = None
+    if isinstance(body, BookingDetails | PaymentDetails):
+        booking_id, amount = body.booking_id, money.format_amount(body.amount, body.currency)
+    return {
+        "event": _shown(event, domain_event.time),
+        "booking_id": booking_id,
+        "amount": amount,
+        "happened_at": domain_event.time,
+        "changes": list(_changes(body)) if isinstance(body, EventChanged) else [],
+        "local": partial(local_times.format_time, timezone=event.timezone),
+    }
+
+
+def _shown(event: EventView, now: datetime) -> dict[str, Any]:
+    description = mime.lines(event.description or "")
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        description = description[:MAX_DESCRIPTION_LENGTH].rstrip() + " …"
+    return {
         "title": one_line(event.title),
         "description": description,
-        "location": one_line(event.location or ""),
+        "venue": one_line(event.location or ""),
         "host": one_line(event.host_name or ""),
-        "when": _period(event.starts_at, event.ends_at, event.timezone),
+        "when": local_times.format_period(event.starts_at, event.ends_at, event.timezone),
+        "is_on": event.status == "published" and now < event.ends_at,
     }
 
 
-def _of_booking(domain_event: DomainEvent, event: EventView) -> dict[str, Any]:
-    """What letters about a booking and its money say besides, with times by the clocks at the event."""
-    body = domain_event.body
-    until = body.get("expiresAt")
-    return {
-        "amount": money.format_amount(body["amount"], body["currency"]) if body.get("amount") else None,
-        "receipt": is_receipt(domain_event),
-        "refund_may_follow": bool(body.get("amount")) and body.get("reason") not in _MONEY_IS_BACK,
-        "too_late": _is_late_payment(domain_event),
-        "told_at": _dated(domain_event.time, event.timezone),
-        "held_until": _dated(datetime.fromisoformat(until), event.timezone) if until else None,
-        "still_on": event.status == "published" and domain_event.time < event.ends_at,
-    }
+def _changes(body: EventChanged) -> Iterator[dict[str, str]]:
+    """Each changed detail, before and after; each time in the time zone that the event had then."""
+    zones = {"from_": body.timezone, "to": body.timezone}
+    if zone := body.changed.timezone:
+        zones = {"from_": zone.from_, "to": zone.to}
+    for member in members(type(body.changed)):
+        change: Any = getattr(body.changed, member.field)
+        if change is not None:
+            before, after = (_value(getattr(change, side), zones[side]) for side in ("from_", "to"))
+            yield {"what": _CHANGED_FIELDS[member.field], "before": before, "after": after}
 
 
-def _changes(domain_event: DomainEvent) -> Iterator[dict[str, str]]:
-    """What changed, in words, each time in the time zone that the event had then."""
-    changed = domain_event.body.get("changed", {})
-    for member, what in _CHANGED.items():
-        if member in changed:
-            zones = changed.get("timezone", {})
-            old, new = (
-                _value(member, changed[member][side], zones.get(side, domain_event.body["timezone"]))
-                for side in ("from", "to")
-            )
-            yield {"what": what, "old": old, "new": new}
-
-
-def _value(member: str, value: str | None, timezone: str) -> str:
+def _value(value: str | datetime | None, timezone: str) -> str:
     if value is None:
-        return "not said"
-    if member in {"startDateTime", "endDateTime"}:
-        return _dated(datetime.fromisoformat(value), timezone)
+        return "not set"
+    if isinstance(value, datetime):
+        return local_times.format_time(value, timezone)
     return one_line(value)
-
-
-# Names of days and months are written out here: strftime would ask the locale for them.
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-
-
-def _period(starts_at: datetime, ends_at: datetime, timezone: str) -> str:
-    """Such as: Saturday, 5 June 2027, 19:30 to 22:30 (Europe/Berlin)."""
-    start, end = _local(starts_at, timezone), _local(ends_at, timezone)
-    until = _clock(end) if start.date() == end.date() else _moment(end)
-    return f"{_moment(start)} to {until} ({timezone})"
-
-
-def _dated(at: datetime, timezone: str) -> str:
-    """Such as: Saturday, 5 June 2027, 19:30 (Europe/Berlin)."""
-    return f"{_moment(_local(at, timezone))} ({timezone})"
-
-
-def _local(at: datetime, timezone: str) -> datetime:
-    return at.astimezone(ZoneInfo(timezone))
-
-
-def _moment(at: datetime) -> str:
-    return f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year}, {_clock(at)}"
-
-
-def _clock(at: datetime) -> str:
-    """The time of day; in the hour that clocks show twice, with the offset that tells which it is."""
-    shown = at.strftime("%H:%M:%S" if at.second else "%H:%M")
-    twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
-    return f"{shown} {at.strftime('%Z')}" if twice else shown

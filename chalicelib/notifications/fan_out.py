@@ -1,52 +1,119 @@
 """Fan out a domain event: inbox rows directly, e-mails through a queue, page by page."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chalicelib.notifications.recipients import START_KEY, notify
+from sqlalchemy import Connection, DateTime, Executable, Text, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from chalicelib import domain_events
+from chalicelib.events.models import events
+from chalicelib.notifications.kinds import KINDS, Kind
+from chalicelib.notifications.models import notifications
+from chalicelib.notifications.recipients import START_KEY
 from chalicelib.platform.database.engine import Database
+from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent, QueueSender
 from chalicelib.platform.messaging.queues import EMAIL
 
 PAGE_SIZE = 1000
-"""People told by one statement."""
+"""Recipients that one statement notifies."""
 
 EMAIL_BATCH_SIZE = 25
-"""People whose e-mails are one message of the queue."""
+"""Recipients per message of the e-mail queue."""
 
 
 def fan_out(
     database: Database,
     queues: QueueSender,
     queue: str,
-    message: dict[str, Any],
+    message: FanOutPage,
     now: datetime,
-    page: int = PAGE_SIZE,
+    page_size: int = PAGE_SIZE,
 ) -> None:
-    """Tell the next page of people whom a domain event concerns, and pass on what is left to do.
+    """Notify the next page of recipients, and queue their e-mails and the page after it.
 
-    The message is the domain event, as it comes from the topic, or `{"domainEvent", "after"}`, as this sends it to the
-    queue it came from, so that a million people need no long function. Delivered twice, it tells nobody
-    twice: inbox rows are unique, and so are the e-mails' rows where they are sent.
+    The next page goes to the queue that this one came from, so that no call takes long, however many
+    recipients there are. A second delivery changes nothing: inbox rows are unique, and so are the rows of
+    sent e-mails.
 
     Raises:
-        Unreachable, Unavailable: To be delivered again.
+        ValueError: There is no such notification, or the domain event is malformed.
+        Unreachable, Unavailable: The message has to be delivered again.
     """
-    domain_event = DomainEvent.from_message(message.get("domainEvent", message))
-    after = UUID(message["after"]) if "after" in message else START_KEY
+    domain_event = message.domain_event
+    after = START_KEY if message.after is None else message.after
     with database.transaction() as connection:
-        told = notify(connection, domain_event, after, page, now)
-    chunks = [
-        told.people[start : start + EMAIL_BATCH_SIZE]
-        for start in range(0, len(told.people), EMAIL_BATCH_SIZE)
+        page = _notify(connection, domain_event, after, page_size, now)
+    batches = [
+        EmailBatch(domain_event=domain_event, recipients=page.user_ids[start : start + EMAIL_BATCH_SIZE])
+        for start in range(0, len(page.user_ids), EMAIL_BATCH_SIZE)
     ]
-    queues.send(
-        EMAIL.name,
-        [
-            {"domainEvent": domain_event.as_message(), "people": [str(user_id) for user_id in chunk]}
-            for chunk in chunks
-        ],
+    queues.send(EMAIL.name, [batch.as_message() for batch in batches])
+    if page.next_after is not None:
+        next_page = FanOutPage(domain_event=domain_event, after=page.next_after)
+        queues.send(queue, [next_page.as_message()])
+
+
+@dataclass(frozen=True)
+class _NotifiedPage:
+    user_ids: tuple[UUID, ...]
+    next_after: UUID | None
+    """Where the next page begins; None after the last one."""
+
+
+def _notify(
+    connection: Connection, domain_event: DomainEvent, after: UUID, page_size: int, now: datetime
+) -> _NotifiedPage:
+    """Write the inbox rows of a page of recipients, in one statement, and return the recipients."""
+    if domain_event.type not in _NOTIFY:
+        raise ValueError(f"there are no recipients for {domain_event.type}")
+    body = domain_events.parse(domain_event)
+    rows = connection.execute(
+        _NOTIFY[domain_event.type],
+        {
+            "after": after,
+            "at_most": page_size,
+            "event_id": domain_event.subject,
+            "host_id": getattr(body, "host_id", None),
+            "booking_id": getattr(body, "booking_id", None),
+            "domain_event_id": domain_event.domain_event_id,
+            "domain_event_type": domain_event.type,
+            "now": now,
+        },
+    ).all()
+    is_full = len(rows) == page_size
+    return _NotifiedPage(tuple(row.user_id for row in rows), rows[-1].key if is_full else None)
+
+
+def _notifying(kind: Kind) -> Executable:
+    """A statement that writes the inbox rows of a page of recipients, and returns the page.
+
+    The page includes recipients who had their row before: their e-mails may be missing.
+    """
+    recipients: Any = kind.recipients
+    if kind.while_booking is not None:
+        recipients = recipients.where(kind.while_booking)
+    page = recipients.cte("page")
+    event_id = bindparam("event_id", type_=Uuid)
+    columns = {
+        "notification_id": func.uuidv7(),
+        "user_id": page.c.user_id,
+        "domain_event_id": bindparam("domain_event_id", type_=Uuid),
+        "type": bindparam("domain_event_type", type_=Text),
+        "event_id": event_id,
+        "title": select(events.c.title).where(events.c.event_id == event_id).scalar_subquery(),
+        "created_at": bindparam("now", type_=DateTime(timezone=True)),
+    }
+    written = (
+        insert(notifications)
+        .from_select(list(columns), select(*columns.values()))
+        .on_conflict_do_nothing(index_elements=["domain_event_id", "user_id"])
+        .cte("written")
     )
-    if told.next_after is not None:
-        queues.send(queue, [{"domainEvent": domain_event.as_message(), "after": str(told.next_after)}])
+    return select(page.c.key, page.c.user_id).order_by(page.c.key).add_cte(written)
+
+
+_NOTIFY = {kind.type: _notifying(kind) for kind in KINDS if kind.recipients is not None}

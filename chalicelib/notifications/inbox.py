@@ -1,4 +1,4 @@
-"""The in-app inbox: list notifications and mark them as read."""
+"""The inbox in the app: list notifications and mark them as read."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,23 +18,23 @@ class NoSuchNotification(NotFound):
 def list_notifications(
     connection: Connection, user_id: UUID, page: PageRequest, *, unread: bool | None, render: Render
 ) -> Page:
-    """List a user's inbox, all of it or what is or is not read."""
+    """List a user's inbox: all of it, or the unread or the read notifications."""
     filters = [] if unread is None else ["unread" if unread else "read"]
     return INBOX.fetch(connection, page, filters, {"owner": user_id}, render)
 
 
 def mark_read(connection: Connection, user_id: UUID, notification_id: UUID, now: datetime) -> None:
-    """Note that a notification was read; the first time counts.
+    """Mark a notification as read. If it is read already, its time stays.
 
     Raises:
         NoSuchNotification
     """
-    mine = (
+    own = (
         notifications.c.notification_id == notification_id,
         notifications.c.user_id == user_id,
     )
-    if connection.execute(select(notifications.c.notification_id).where(*mine)).first() is None:
+    if connection.execute(select(notifications.c.notification_id).where(*own)).first() is None:
         raise NoSuchNotification
     connection.execute(
-        update(notifications).where(*mine, notifications.c.read_at.is_(None)).values(read_at=now)
+        update(notifications).where(*own, notifications.c.read_at.is_(None)).values(read_at=now)
     )

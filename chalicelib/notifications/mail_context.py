@@ -1,4 +1,4 @@
-"""Recipients: who may be written to, and the event that they are written to about."""
+"""What e-mails are composed from: recipients who may get them, and the event as it is now."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from chalicelib.users.models import users
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """A person to write to."""
+    """A user who gets an e-mail."""
 
     user_id: UUID
     name: str
@@ -24,7 +24,7 @@ class Recipient:
 
 @dataclass(frozen=True, kw_only=True)
 class EventView:
-    """An event as a letter tells of it."""
+    """An event as e-mails show it."""
 
     event_id: UUID
     title: str
@@ -34,7 +34,7 @@ class EventView:
     ends_at: datetime
     timezone: str
     host_name: str | None
-    """None when the host's account is gone."""
+    """None if the host's account is deleted."""
     status: Status
     updated_at: datetime
     version: int
@@ -62,7 +62,7 @@ _FIND = (
         users.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
         users.c.deleted_at.is_(None),
         ~_suppressed,
-        ~_opted_out,  # of no topic nobody has opted out: nothing equals null
+        ~_opted_out,  # false without a topic, because no row equals null
     )
     .order_by(users.c.user_id)
 )
@@ -71,10 +71,10 @@ _FIND = (
 def find(
     connection: Connection, user_ids: Collection[UUID], *, topic: Topic | None, now: datetime
 ) -> list[Recipient]:
-    """Those of the users who can be written to about a topic, in the order of their ids.
+    """Find the users who may get e-mails about a topic, in the order of their ids.
 
-    Left out are closed accounts, addresses that were suppressed by `now`, and who opted out of the topic.
-    `None` is for what an account needs and nobody opts out of.
+    Deleted accounts, addresses suppressed by `now` and users who opted out of the topic are left out. Without
+    a topic, the e-mail cannot be opted out of.
     """
     rows = connection.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
     return [Recipient(user_id=row.user_id, name=row.name, email=row.email) for row in rows]
@@ -100,6 +100,6 @@ _EVENT = (
 
 
 def event_view(connection: Connection, event_id: UUID) -> EventView | None:
-    """An event as it is now; a deleted one, which nobody else sees, as cancelled."""
+    """An event as it is now. A deleted event is shown as cancelled."""
     row = connection.execute(_EVENT, {"event_id": event_id}).one_or_none()
     return EventView(**row._asdict()) if row else None

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class AddressRefused(Exception):
-    """The mail service will not send to this address, now or later."""
+    """The mail service refuses to send to this address, permanently."""
 
 
 class Mailer(Protocol):

@@ -1,6 +1,6 @@
-"""Notifications: what a person was told in the app and by e-mail, and what they want to be told."""
+"""Tables of notifications: inboxes, sent e-mails, e-mail preferences and suppressed addresses."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import (
     CheckConstraint,
@@ -18,37 +18,11 @@ from sqlalchemy import (
 from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import metadata
 from chalicelib.platform.database.listing import ListQuery, Sort
-from chalicelib.platform.messaging.ports import DomainEvent
 
 Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
-"""What a person can have e-mails of, or not. That an event is cancelled is always told, and so is what
-became of money."""
-TOPICS: tuple[Topic, ...] = (
-    "newEvent",
-    "saleStarted",
-    "bookingConfirmed",
-    "bookingCancelled",
-    "eventChanged",
-)
+"""E-mail topics that a user can opt out of. Cancelled events, money and the account are always e-mailed."""
 
-_TOPICS_OF_FACTS: dict[str, Topic] = {
-    "event-published": "newEvent",
-    "sale-started": "saleStarted",
-    "booking-confirmed": "bookingConfirmed",
-    "booking-cancelled": "bookingCancelled",
-    "event-changed": "eventChanged",
-}
-
-
-def is_receipt(domain_event: DomainEvent) -> bool:
-    """Whether a domain event confirms a booking that was paid for."""
-    return domain_event.type == "booking-confirmed" and domain_event.body["amount"] > 0
-
-
-def topic_of(domain_event: DomainEvent) -> Topic | None:
-    """The topic whose e-mails a domain event is among; None where they are sent whatever a person wants."""
-    return None if is_receipt(domain_event) else _TOPICS_OF_FACTS.get(domain_event.type)
-
+TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 notifications = Table(
     "notifications",
@@ -63,7 +37,7 @@ notifications = Table(
     Column("read_at", SystemTime(), nullable=True),
     UniqueConstraint("domain_event_id", "user_id"),
 )
-"""The in-app inbox: one row per domain event and person, whatever is delivered twice."""
+"""The inbox in the app: one row per domain event and user, also if a message is delivered twice."""
 
 Index("ix_notifications_user_id", notifications.c.user_id, notifications.c.notification_id)
 Index(
@@ -82,8 +56,8 @@ deliveries = Table(
     Column("sent_at", SystemTime(), nullable=True),
     Index(None, "claimed_at"),
 )
-"""E-mails: claimed before sending, marked after, so that a chunk that is delivered again sends only what
-is missing, and two deliveries at once do not both send."""
+"""E-mails, claimed before sending and marked after: a redelivery sends only what is missing, and two
+concurrent deliveries do not both send."""
 
 opt_outs = Table(
     "opt_outs",
@@ -100,7 +74,7 @@ suppressed_addresses = Table(
     Column("since", SystemTime(), nullable=False),
     CheckConstraint("reason IN ('bounce', 'complaint')", name="reason"),
 )
-"""Addresses, in lower case, that bounced for good or complained: mail to them stops."""
+"""Addresses, in lower case, with a permanent bounce or a complaint. They get no e-mails."""
 
 
 INBOX = ListQuery(

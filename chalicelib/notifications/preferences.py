@@ -1,4 +1,4 @@
-"""Preferences: which e-mails a person wants, kept as what they do not want."""
+"""E-mail preferences, stored as the topics that a user has opted out of."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID
@@ -15,7 +15,7 @@ _topics = bindparam("topics", type_=ARRAY(Text))
 _GET = select(opt_outs.c.topic).where(opt_outs.c.user_id == _user_id)
 
 _topic = func.unnest(_topics).table_valued(column("topic", Text), name="topic")
-# Of an account that is there, and stays so until this is committed; one that is gone has no wishes.
+# Locks the account row: a deleted account keeps no preferences.
 _ADD = (
     insert(opt_outs)
     .from_select(
@@ -31,15 +31,15 @@ _REMOVE_OTHERS = delete(opt_outs).where(opt_outs.c.user_id == _user_id, opt_outs
 
 
 def get(connection: Connection, user_id: UUID) -> dict[Topic, bool]:
-    """Whether a person wants the e-mails of each topic."""
+    """Whether a user wants e-mails, by topic."""
     unwanted = frozenset(connection.scalars(_GET, {"of_user": user_id}))
     return {topic: topic not in unwanted for topic in TOPICS}
 
 
 def replace(connection: Connection, user_id: UUID, wanted: Mapping[Topic, bool]) -> None:
-    """Set what a person wants, for all topics.
+    """Set whether a user wants e-mails, for all topics.
 
-    The account must be locked for update, or two at once could leave what neither asked for.
+    The caller must have locked the account for update: two concurrent calls could mix their topics.
     """
     unwanted = [topic for topic in TOPICS if not wanted[topic]]
     connection.execute(_REMOVE_OTHERS, {"of_user": user_id, "topics": unwanted})
@@ -47,5 +47,5 @@ def replace(connection: Connection, user_id: UUID, wanted: Mapping[Topic, bool])
 
 
 def opt_out(connection: Connection, user_id: UUID, topics: Collection[Topic]) -> None:
-    """End a person's e-mails of some topics; again is the same, and so is for an account that is gone."""
+    """Stop the e-mails about some topics. Idempotent. Does nothing if the account is deleted."""
     connection.execute(_ADD, {"of_user": user_id, "topics": list(topics)})

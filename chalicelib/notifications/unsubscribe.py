@@ -1,4 +1,4 @@
-"""Unsubscribing: links that name a person and a topic, need no sign-in, and cannot be forged."""
+"""Unsubscribe links: they name a user and a topic, need no login, and cannot be forged."""
 
 import base64
 import hmac
@@ -9,36 +9,36 @@ from chalicelib.notifications.models import TOPICS, Topic
 from chalicelib.platform.errors import InvalidInput
 
 TOPIC_WORDS: dict[Topic, str] = {
-    "newEvent": "new events of hosts you follow",
-    "saleStarted": "sales that start",
-    "bookingConfirmed": "bookings that are confirmed",
-    "bookingCancelled": "bookings that are cancelled",
-    "eventChanged": "changes of events you booked",
+    "newEvent": "new events by hosts you follow",
+    "saleStarted": "the start of sales",
+    "bookingConfirmed": "confirmed bookings",
+    "bookingCancelled": "cancelled bookings",
+    "eventChanged": "changes to events you booked",
 }
-"""Each completes "e-mails about"."""
+"""Each continues "e-mails about"."""
 
 _PURPOSE = b"event-booking unsubscribe link v1"
-"""Makes a key of its own from the secret, so that no signature made for one purpose serves another."""
+"""Derives a key of its own from the secret, so that signatures for other purposes are not valid here."""
 
 
 class InvalidLink(InvalidInput):
-    """This link is not one of ours, or was cut short."""
+    """The link is invalid or incomplete."""
 
 
 def link(secret: bytes, public_url: str, user_id: UUID, topic: Topic) -> str:
-    """Make the link that ends a person's e-mails about a topic.
+    """The link that stops a user's e-mails about a topic.
 
-    It does not expire, since an e-mail may be opened years later; it ends when its secret does.
+    It does not expire, because an e-mail may be opened years later. It is valid while its secret is in use.
     """
     claim = f"{user_id.hex}.{topic}"
     return f"{public_url}/unsubscribe?token={claim}.{_signature(secret, claim)}"
 
 
 def read(secrets: Iterable[bytes], token: str) -> tuple[UUID, Topic]:
-    """Whom and which topic the token of a link names.
+    """The user and the topic that the token of a link names.
 
     Raises:
-        InvalidLink: It was not signed with any of the secrets.
+        InvalidLink: The token was not signed with any of the secrets, or names a former topic.
     """
     claim, _, signature = token.rpartition(".")
     given = signature.encode()
@@ -48,7 +48,7 @@ def read(secrets: Iterable[bytes], token: str) -> tuple[UUID, Topic]:
     for topic in TOPICS:
         if topic == name:
             return UUID(user_id), topic
-    raise InvalidLink("There is no such topic any more.")
+    raise InvalidLink("This topic no longer exists.")
 
 
 def _signature(secret: bytes, claim: str) -> str:

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
 
 from chalicelib.bookings import cancellation
-from chalicelib.bookings.cancellation import CancellationReason
 from chalicelib.bookings.models import bookings, live
 from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.domain_events import CancellationReason
 from chalicelib.events import cancellation as event_cancellation
 from chalicelib.events.locks import EventStarted, lock_places
 from chalicelib.events.models import events

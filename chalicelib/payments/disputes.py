@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
+from chalicelib.domain_events import PaymentDisputeClosed, PaymentDisputed
 from chalicelib.payments import cancellation, refunds
 from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.settlement import Outcome, booking_of_intent, update_payment
@@ -32,10 +33,11 @@ def apply_dispute(
         return "no-change", booking_id
     update_payment(connection, row, now, dispute=state)
     if state == "open":
-        outbox.record(connection, "payment-disputed", row.event_id, _body(row, reason), now)
+        disputed = PaymentDisputed(**_body(row, reason))
+        outbox.record(connection, disputed, subject=row.event_id, now=now)
         return "disputed", booking_id
-    body = {**_body(row, reason), "outcome": state}
-    outbox.record(connection, "payment-dispute-closed", row.event_id, body, now)
+    closed = PaymentDisputeClosed(**_body(row, reason), outcome=state)
+    outbox.record(connection, closed, subject=row.event_id, now=now)
     if state == "won":
         refunds.retry(connection, row, now)
     elif row.status in {"paid", "refund_pending"}:
@@ -46,10 +48,10 @@ def apply_dispute(
 
 def _body(row: Row[Any], reason: str) -> dict[str, Any]:
     return {
-        "bookingId": str(row.booking_id),
-        "userId": str(row.user_id),
-        "eventId": str(row.event_id),
-        "hostId": str(row.host_id),
+        "booking_id": row.booking_id,
+        "user_id": row.user_id,
+        "event_id": row.event_id,
+        "host_id": row.host_id,
         "amount": row.amount,
         "currency": row.currency,
         "reason": reason,

@@ -25,10 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.bookings.models import bookings
+from chalicelib.domain_events import PaymentRefundDue
 from chalicelib.events.models import events
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import SystemTime, now_parameter
-from chalicelib.platform.database.rendering import json_object
 from chalicelib.platform.messaging.outbox import recording
 
 ATTENDEE_REASONS = frozenset({"attendee", "account-deleted"})
@@ -81,16 +81,15 @@ def _requesting(*which: ColumnElement[bool]) -> Insert:
         )
         .cte("moved")
     )
-    body = json_object(
-        bookingId=moved.c.booking_id,
-        userId=moved.c.user_id,
-        eventId=moved.c.event_id,
-        amount=moved.c.amount,
-        currency=moved.c.currency,
+    is_due = moved.c.status == literal_column("'refund_pending'")
+    return recording(
+        PaymentRefundDue,
+        moved,
+        is_due,
+        subject=moved.c.event_id,
+        now=now_parameter,
         reason=cast(_reason, Text),
     )
-    due = moved.c.status == literal_column("'refund_pending'")
-    return recording("payment-refund-due", moved.c.event_id, body, now_parameter, due)
 
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)

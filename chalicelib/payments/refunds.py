@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Integer, Row, bindparam, select
 
+from chalicelib.domain_events import PaymentRefundDue
 from chalicelib.payments import cancellation
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentRefused, Refund
 from chalicelib.payments.locks import lock_booking, lock_places_then_booking
@@ -32,14 +33,14 @@ FAILED = "refund-failed"
 
 
 def handle_refund_due(
-    database: Database, gateway: PaymentGateway, message: dict[str, Any], now: datetime
+    database: Database, gateway: PaymentGateway, domain_event: DomainEvent, now: datetime
 ) -> None:
-    """Do what the domain event that a refund is due asks for: its first attempt. Others are the schedule's.
+    """Make the first attempt of the refund that a domain event reports as due. The schedule retries it.
 
     Raises:
-        Unreachable, Unavailable: To be delivered again.
+        Unreachable, Unavailable: The message has to be delivered again.
     """
-    booking_id = UUID(DomainEvent.from_message(message).body["bookingId"])
+    booking_id = PaymentRefundDue.from_json(domain_event.body).booking_id
     refund(database, gateway, booking_id, now, at_most_attempt=0)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Text, Uuid, bindparam, select, update
 
 from chalicelib.bookings import holds
+from chalicelib.domain_events import PaymentFailed
 from chalicelib.payments import refund_requests
 from chalicelib.payments.gateway import PaymentIntent
 from chalicelib.payments.locks import lock_booking
@@ -155,16 +156,16 @@ def record_failure(
     still_open = row.status == "requires_payment" and row.booking_status == "pending"
     if not still_open or row.intent_id != intent.intent_id or row.expires_at <= now:
         return "no-change", booking_id
-    body = {
-        "bookingId": str(row.booking_id),
-        "userId": str(row.user_id),
-        "eventId": str(row.event_id),
-        "amount": row.amount,
-        "currency": row.currency,
-        "expiresAt": row.expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "reason": intent.failure or "unknown",
-    }
-    outbox.record(connection, "payment-failed", row.event_id, body, now)
+    failed = PaymentFailed(
+        booking_id=row.booking_id,
+        user_id=row.user_id,
+        event_id=row.event_id,
+        amount=row.amount,
+        currency=row.currency,
+        expires_at=row.expires_at,
+        reason=intent.failure or "unknown",
+    )
+    outbox.record(connection, failed, subject=row.event_id, now=now)
     return "failed", booking_id
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.domain_events import UserRegistered
 from chalicelib.platform import ids, security
 from chalicelib.platform.database.engine import violated
 from chalicelib.platform.errors import Conflict, Forbidden, Unauthenticated
@@ -48,7 +49,7 @@ def register(
     connection.execute(
         insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
     )
-    outbox.record(connection, "user-registered", user_id, {"userId": str(user_id), "role": role}, now)
+    outbox.record(connection, UserRegistered(user_id=user_id, role=role), subject=user_id, now=now)
     verification.request(connection, purpose="verify-email", email=email, now=now)
     return Caller(user_id, role, token_version=1)
 

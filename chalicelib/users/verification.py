@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from chalicelib.domain_events import EmailRequested, EmailVerificationRequested, PasswordResetRequested
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.messaging import outbox
@@ -37,9 +38,9 @@ LIFETIMES: dict[Purpose, timedelta] = {
 RESEND_COOLDOWN = timedelta(minutes=1)
 """From one e-mail of a purpose to the next for the same account and address: nobody is flooded."""
 
-_EVENT_TYPES: dict[Purpose, str] = {
-    "verify-email": "email-verification-requested",
-    "reset-password": "password-reset-requested",
+_DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
+    "verify-email": EmailVerificationRequested,
+    "reset-password": PasswordResetRequested,
 }
 
 
@@ -68,7 +69,7 @@ def request(connection: Connection, *, purpose: Purpose, email: str, now: dateti
     address = email.lower()
     # One subject for all domain events of an address, also where there is no user.
     subject = uuid5(NAMESPACE_URL, f"mailto:{address}")
-    outbox.record(connection, _EVENT_TYPES[purpose], subject, {"email": address}, now)
+    outbox.record(connection, _DOMAIN_EVENTS[purpose](email=address), subject=subject, now=now)
 
 
 def request_verification(connection: Connection, user_id: UUID, now: datetime) -> None:

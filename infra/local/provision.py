@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
+from chalicelib.notifications import subscriptions
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.settings import Settings
 
@@ -57,8 +58,8 @@ def make_topology(
             },
         )
         attributes = {"RawMessageDelivery": "true"}
-        if queue.domain_events:
-            attributes["FilterPolicy"] = json.dumps({"type": list(queue.domain_events)})
+        if types := subscriptions.types_of(queue):
+            attributes["FilterPolicy"] = json.dumps({"type": types})
         _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
         urls |= {queue.name: url, queue.dead_letters: dead_letters}
     _, address = parseaddr(sender)

@@ -1,4 +1,4 @@
-"""What tests of telling people stand on."""
+"""Fixtures for tests of notifications."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from tests.notifications.pipeline import PostOffice
 
 @pytest.fixture
 def post_office(wiring: Wiring) -> PostOffice:
-    """Domain events to people, step by step."""
+    """The way from domain events to inboxes and e-mails, step by step."""
     return PostOffice(wiring)

@@ -1,4 +1,4 @@
-"""An event, domain events about it, and the letters that tell of them."""
+"""An event, a domain event of each type about it, and the e-mails composed from them."""
 
 import email
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 from icalendar import Calendar
 
 from chalicelib.notifications import emails
+from chalicelib.notifications.kinds import kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.platform.messaging.ports import DomainEvent
 
@@ -48,8 +49,8 @@ BOOKING_BODY = {
     "quantity": 1,
     "amount": 0,
     "currency": "eur",
-    "createdAt": "2027-05-01T07:50:00Z",
-    "updatedAt": "2027-05-01T08:00:00Z",
+    "createdAt": "2027-05-01T07:50:00.000Z",
+    "updatedAt": "2027-05-01T08:00:00.000Z",
 }
 PAYMENT_BODY = {
     "bookingId": BOOKING,
@@ -60,7 +61,7 @@ PAYMENT_BODY = {
 }
 DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "reason": "fraudulent"}
 PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
-"""What the booking-confirmed of a paid booking has besides."""
+"""Members of the booking-confirmed of a paid booking."""
 BODIES: dict[str, dict[str, Any]] = {
     "user-registered": {"userId": str(ADA.user_id), "role": "attendee"},
     "email-verification-requested": {"email": ADA.email},
@@ -75,13 +76,9 @@ BODIES: dict[str, dict[str, Any]] = {
         **BOOKING_BODY,
         "status": "expired",
         "amount": 2500,
-        "expiresAt": "2027-05-01T08:00:00Z",
     },
     "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
-    "payment-refund-due": {
-        **PAYMENT_BODY,
-        "reason": "host",
-    },
+    "payment-refund-due": {**PAYMENT_BODY, "reason": "host"},
     "payment-disputed": DISPUTE_BODY,
     "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
 }
@@ -100,26 +97,27 @@ def domain_event(kind: str, **more: Any) -> DomainEvent:
     )
 
 
-def letter(
-    told: DomainEvent,
+def compose(
+    source: DomainEvent,
     recipient: Recipient = ADA,
     event: EventView = JAZZ,
     public_url: str = "https://api.example.com",
     unsubscribe_url: str | None = None,
 ) -> EmailMessage:
     raw = emails.compose(
-        told,
+        source,
         recipient,
-        event=event if "eventId" in told.body else None,
+        event=event if "eventId" in source.body else None,
         sender="Event booking <no-reply@mail.example.com>",
         public_url=public_url,
         unsubscribe_url=unsubscribe_url,
-        token=TOKEN if told.type in {"email-verification-requested", "password-reset-requested"} else None,
+        token=TOKEN if kind_of(source.type).purpose else None,
     )
     return email.message_from_bytes(raw, EmailMessage, policy=default)
 
 
 def text(message: EmailMessage) -> str:
+    """The plain text part."""
     part = message.get_body(("plain",))
     assert part is not None
     return str(part.get_content()).replace("\r\n", "\n")
@@ -131,12 +129,19 @@ def html(message: EmailMessage) -> str:
     return str(part.get_content())
 
 
+def both(message: EmailMessage) -> tuple[str, str]:
+    """The plain text, and the HTML with its line breaks as spaces."""
+    return text(message), " ".join(html(message).split())
+
+
 def calendar(message: EmailMessage) -> Any:
+    """The attached calendar."""
     (part,) = message.iter_attachments()
     assert part.get_content_type() == "text/calendar"
     return Calendar.from_ical(part.get_content())
 
 
 def changed(zone: str = "Europe/Berlin", **members: tuple[str | None, str | None]) -> DomainEvent:
+    """A domain event that reports members with their old and new values."""
     named = {name: {"from": old, "to": new} for name, (old, new) in members.items()}
     return domain_event("event-changed", changed=named, timezone=zone)

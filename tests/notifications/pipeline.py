@@ -1,4 +1,4 @@
-"""Carries domain events from the outbox to inboxes and e-mails, with stand-ins for SNS, SQS and SES."""
+"""Carry domain events from the outbox to inboxes and e-mails, with fakes of SNS, SQS and SES."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,10 @@ from typing import Any
 
 from chalicelib.events import sale_start
 from chalicelib.notifications import delivery, fan_out
+from chalicelib.notifications.subscriptions import types_of
 from chalicelib.payments import refunds
 from chalicelib.platform.messaging import outbox
+from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.queues import EMAIL, QUEUES, REFUNDS, Queue
 from chalicelib.wiring import Wiring
@@ -17,7 +19,7 @@ from tests.fakes import FakeMailer, FakePublisher, FakeQueues
 
 @dataclass
 class PostOffice:
-    """What the functions and AWS do, step by step, so that a test can stop between any two."""
+    """What AWS and the functions do, step by step, so that a test can stop between any two steps."""
 
     wiring: Wiring
     publisher: FakePublisher = field(default_factory=FakePublisher)
@@ -27,35 +29,37 @@ class PostOffice:
     """How far the functions' clock is ahead of ours."""
 
     def relay(self, rounds: int = 3) -> int:
-        """Run the relay for some rounds."""
+        """Run some rounds of the relay."""
         left = iter(range(rounds))
         return outbox.relay(
             self.wiring.database, self.publisher, go_on=lambda: next(left, None) is not None, pause=0
         )
 
     def start_sales(self, after: timedelta) -> int:
-        """Write the domain events of the sales that will have begun after some time."""
+        """Record the domain events of the sales that have started by then."""
         return sale_start.announce(self.wiring.database, datetime.now(UTC) + after)
 
     def published(self, kind: str) -> list[DomainEvent]:
         return [domain_event for domain_event in self.publisher.published if domain_event.type == kind]
 
     def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
-        """Have the queue's function do one message."""
+        """Run the queue's function for one message."""
         now = datetime.now(UTC) + self.ahead
         if queue is EMAIL:
-            delivery.send(self.post, message, now)
+            delivery.send(self.mail_context, EmailBatch.from_message(message), now)
         elif queue is REFUNDS:
-            refunds.handle_refund_due(self.wiring.database, self.wiring.payments, message, now)
+            due = DomainEvent.from_message(message)
+            refunds.handle_refund_due(self.wiring.database, self.wiring.payments, due, now)
         else:
-            self.spread(queue, message)
+            self.notify(queue, message)
 
-    def spread(self, queue: Queue, message: dict[str, Any], page: int = fan_out.PAGE_SIZE) -> None:
-        """Have a telling function do one message, with pages of a size of the test's own."""
-        fan_out.fan_out(self.wiring.database, self.queues, queue.name, message, datetime.now(UTC), page)
+    def notify(self, queue: Queue, message: dict[str, Any], page_size: int = fan_out.PAGE_SIZE) -> None:
+        """Run a function that notifies people for one message."""
+        page = FanOutPage.from_message(message)
+        fan_out.fan_out(self.wiring.database, self.queues, queue.name, page, datetime.now(UTC), page_size)
 
     @property
-    def post(self) -> delivery.MailContext:
+    def mail_context(self) -> delivery.MailContext:
         return delivery.MailContext(
             database=self.wiring.database, mailer=self.mailer, settings=self.wiring.settings
         )
@@ -64,12 +68,12 @@ class PostOffice:
         """Put what was published into the queues that subscribe to it."""
         for domain_event in self.publisher.published:
             for queue in QUEUES:
-                if domain_event.type in queue.domain_events:
+                if domain_event.type in types_of(queue):
                     self.queues.put(queue.name, domain_event.as_message())
         self.publisher.published.clear()
 
     def run(self) -> None:
-        """Do everything that is to be done, until all is quiet."""
+        """Publish and handle everything, until the outbox and all queues are empty."""
         self.fan_out()
         while self.relay(rounds=1):
             self.fan_out()
@@ -82,16 +86,16 @@ class PostOffice:
 
 
 def quiet(post_office: PostOffice) -> None:
-    """Let everything so far be told, and forget it."""
+    """Handle everything so far, and clear the sent e-mails."""
     post_office.run()
     post_office.mailer.sent.clear()
 
 
 def mails(post_office: PostOffice, *users: Account) -> list[int]:
-    """How many e-mails each was sent."""
+    """How many e-mails each user was sent."""
     return [post_office.mailer.addresses().count(user.email) for user in users]
 
 
 def inbox(client: Client, user: Account) -> list[str]:
-    """The types of what a person was told, the newest first."""
+    """The types in a user's inbox, newest first."""
     return [item["type"] for item in client("GET", "/notifications", by=user).json]

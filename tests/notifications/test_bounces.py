@@ -1,4 +1,4 @@
-"""What SES says of e-mails: who is not written to any more, and who still is."""
+"""Bounces and complaints: which addresses are suppressed, and which are not."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from chalicelib.wiring import Wiring
 
 NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 
-# As the SES developer guide shows them, "Amazon SNS notification examples".
+# From the SES developer guide, "Amazon SNS notification examples".
 BOUNCE: dict[str, Any] = {
     "notificationType": "Bounce",
     "bounce": {
@@ -53,7 +53,7 @@ def complaint(**members: Any) -> dict[str, Any]:
     return {**COMPLAINT, "complaint": {**COMPLAINT["complaint"], **members}}
 
 
-def note(wiring: Wiring, notification: Any, now: datetime = NOW) -> None:
+def apply(wiring: Wiring, notification: Any, now: datetime = NOW) -> None:
     with wiring.database.transaction() as connection:
         bounces.apply_report(connection, notification, now)
 
@@ -64,45 +64,45 @@ def suppressed(wiring: Wiring) -> dict[str, tuple[str, datetime]]:
     return {row.email: (row.reason, row.since) for row in rows}
 
 
-def test_an_address_that_bounces_for_good_is_not_written_to_any_more(wiring: Wiring) -> None:
-    note(wiring, BOUNCE)
+def test_a_permanent_bounce_suppresses_the_address(wiring: Wiring) -> None:
+    apply(wiring, BOUNCE)
 
     assert suppressed(wiring) == {"jane@example.com": ("bounce", NOW)}
 
 
-def test_who_complains_is_not_written_to_any_more(wiring: Wiring) -> None:
-    note(wiring, COMPLAINT)
+def test_a_complaint_suppresses_the_address(wiring: Wiring) -> None:
+    apply(wiring, COMPLAINT)
 
     assert suppressed(wiring) == {"richard@example.com": ("complaint", NOW)}
 
 
-def test_a_complaint_of_no_stated_kind_is_one(wiring: Wiring) -> None:
+def test_a_complaint_without_a_type_counts(wiring: Wiring) -> None:
     del (unstated := complaint())["complaint"]["complaintFeedbackType"]
 
-    note(wiring, unstated)
+    apply(wiring, unstated)
 
     assert list(suppressed(wiring)) == ["richard@example.com"]
 
 
 @pytest.mark.parametrize("notification", [BOUNCE, COMPLAINT])
-def test_reports_of_a_configuration_set_count_as_well(wiring: Wiring, notification: dict[str, Any]) -> None:
+def test_reports_of_a_configuration_set_count(wiring: Wiring, notification: dict[str, Any]) -> None:
     renamed = dict(notification)
     renamed["eventType"] = renamed.pop("notificationType")
 
-    note(wiring, renamed)
+    apply(wiring, renamed)
 
     assert len(suppressed(wiring)) == 1
 
 
-def test_a_report_that_comes_again_changes_nothing(wiring: Wiring) -> None:
-    note(wiring, BOUNCE)
-    note(wiring, BOUNCE, NOW + timedelta(days=1))
-    note(wiring, complaint(complainedRecipients=[{"emailAddress": "jane@example.com"}]))
+def test_a_repeated_report_changes_nothing(wiring: Wiring) -> None:
+    apply(wiring, BOUNCE)
+    apply(wiring, BOUNCE, NOW + timedelta(days=1))
+    apply(wiring, complaint(complainedRecipients=[{"emailAddress": "jane@example.com"}]))
 
     assert suppressed(wiring) == {"jane@example.com": ("bounce", NOW)}
 
 
-def test_addresses_are_kept_bare_and_in_lower_case(wiring: Wiring) -> None:
+def test_addresses_are_stored_bare_and_in_lower_case(wiring: Wiring) -> None:
     named = [
         {"emailAddress": "Jane@Example.COM"},
         {"emailAddress": "jane@example.com"},
@@ -110,7 +110,7 @@ def test_addresses_are_kept_bare_and_in_lower_case(wiring: Wiring) -> None:
         {"emailAddress": "<mary@example.com>"},
     ]
 
-    note(wiring, bounce(bouncedRecipients=named))
+    apply(wiring, bounce(bouncedRecipients=named))
 
     assert set(suppressed(wiring)) == {"jane@example.com", "john.doe@example.com", "mary@example.com"}
 
@@ -127,8 +127,8 @@ def test_addresses_are_kept_bare_and_in_lower_case(wiring: Wiring) -> None:
         {"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"},
     ],
 )
-def test_what_may_pass_and_what_went_well_suppress_nobody(wiring: Wiring, harmless: dict[str, Any]) -> None:
-    note(wiring, harmless)
+def test_harmless_reports_suppress_nothing(wiring: Wiring, harmless: dict[str, Any]) -> None:
+    apply(wiring, harmless)
 
     assert suppressed(wiring) == {}
 
@@ -153,8 +153,8 @@ def test_what_may_pass_and_what_went_well_suppress_nobody(wiring: Wiring, harmle
         complaint(complainedRecipients=[{"address": "richard@example.com"}]),
     ],
 )
-def test_what_cannot_be_understood_is_raised_and_suppresses_nobody(wiring: Wiring, malformed: Any) -> None:
+def test_malformed_reports_are_refused(wiring: Wiring, malformed: Any) -> None:
     with pytest.raises(MalformedReport):
-        note(wiring, malformed)
+        apply(wiring, malformed)
 
     assert suppressed(wiring) == {}

@@ -1,15 +1,15 @@
-"""The entry for a calendar that comes with a confirmed booking."""
+"""The calendar entry that comes with a confirmed booking."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tests.notifications.examples import BODIES, BOOKING, JAZZ, calendar, domain_event, letter
+from tests.notifications.examples import BODIES, BOOKING, JAZZ, calendar, compose, domain_event
 
 
-def test_a_confirmed_booking_brings_an_entry_for_the_calendar() -> None:
+def test_a_confirmation_has_a_calendar_entry() -> None:
     event = replace(JAZZ, title='Jazz; blues, "soul" \\ more', location="Hof,\nBerlin", host_name='G "x" H')
 
-    message = letter(domain_event("booking-confirmed"), event=event)
+    message = compose(domain_event("booking-confirmed"), event=event)
 
     (part,) = message.iter_attachments()
     assert part.get_filename() == "event.ics"
@@ -29,13 +29,13 @@ def test_a_confirmed_booking_brings_an_entry_for_the_calendar() -> None:
     assert shown["ORGANIZER"].params["CN"] == 'G "x" H'
 
 
-def test_no_other_letter_brings_a_file() -> None:
+def test_other_e_mails_have_no_attachments() -> None:
     for kind in set(BODIES) - {"booking-confirmed"}:
-        assert not list(letter(domain_event(kind)).iter_attachments())
+        assert not list(compose(domain_event(kind)).iter_attachments())
 
 
-def test_an_event_of_a_host_who_left_has_an_entry_without_their_name() -> None:
-    message = letter(domain_event("booking-confirmed"), event=replace(JAZZ, host_name=None, location=None))
+def test_an_entry_without_host_and_venue_is_valid() -> None:
+    message = compose(domain_event("booking-confirmed"), event=replace(JAZZ, host_name=None, location=None))
 
     (shown,) = calendar(message).events
     assert "CN" not in shown["ORGANIZER"].params

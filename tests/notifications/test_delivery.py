@@ -1,4 +1,4 @@
-"""Sending e-mails: each person's once, whatever fails or comes twice."""
+"""Delivery of e-mails: one to each recipient, whatever fails or is delivered twice."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,21 +9,22 @@ from sqlalchemy import text
 from chalicelib.notifications import deliveries, delivery
 from chalicelib.notifications.deliveries import CLAIM_LEASE
 from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.messages import EmailBatch
 from chalicelib.platform.messaging.queues import EMAIL, FOLLOW_NOTIFICATIONS
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 
-PEOPLE = 5
+FANS = 5
 
 
 @pytest.fixture
 def fans(client: Client) -> list[Account]:
-    return client.attendees(PEOPLE)
+    return client.attendees(FANS)
 
 
 @pytest.fixture
-def chunk(client: Client, post_office: PostOffice, fans: list[Account]) -> dict[str, Any]:
-    """The message of the e-mail queue that tells all fans of a new event."""
+def batch(client: Client, post_office: PostOffice, fans: list[Account]) -> dict[str, Any]:
+    """The message of the e-mail queue that notifies all fans of a new event."""
     host = client.host()
     for fan in fans:
         client("PUT", f"/users/{host.user_id}/follow", by=fan)
@@ -35,91 +36,93 @@ def chunk(client: Client, post_office: PostOffice, fans: list[Account]) -> dict[
     return post_office.queues.waiting[EMAIL.name].popleft()
 
 
-def everybody_once(post_office: PostOffice, fans: list[Account]) -> bool:
+def all_sent_once(post_office: PostOffice, fans: list[Account]) -> bool:
     return post_office.mailer.addresses() == sorted(fan.email for fan in fans)
 
 
-def test_a_chunk_that_is_cut_in_the_middle_sends_only_what_is_missing(
-    post_office: PostOffice, chunk: dict[str, Any], fans: list[Account]
+def test_a_redelivery_sends_only_what_is_missing(
+    post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
     post_office.mailer.cut_after = 2
     with pytest.raises(Unreachable):
-        post_office.deliver(EMAIL, chunk)
+        post_office.deliver(EMAIL, batch)
     post_office.mailer.cut_after = None
 
-    post_office.deliver(EMAIL, chunk)
+    post_office.deliver(EMAIL, batch)
 
-    assert everybody_once(post_office, fans)
+    assert all_sent_once(post_office, fans)
 
 
-def test_a_delivery_that_was_killed_is_taken_up_after_its_lease(
-    client: Client, post_office: PostOffice, chunk: dict[str, Any], fans: list[Account]
+def test_a_killed_delivery_is_resumed_after_its_lease(
+    client: Client, post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
-    """What a killed function leaves behind is claims that nobody gives up."""
+    """A killed function leaves claims behind that are never released."""
     with client.wiring.database.transaction() as connection:
         connection.execute(
             text("INSERT INTO deliveries SELECT :domain_event, user_id, now() FROM credentials"),
-            {"domain_event": chunk["domainEvent"]["id"]},
+            {"domain_event": batch["domainEvent"]["id"]},
         )
 
     with pytest.raises(Unreachable):
-        post_office.deliver(EMAIL, chunk)
+        post_office.deliver(EMAIL, batch)
     assert post_office.mailer.sent == []
 
-    delivery.send(post_office.post, chunk, datetime.now(UTC) + CLAIM_LEASE + timedelta(seconds=1))
-    assert everybody_once(post_office, fans)
+    delivery.send(
+        post_office.mail_context,
+        EmailBatch.from_message(batch),
+        datetime.now(UTC) + CLAIM_LEASE + timedelta(seconds=1),
+    )
+    assert all_sent_once(post_office, fans)
 
 
-def test_two_deliveries_at_once_do_not_both_send(
-    client: Client, post_office: PostOffice, chunk: dict[str, Any], fans: list[Account]
+def test_two_concurrent_deliveries_do_not_both_send(
+    client: Client, post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
-    """The second comes while the first has sent to some and holds the rest."""
+    """The second delivery runs while the first one has claims."""
     second_failed = []
 
     class Interrupting:
         def send(self, address: str, message: bytes) -> None:
             if not post_office.mailer.sent:
                 with pytest.raises(Unreachable):
-                    post_office.deliver(EMAIL, chunk)
+                    post_office.deliver(EMAIL, batch)
                 second_failed.append(address)
             post_office.mailer.send(address, message)
 
-    post = delivery.MailContext(
+    context = delivery.MailContext(
         database=client.wiring.database, mailer=Interrupting(), settings=client.wiring.settings
     )
-    delivery.send(post, chunk, datetime.now(UTC))
+    delivery.send(context, EmailBatch.from_message(batch), datetime.now(UTC))
 
     assert second_failed
-    assert everybody_once(post_office, fans)
+    assert all_sent_once(post_office, fans)
 
 
-def test_an_address_that_is_refused_does_not_keep_the_others_waiting(
-    post_office: PostOffice, chunk: dict[str, Any], fans: list[Account]
+def test_a_refused_address_does_not_stop_the_others(
+    post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
     post_office.mailer.refused = {fans[0].email}
 
-    post_office.deliver(EMAIL, chunk)
-    post_office.deliver(EMAIL, chunk)
+    post_office.deliver(EMAIL, batch)
+    post_office.deliver(EMAIL, batch)
 
-    assert everybody_once(post_office, fans[1:])
+    assert all_sent_once(post_office, fans[1:])
 
 
-def test_who_wants_no_such_mail_gets_none_but_is_told_in_the_app(
-    client: Client, post_office: PostOffice, chunk: dict[str, Any], fans: list[Account]
+def test_an_opt_out_stops_e_mails_but_not_the_inbox(
+    client: Client, post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
-    wishes = client("GET", "/users/me/preferences", by=fans[0]).json
-    wishes["email"]["newEvent"] = False
-    client("PUT", "/users/me/preferences", wishes, by=fans[0])
+    preferences = client("GET", "/users/me/preferences", by=fans[0]).json
+    preferences["email"]["newEvent"] = False
+    client("PUT", "/users/me/preferences", preferences, by=fans[0])
 
-    post_office.deliver(EMAIL, chunk)
+    post_office.deliver(EMAIL, batch)
 
-    assert everybody_once(post_office, fans[1:])
+    assert all_sent_once(post_office, fans[1:])
     assert [item["type"] for item in client("GET", "/notifications", by=fans[0]).json] == ["event-published"]
 
 
-def test_a_password_reset_sends_one_token_however_often_it_is_delivered(
-    client: Client, post_office: PostOffice
-) -> None:
+def test_a_password_reset_sends_one_token(client: Client, post_office: PostOffice) -> None:
     user = client.attendee()
     post_office.run()
     post_office.mailer.sent.clear()
@@ -133,9 +136,7 @@ def test_a_password_reset_sends_one_token_however_often_it_is_delivered(
     assert post_office.mailer.addresses() == [user.email]
 
 
-def test_a_password_reset_that_could_not_be_sent_is_sent_when_it_comes_again(
-    client: Client, post_office: PostOffice
-) -> None:
+def test_an_unsent_password_reset_is_sent_on_redelivery(client: Client, post_office: PostOffice) -> None:
     user = client.attendee()
     post_office.run()
     post_office.mailer.sent.clear()
@@ -152,11 +153,11 @@ def test_a_password_reset_that_could_not_be_sent_is_sent_when_it_comes_again(
     assert post_office.mailer.addresses() == [user.email]
 
 
-def test_what_was_sent_is_forgotten_when_no_message_of_it_can_come_any_more(
-    client: Client, post_office: PostOffice, chunk: dict[str, Any]
+def test_rows_of_sent_e_mails_are_purged_after_retention(
+    client: Client, post_office: PostOffice, batch: dict[str, Any]
 ) -> None:
-    post_office.deliver(EMAIL, chunk)
+    post_office.deliver(EMAIL, batch)
     database, now = client.wiring.database, datetime.now(UTC)
 
     assert deliveries.purge(database, now) == 0
-    assert deliveries.purge(database, now + deliveries.RETENTION) >= PEOPLE
+    assert deliveries.purge(database, now + deliveries.RETENTION) >= FANS

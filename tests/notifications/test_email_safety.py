@@ -1,4 +1,4 @@
-"""Letters: nothing that people wrote is more than text in them, and every mail server takes them."""
+"""E-mails show what people wrote as text only, and every mail server can take them."""
 
 import email
 from dataclasses import replace
@@ -15,21 +15,21 @@ from tests.notifications.examples import (
     JAZZ,
     calendar,
     changed,
+    compose,
     domain_event,
     html,
-    letter,
     text,
 )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BODIES if kind not in ABOUT_EVENTS])
-def test_a_letter_to_an_unproven_address_says_nothing_that_its_account_chose(kind: str) -> None:
+def test_an_unverified_address_gets_no_text_of_its_owner(kind: str) -> None:
     spam = replace(ADA, name="Win a prize at example.org")
 
-    assert b"example.org" not in letter(domain_event(kind), spam).as_bytes()
+    assert b"example.org" not in compose(domain_event(kind), spam).as_bytes()
 
 
-def test_markup_in_what_people_wrote_is_text() -> None:
+def test_markup_is_escaped() -> None:
     attack = "<script>alert('1')</script><img src=x onerror=alert(1)>"
     event = replace(
         JAZZ, title=attack, location=attack, description=attack, host_name=attack, timezone="Etc/GMT+5"
@@ -37,47 +37,47 @@ def test_markup_in_what_people_wrote_is_text() -> None:
     recipient = replace(ADA, name=attack)
 
     for kind in ABOUT_EVENTS:
-        told = domain_event(kind)
+        source = domain_event(kind)
         if kind == "event-changed":
-            told = changed(title=(attack, attack), location=(attack, None))
-        body = html(letter(told, recipient, event, unsubscribe_url='https://x.example/"><script>'))
+            source = changed(title=(attack, attack), location=(attack, None))
+        body = html(compose(source, recipient, event, unsubscribe_url='https://x.example/"><script>'))
         assert "<script" not in body
         assert "<img" not in body
         assert "&lt;script&gt;" in body
 
 
-def test_a_title_with_template_and_format_marks_is_only_a_title() -> None:
+def test_template_and_format_marks_are_text() -> None:
     title = "{{ 7 * 7 }} {% raw %} {service} {0} %s"
 
-    message = letter(domain_event("event-published"), event=replace(JAZZ, title=title))
+    message = compose(domain_event("event-published"), event=replace(JAZZ, title=title))
 
     assert message["Subject"] == f"New event: {title}"
     assert title in text(message)
 
 
-def test_a_title_with_line_breaks_forges_neither_headers_nor_lines() -> None:
+def test_line_breaks_forge_neither_headers_nor_lines() -> None:
     title = "Jazz\r\nBcc: victim@example.com\r\n\r\nYour booking is cancelled."
 
-    message = letter(domain_event("event-published"), event=replace(JAZZ, title=title))
+    message = compose(domain_event("event-published"), event=replace(JAZZ, title=title))
 
     assert "Bcc" not in message
     assert message["Subject"] == "New event: Jazz Bcc: victim@example.com Your booking is cancelled."
     assert "Jazz Bcc: victim@example.com Your booking is cancelled." in text(message).splitlines()
 
 
-def test_scripts_of_any_direction_and_emoji_survive_everywhere() -> None:
+def test_any_script_and_emoji_survive() -> None:
     title = "حفلة موسيقية 🎷 👨‍👩‍👧 שלום"
     event = replace(JAZZ, title=title, location=title, host_name=title)
 
-    message = letter(domain_event("booking-confirmed"), event=event)
+    message = compose(domain_event("booking-confirmed"), event=event)
 
-    assert message["Subject"] == f"You have a place: {title}"
+    assert message["Subject"] == f"Your booking is confirmed: {title}"
     assert title in text(message).splitlines()
     assert f'dir="auto">{title}</dd>' in html(message)
     assert calendar(message).events[0]["SUMMARY"] == title
 
 
-def test_a_letter_is_ascii_in_lines_that_every_server_takes() -> None:
+def test_an_e_mail_is_ascii_in_short_lines() -> None:
     event = replace(JAZZ, title="ü" * 200, description="é" * 10_000, location="x" * 500)
 
     raw = emails.compose(
@@ -95,16 +95,16 @@ def test_a_letter_is_ascii_in_lines_that_every_server_takes() -> None:
     assert b"\n" not in raw.replace(b"\r\n", b"")
 
 
-def test_a_letter_loads_nothing_from_elsewhere() -> None:
+def test_an_e_mail_loads_nothing_from_elsewhere() -> None:
     for kind in BODIES:
-        body = html(letter(domain_event(kind)))
+        body = html(compose(domain_event(kind)))
         assert "src=" not in body
         assert "url(" not in body
         assert "<link" not in body
         assert '<html lang="en"' in body
 
 
-def test_one_click_unsubscribing_stands_in_the_headers_as_it_is() -> None:
+def test_the_unsubscribe_link_is_plain_in_the_headers() -> None:
     url = "https://api.example.com/a/long/path/unsubscribe?token=" + "x" * 100
 
     raw = emails.compose(
@@ -122,5 +122,5 @@ def test_one_click_unsubscribing_stands_in_the_headers_as_it_is() -> None:
     assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in head
     assert "From: no-reply@mail.example.com" in head
     message = email.message_from_bytes(raw, EmailMessage, policy=default)
-    assert f"No more e-mails about new events of hosts you follow: {url}" in text(message)
+    assert f"Unsubscribe from e-mails about new events by hosts you follow: {url}" in text(message)
     assert f'<a href="{url}"' in html(message)

@@ -1,15 +1,15 @@
-"""Letters: times as the clocks at the event show them, and what changed from when to when."""
+"""Times in e-mails, by the clocks at the event, and old and new values of a change."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.notifications.examples import JAZZ, changed, domain_event, html, letter, text
+from tests.notifications.examples import JAZZ, changed, compose, domain_event, html, text
 
 
-def test_a_change_tells_old_and_new_of_each_member() -> None:
-    message = letter(
+def test_a_change_shows_old_and_new_values() -> None:
+    message = compose(
         changed(
             title=("Blues", "Jazz in the yard"),
             location=(None, "Kulturhof, Berlin"),
@@ -19,23 +19,23 @@ def test_a_change_tells_old_and_new_of_each_member() -> None:
 
     assert (
         "Title\n  before: Blues\n  now:    Jazz in the yard\n"
-        "Place\n  before: not said\n  now:    Kulturhof, Berlin\n"
+        "Venue\n  before: not set\n  now:    Kulturhof, Berlin\n"
         "Start\n  before: Friday, 4 June 2027, 18:00 (Europe/Berlin)\n"
         "  now:    Saturday, 5 June 2027, 19:30 (Europe/Berlin)\n"
     ) in text(message)
-    for told in ("Blues", "not said", "Friday, 4 June 2027, 18:00 (Europe/Berlin)"):
-        assert f">{told}</td>" in html(message)
+    for value in ("Blues", "not set", "Friday, 4 June 2027, 18:00 (Europe/Berlin)"):
+        assert f">{value}</td>" in html(message)
 
 
-def test_a_move_across_the_end_of_summer_time_shows_the_clock_of_each_day() -> None:
-    message = letter(changed(endDateTime=("2027-10-30T17:30:00Z", "2027-10-31T18:30:00Z")))
+def test_a_move_across_the_end_of_summer_time() -> None:
+    message = compose(changed(endDateTime=("2027-10-30T17:30:00Z", "2027-10-31T18:30:00Z")))
 
     assert "before: Saturday, 30 October 2027, 19:30 (Europe/Berlin)" in text(message)
     assert "now:    Sunday, 31 October 2027, 19:30 (Europe/Berlin)" in text(message)
 
 
-def test_a_move_to_another_zone_shows_each_time_in_its_own() -> None:
-    message = letter(
+def test_a_move_to_another_time_zone_shows_each_time_in_its_own() -> None:
+    message = compose(
         changed(
             zone="Asia/Tokyo",
             startDateTime=("2027-06-05T17:30:00Z", "2027-06-05T18:30:00Z"),
@@ -48,8 +48,8 @@ def test_a_move_to_another_zone_shows_each_time_in_its_own() -> None:
     assert "Time zone\n  before: Europe/Berlin\n  now:    Asia/Tokyo\n" in text(message)
 
 
-def test_members_of_a_change_that_are_not_known_are_passed_over() -> None:
-    assert "dressCode" not in text(letter(changed(title=("a", "b"), dressCode=("none", "some"))))
+def test_unknown_members_of_a_change_are_ignored() -> None:
+    assert "dressCode" not in text(compose(changed(title=("a", "b"), dressCode=("none", "some"))))
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_members_of_a_change_that_are_not_known_are_passed_over() -> None:
         ),
     ],
 )
-def test_times_are_those_of_a_clock_at_the_event(
+def test_periods_are_in_the_time_zone_of_the_event(
     starts_at: datetime, ends_at: datetime, zone: str, when: str
 ) -> None:
     event = replace(JAZZ, starts_at=starts_at, ends_at=ends_at, timezone=zone)
 
-    assert when in text(letter(domain_event("event-published"), event=event)).splitlines()
+    assert when in text(compose(domain_event("event-published"), event=event)).splitlines()

@@ -1,4 +1,4 @@
-"""The in-app inbox."""
+"""The inbox in the app."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.notifications.pipeline import PostOffice
 
 @pytest.fixture
 def reader(client: Client, post_office: PostOffice) -> Account:
-    """An attendee who was told of two bookings."""
+    """An attendee with two notifications."""
     attendee = client.attendee()
     for _ in range(2):
         client.book(attendee, client.event(client.host())["eventId"])
@@ -16,14 +16,14 @@ def reader(client: Client, post_office: PostOffice) -> Account:
     return attendee
 
 
-def test_it_lists_the_newest_first_with_the_event_it_is_about(client: Client, reader: Account) -> None:
+def test_notifications_are_listed_newest_first(client: Client, reader: Account) -> None:
     first, second = client("GET", "/notifications", by=reader).json
 
     assert first["createdAt"] >= second["createdAt"]
     assert client("GET", f"/events/{first['eventId']}").json["title"] == first["title"]
 
 
-def test_reading_takes_a_notification_from_the_unread_ones_once(client: Client, reader: Account) -> None:
+def test_a_notification_is_read_once(client: Client, reader: Account) -> None:
     path = f"/notifications/{client('GET', '/notifications', by=reader).json[0]['notificationId']}/read"
 
     assert client("POST", path, by=reader).status == 204
@@ -34,7 +34,7 @@ def test_reading_takes_a_notification_from_the_unread_ones_once(client: Client, 
     assert len(client("GET", "/notifications?unread=true", by=reader).json) == 1
 
 
-def test_nobody_reads_or_marks_what_others_were_told(client: Client, reader: Account) -> None:
+def test_other_inboxes_are_private(client: Client, reader: Account) -> None:
     stranger = client.attendee()
     notification_id = client("GET", "/notifications", by=reader).json[0]["notificationId"]
 

@@ -1,4 +1,4 @@
-"""Functions killed between any two of their steps: delivered again, they end in the same state."""
+"""Functions killed between any two steps: the redelivery ends in the same state."""
 
 from dataclasses import dataclass, field
 
@@ -11,26 +11,26 @@ FANS = 3
 
 
 class Killed(BaseException):
-    """The process ends here: nothing catches this, and nothing is tidied up."""
+    """The process dies: nothing catches this, and nothing cleans up."""
 
 
 @dataclass
-class Fate:
-    """Ends the process once, at a step: the moment before or after something outside is done."""
+class Killer:
+    """Kills the process once, at a step: just before or after a call to the outside."""
 
     at: int | None = None
     steps: list[str] = field(default_factory=list)
 
-    def of(self, what: str) -> None:
+    def step(self, what: str) -> None:
         self.steps.append(what)
         if len(self.steps) == self.at:
             raise Killed
 
 
-def tell(client: Client, fate: Fate) -> tuple[PostOffice, list[Account]]:
-    """Publish an event to some followers, and have everything done by functions that may be killed.
+def notify(client: Client, killer: Killer) -> tuple[PostOffice, list[Account]]:
+    """Publish an event to some followers, and handle everything with functions that may be killed.
 
-    A message that was not done to its end is delivered again, once the leases of the dead have run out.
+    An unfinished message is delivered again, after the leases of killed functions have expired.
     """
     host, fans = client.host(), client.attendees(FANS)
     for fan in fans:
@@ -38,9 +38,9 @@ def tell(client: Client, fate: Fate) -> tuple[PostOffice, list[Account]]:
     PostOffice(client.wiring).run()
     client.event(host)
     office = PostOffice(client.wiring)
-    office.publisher.at_step = lambda: fate.of("publish")
-    office.queues.at_step = lambda: fate.of("queue")
-    office.mailer.at_step = lambda: fate.of("mail")
+    office.publisher.at_step = lambda: killer.step("publish")
+    office.queues.at_step = lambda: killer.step("queue")
+    office.mailer.at_step = lambda: killer.step("mail")
     done = False
     while not done:
         try:
@@ -52,13 +52,13 @@ def tell(client: Client, fate: Fate) -> tuple[PostOffice, list[Account]]:
     return office, fans
 
 
-def test_a_kill_at_any_step_leaves_everybody_told_and_one_e_mail_twice_at_most(client: Client) -> None:
-    unharmed = Fate()
-    tell(client, unharmed)
+def test_a_kill_repeats_at_most_one_e_mail_and_loses_none(client: Client) -> None:
+    unharmed = Killer()
+    notify(client, unharmed)
     assert set(unharmed.steps) == {"publish", "queue", "mail"}
 
     for step, what in enumerate(unharmed.steps, start=1):
-        office, fans = tell(client, Fate(at=step))
+        office, fans = notify(client, Killer(at=step))
 
         sent = [office.mailer.addresses().count(fan.email) for fan in fans]
         inboxes = [client("GET", "/notifications", by=fan).json for fan in fans]

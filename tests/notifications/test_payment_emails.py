@@ -1,8 +1,7 @@
-"""Letters about money: what was paid, what goes back, and why."""
+"""E-mails about money: what was paid, what is refunded, and why."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.message import EmailMessage
 
 import pytest
 
@@ -13,35 +12,31 @@ from tests.notifications.examples import (
     BOOKING,
     JAZZ,
     PAID,
+    both,
     calendar,
+    compose,
     domain_event,
     html,
-    letter,
     text,
 )
 
-MONEY_MAY_FOLLOW = "If money is due back to you, another e-mail tells you of it."
-OF_MONEY = [kind for kind, body in BODIES.items() if body.get("amount")]
-NAMING_AMOUNTS = ["booking-confirmed", *(kind for kind in OF_MONEY if kind != "booking-expired")]
+REFUND_MAY_FOLLOW = "If you are due a refund, we will send you another e-mail about it."
+WITH_AMOUNT = [kind for kind, body in BODIES.items() if body.get("amount")]
+SHOWING_AMOUNT = ["booking-confirmed", *(kind for kind in WITH_AMOUNT if kind != "booking-expired")]
 TO_THE_HOST = ("payment-disputed", "payment-dispute-closed")
 
 
-def both(message: EmailMessage) -> tuple[str, str]:
-    """The plain text and the HTML, in which lines break anywhere."""
-    return text(message), " ".join(html(message).split())
-
-
 def test_the_confirmation_of_a_paid_booking_is_its_receipt() -> None:
-    message = letter(domain_event("booking-confirmed", **PAID))
+    message = compose(domain_event("booking-confirmed", **PAID))
 
-    assert message["Subject"] == "You have a place: Jazz in the yard"
+    assert message["Subject"] == "Your booking is confirmed: Jazz in the yard"
+    assert f"\nBooking reference: {BOOKING}\n" in text(message)
     assert (
         "This is the receipt for your payment:\n\n"
         "Paid: EUR 25.00\n"
         "On: Saturday, 1 May 2027, 10:00 (Europe/Berlin)\n"
         "To: Grace Hopper\n"
-        "Payment pi_3PqRsT\n"
-        f"Booking {BOOKING}\n"
+        "Payment reference: pi_3PqRsT\n"
     ) in text(message)
     for value in (
         *("EUR 25.00", "Saturday, 1 May 2027, 10:00 (Europe/Berlin)"),
@@ -51,15 +46,17 @@ def test_the_confirmation_of_a_paid_booking_is_its_receipt() -> None:
     assert calendar(message).events[0]["SUMMARY"] == "Jazz in the yard"
 
 
-def test_the_confirmation_of_a_free_booking_speaks_of_no_money() -> None:
-    for body in both(letter(domain_event("booking-confirmed"))):
+def test_the_confirmation_of_a_free_booking_mentions_no_money() -> None:
+    message = compose(domain_event("booking-confirmed"))
+
+    for body in both(message):
         assert "receipt" not in body
         assert "EUR" not in body
-        assert f"Booking {BOOKING}" in body
+    assert f"Booking reference: {BOOKING}" in text(message)
 
 
-def test_a_receipt_of_a_host_who_left_names_nobody() -> None:
-    message = letter(domain_event("booking-confirmed", **PAID), event=replace(JAZZ, host_name=None))
+def test_a_receipt_of_a_deleted_host_has_no_name() -> None:
+    message = compose(domain_event("booking-confirmed", **PAID), event=replace(JAZZ, host_name=None))
 
     assert "To:" not in text(message)
     assert ">To<" not in html(message)
@@ -68,26 +65,27 @@ def test_a_receipt_of_a_host_who_left_names_nobody() -> None:
 @pytest.mark.parametrize(
     ("currency", "says"), [("eur", "EUR 25.00"), ("jpy", "JPY 2,500"), ("kwd", "KWD 2.500")]
 )
-@pytest.mark.parametrize("kind", NAMING_AMOUNTS)
-def test_an_amount_is_shown_as_its_currency_is_written(kind: str, currency: str, says: str) -> None:
-    for body in both(letter(domain_event(kind, **{**PAID, "currency": currency}))):
+@pytest.mark.parametrize("kind", SHOWING_AMOUNT)
+def test_amounts_are_formatted_by_currency(kind: str, currency: str, says: str) -> None:
+    for body in both(compose(domain_event(kind, **{**PAID, "currency": currency}))):
         assert says in body
 
 
-@pytest.mark.parametrize("kind", OF_MONEY)
-def test_only_a_confirmation_has_a_calendar_entry(kind: str) -> None:
-    assert list(letter(domain_event(kind)).iter_attachments()) == []
+@pytest.mark.parametrize("kind", WITH_AMOUNT)
+def test_only_confirmations_have_a_calendar_entry(kind: str) -> None:
+    assert list(compose(domain_event(kind)).iter_attachments()) == []
 
 
-@pytest.mark.parametrize("kind", OF_MONEY)
-def test_a_letter_about_money_names_the_booking(kind: str) -> None:
-    for body in both(letter(domain_event(kind))):
+@pytest.mark.parametrize("kind", WITH_AMOUNT)
+def test_an_e_mail_about_money_has_the_booking_reference(kind: str) -> None:
+    for body in both(compose(domain_event(kind))):
+        assert "Booking reference" in body
         assert BOOKING in body
 
 
-def test_a_hold_that_ran_out_was_not_charged_and_can_be_booked_again() -> None:
-    for body in both(letter(domain_event("booking-expired"))):
-        assert "The time to pay for your booking has run out" in body
+def test_an_expired_booking_was_not_charged_and_can_be_repeated() -> None:
+    for body in both(compose(domain_event("booking-expired"))):
+        assert "You did not pay in time, so we could not keep your place." in body
         assert "You were not charged." in body
         assert "You can book again" in body
 
@@ -95,38 +93,39 @@ def test_a_hold_that_ran_out_was_not_charged_and_can_be_booked_again() -> None:
 @pytest.mark.parametrize(
     "event",
     [replace(JAZZ, status="cancelled"), replace(JAZZ, ends_at=datetime(2027, 5, 1, 8, 0, tzinfo=UTC))],
-    ids=["called off", "over"],
+    ids=["cancelled", "over"],
 )
-def test_of_an_event_that_is_not_on_any_more_nobody_is_asked_to_book_again(event: EventView) -> None:
-    for body in both(letter(domain_event("booking-expired"), event=event)):
+def test_an_event_that_is_off_cannot_be_booked_again(event: EventView) -> None:
+    for body in both(compose(domain_event("booking-expired"), event=event)):
         assert "You were not charged." in body
         assert "book again" not in body
 
 
-def test_a_payment_that_failed_says_until_when_the_place_is_held_by_the_clocks_at_the_event() -> None:
-    for body in both(letter(domain_event("payment-failed"))):
-        assert "EUR 25.00 was not charged" in body
+def test_a_failed_payment_says_until_when_the_place_is_held() -> None:
+    for body in both(compose(domain_event("payment-failed"))):
+        assert "Your payment of EUR 25.00 did not go through." in body
+        assert "You were not charged." in body
         assert "Your place is held until Saturday, 1 May 2027, 10:15 (Europe/Berlin)." in body
-        assert "try again, best with another card" in body
+        assert "you can try again, for example with another card" in body
 
 
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("card_declined", "The bank declined the payment"),
-        ("generic_decline", "The bank declined the payment"),
+        ("card_declined", "Your bank declined the payment"),
+        ("generic_decline", "Your bank declined the payment"),
         ("insufficient_funds", "There is not enough money"),
         ("expired_card", "The card has expired"),
-        ("incorrect_cvc", "The security code of the card is not right"),
-        ("processing_error", "Something went wrong while the card was read"),
-        ("authentication_required", "Your bank wants you to confirm the payment yourself"),
-        ("payment_intent_authentication_failure", "Your bank could not make sure that it was you"),
-        ("stolen_card", "The payment was declined, or was not completed"),
-        ("<script>new_code</script>", "The payment was declined, or was not completed"),
+        ("incorrect_cvc", "The security code of the card is wrong"),
+        ("processing_error", "Something went wrong while the card was processed"),
+        ("authentication_required", "Your bank asked you to confirm the payment"),
+        ("payment_intent_authentication_failure", "Your bank could not confirm that it was you"),
+        ("stolen_card", "The payment was declined or not completed"),
+        ("<script>new_code</script>", "The payment was declined or not completed"),
     ],
 )
-def test_a_payment_that_failed_says_why_in_plain_words(reason: str, says: str) -> None:
-    for body in both(letter(domain_event("payment-failed", reason=reason))):
+def test_a_failed_payment_says_why(reason: str, says: str) -> None:
+    for body in both(compose(domain_event("payment-failed", reason=reason))):
         assert says in body
         assert reason not in body
         assert "new_code" not in body
@@ -135,59 +134,60 @@ def test_a_payment_that_failed_says_why_in_plain_words(reason: str, says: str) -
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("attendee", "You have cancelled your booking."),
-        ("host", "The host has cancelled your booking."),
-        ("event-cancelled", "The event was called off."),
-        ("event-deleted", "The event was called off."),
+        ("attendee", "You cancelled your booking."),
+        ("host", "The host cancelled your booking."),
+        ("event-cancelled", "The event was cancelled."),
+        ("event-deleted", "The event was cancelled."),
         ("paid-twice", ""),
     ],
 )
-def test_a_refund_says_why_how_much_and_where_it_goes(reason: str, says: str) -> None:
-    message = letter(domain_event("payment-refund-due", reason=reason))
+def test_a_refund_says_why_how_much_and_where_to(reason: str, says: str) -> None:
+    message = compose(domain_event("payment-refund-due", reason=reason))
 
-    assert message["Subject"] == "Refund on its way: Jazz in the yard"
+    assert message["Subject"] == "Your refund is on its way: Jazz in the yard"
     for body in both(message):
         assert says in body
-        assert "You get EUR 25.00 back." in body
-        assert "It goes to the card or account that it came from, which usually takes 5 to 10 days." in body
+        assert "We are refunding the full amount of EUR 25.00." in body
+        assert "The money goes to the card or account that you paid with" in body
+        assert "5 to 10 days" in body
         assert "paid-twice" not in body
 
 
-def test_a_payment_that_came_too_late_is_all_paid_back() -> None:
-    message = letter(domain_event("payment-refund-due", reason="late-payment"))
+def test_a_late_payment_is_refunded_in_full() -> None:
+    message = compose(domain_event("payment-refund-due", reason="late-payment"))
 
-    assert message["Subject"] == "Your payment came too late: Jazz in the yard"
-    assert ">Your payment came too late</h1>" in html(message)
+    assert message["Subject"] == "Your payment arrived too late: Jazz in the yard"
+    assert ">Your payment arrived too late</h1>" in html(message)
     for body in both(message):
-        assert "the time to pay had run out and no place was left" in body
-        assert "You get all of it back: EUR 25.00." in body
-        assert "Refund on its way" not in body
+        assert "Your payment arrived too late to book a place" in body
+        assert "We are refunding the full amount of EUR 25.00." in body
+        assert "Your refund is on its way" not in body
 
 
 @pytest.mark.parametrize("reason", ["attendee", "host", "event-cancelled"])
-def test_the_end_of_a_paid_booking_promises_no_refund(reason: str) -> None:
-    for body in both(letter(domain_event("booking-cancelled", reason=reason, amount=2500))):
-        assert MONEY_MAY_FOLLOW in body
+def test_a_cancelled_paid_booking_promises_no_refund(reason: str) -> None:
+    for body in both(compose(domain_event("booking-cancelled", reason=reason, amount=2500))):
+        assert REFUND_MAY_FOLLOW in body
 
 
 @pytest.mark.parametrize(
     ("reason", "amount"), [("attendee", 0), ("host", 0), ("refunded", 2500), ("dispute-lost", 2500)]
 )
-def test_of_more_money_nothing_is_said_where_there_is_none(reason: str, amount: int) -> None:
-    for body in both(letter(domain_event("booking-cancelled", reason=reason, amount=amount))):
-        assert MONEY_MAY_FOLLOW not in body
+def test_no_refund_is_mentioned_where_none_can_follow(reason: str, amount: int) -> None:
+    for body in both(compose(domain_event("booking-cancelled", reason=reason, amount=amount))):
+        assert REFUND_MAY_FOLLOW not in body
 
 
-def test_a_host_is_told_what_a_dispute_means() -> None:
-    for body in both(letter(domain_event("payment-disputed"))):
+def test_a_host_learns_what_a_dispute_means() -> None:
+    for body in both(compose(domain_event("payment-disputed"))):
         assert "The bank of an attendee disputes a payment of EUR 25.00 for your event." in body
-        assert "The owner of the card says that they did not make the payment." in body
-        assert "The money is withheld until this is decided" in body
-        assert "If it is lost, the money goes back and the booking is cancelled." in body
+        assert "The cardholder says that they did not make this payment." in body
+        assert "withholds the money until the dispute is decided" in body
+        assert "If it is lost, the money goes back to the attendee and the booking is cancelled." in body
 
 
-def test_a_reason_of_a_dispute_that_is_not_known_is_left_out() -> None:
-    for body in both(letter(domain_event("payment-disputed", reason="check_returned"))):
+def test_an_unknown_reason_of_a_dispute_is_left_out() -> None:
+    for body in both(compose(domain_event("payment-disputed", reason="check_returned"))):
         assert "for your event." in body
         assert "check_returned" not in body
 
@@ -195,12 +195,15 @@ def test_a_reason_of_a_dispute_that_is_not_known_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("won", "The dispute is won: the money stays, and is not withheld any more."),
-        ("lost", "The dispute is lost: the money has gone back, and the booking was cancelled."),
+        ("won", "The dispute is won. You keep the money."),
+        (
+            "lost",
+            "The dispute is lost. The money has gone back to the attendee, and the booking is cancelled.",
+        ),
     ],
 )
-def test_a_host_is_told_how_a_dispute_ended(outcome: str, says: str) -> None:
-    message = letter(domain_event("payment-dispute-closed", outcome=outcome))
+def test_a_host_learns_how_a_dispute_ended(outcome: str, says: str) -> None:
+    message = compose(domain_event("payment-dispute-closed", outcome=outcome))
 
     assert message["Subject"] == f"Dispute {outcome}: Jazz in the yard"
     for body in both(message):
@@ -208,10 +211,10 @@ def test_a_host_is_told_how_a_dispute_ended(outcome: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("kind", TO_THE_HOST)
-def test_a_letter_to_the_host_says_nothing_of_who_paid_but_the_booking(kind: str) -> None:
-    told = domain_event(kind)
+def test_a_host_learns_nothing_about_who_paid(kind: str) -> None:
+    disputed = domain_event(kind)
     host = replace(ADA, name="Grace Hopper", email="grace@example.com")
 
-    for body in both(letter(told, host)):
-        assert told.body["userId"] not in body
+    for body in both(compose(disputed, host)):
+        assert disputed.body["userId"] not in body
         assert BOOKING in body

@@ -1,4 +1,4 @@
-"""Preferences: which e-mails a person wants."""
+"""E-mail preferences."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,32 +23,32 @@ def wanted(client: Client, user: Account) -> Any:
     return reply.json["email"]
 
 
-def test_at_first_all_e_mails_are_wanted(client: Client) -> None:
+def test_all_e_mails_are_on_by_default(client: Client) -> None:
     assert wanted(client, client.attendee()) == ALL
 
 
-def test_what_is_set_is_what_is_answered_and_kept(client: Client) -> None:
+def test_preferences_are_returned_and_stored(client: Client) -> None:
     user, other = client.attendee(), client.host()
-    wish = {**ALL, "newEvent": False, "eventChanged": False}
+    chosen = {**ALL, "newEvent": False, "eventChanged": False}
 
-    reply = client("PUT", PATH, {"email": wish}, by=user)
+    reply = client("PUT", PATH, {"email": chosen}, by=user)
 
     assert reply.status == 200
-    assert reply.json == {"email": wish}
-    assert wanted(client, user) == wish
+    assert reply.json == {"email": chosen}
+    assert wanted(client, user) == chosen
     assert wanted(client, other) == ALL
 
 
-def test_setting_replaces_all_that_was_set(client: Client) -> None:
+def test_put_replaces_all_preferences(client: Client) -> None:
     user = client.attendee()
     none = dict.fromkeys(TOPICS, False)
 
-    for wish in (none, {**none, "saleStarted": True}, ALL, ALL, none, none):
-        client("PUT", PATH, {"email": wish}, by=user)
-        assert wanted(client, user) == wish
+    for chosen in (none, {**none, "saleStarted": True}, ALL, ALL, none, none):
+        client("PUT", PATH, {"email": chosen}, by=user)
+        assert wanted(client, user) == chosen
 
 
-def test_ones_own_id_is_as_good_as_me(client: Client) -> None:
+def test_the_own_id_works_like_me(client: Client) -> None:
     user = client.attendee()
 
     assert client("GET", f"/users/{user.user_id}/preferences", by=user).status == 200
@@ -56,7 +56,7 @@ def test_ones_own_id_is_as_good_as_me(client: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_the_preferences_of_others_are_nobodys_business(client: Client, method: str) -> None:
+def test_other_users_preferences_are_forbidden(client: Client, method: str) -> None:
     user, other = client.attendee(), client.host()
     body = {"email": ALL} if method == "PUT" else None
 
@@ -65,7 +65,7 @@ def test_the_preferences_of_others_are_nobodys_business(client: Client, method: 
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_preferences_take_a_token(client: Client, method: str) -> None:
+def test_preferences_need_a_login(client: Client, method: str) -> None:
     body = {"email": ALL} if method == "PUT" else None
 
     assert client(method, PATH, body).problem == "unauthenticated"
@@ -85,7 +85,7 @@ def test_preferences_take_a_token(client: Client, method: str) -> None:
         True,
     ],
 )
-def test_each_topic_is_to_be_answered_with_true_or_false(client: Client, email: Any) -> None:
+def test_each_topic_must_be_true_or_false(client: Client, email: Any) -> None:
     user = client.attendee()
 
     reply = client("PUT", PATH, {"email": email}, by=user)
@@ -96,13 +96,13 @@ def test_each_topic_is_to_be_answered_with_true_or_false(client: Client, email: 
     assert wanted(client, user) == ALL
 
 
-def test_members_beside_email_are_not_known(client: Client) -> None:
+def test_unknown_members_are_refused(client: Client) -> None:
     reply = client("PUT", PATH, {"email": ALL, "sms": {}}, by=client.attendee())
 
     assert reply.faulty_fields == {"sms"}
 
 
-def test_two_at_once_without_the_lock_leave_what_neither_asked_for(client: Client) -> None:
+def test_without_the_lock_concurrent_calls_mix(client: Client) -> None:
     user = client.attendee()
     user_id, database = UUID(user.user_id), client.wiring.database
 
@@ -113,7 +113,7 @@ def test_two_at_once_without_the_lock_leave_what_neither_asked_for(client: Clien
     assert wanted(client, user) == {**ALL, "newEvent": False, "saleStarted": False}
 
 
-def test_of_two_at_once_the_later_replaces_the_earlier(client: Client) -> None:
+def test_of_two_concurrent_calls_the_later_wins(client: Client) -> None:
     user = client.attendee()
     caller = client.wiring.tokens.read(user.token)
     later = {**ALL, "saleStarted": False}
@@ -130,18 +130,18 @@ def test_of_two_at_once_the_later_replaces_the_earlier(client: Client) -> None:
     assert wanted(client, user) == later
 
 
-def test_the_wire_names_every_topic() -> None:
+def test_the_api_has_every_topic() -> None:
     names = [field.encode_name for field in msgspec.structs.fields(EmailPreferences)]
 
     assert names == list(TOPICS)
 
 
-def test_opting_out_for_an_account_that_is_not_there_does_nothing(client: Client) -> None:
+def test_opting_out_without_an_account_does_nothing(client: Client) -> None:
     with client.wiring.database.transaction() as connection:
         preferences.opt_out(connection, uuid4(), list(TOPICS))
 
 
-def test_opting_out_of_nothing_leaves_all(client: Client) -> None:
+def test_opting_out_of_no_topic_does_nothing(client: Client) -> None:
     user = client.attendee()
 
     with client.wiring.database.transaction() as connection:

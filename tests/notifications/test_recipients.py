@@ -1,4 +1,4 @@
-"""Recipients: who may be written to, and the event as a letter tells of it."""
+"""Who may get e-mails, and the event as e-mails show it."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -38,20 +38,20 @@ def view(client: Client, event_id: str) -> EventView | None:
         return mail_context.event_view(connection, UUID(event_id))
 
 
-def test_people_are_found_with_name_and_address_in_the_order_of_their_ids(client: Client) -> None:
+def test_recipients_are_found_in_the_order_of_their_ids(client: Client) -> None:
     users = sorted([client.attendee("Ada"), client.host("Grace")], key=lambda user: user.user_id)
     client.attendee("Not asked for")
 
     with client.wiring.database.transaction() as connection:
         ids = [uuid4(), *(UUID(user.user_id) for user in reversed(users))]
-        people = mail_context.find(connection, ids, topic=None, now=NOW)
+        recipients = mail_context.find(connection, ids, topic=None, now=NOW)
 
-    assert people == [
+    assert recipients == [
         Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email) for user in users
     ]
 
 
-def test_who_opted_out_of_a_topic_gets_the_others(client: Client) -> None:
+def test_an_opt_out_is_for_one_topic(client: Client) -> None:
     keen, cool = client.attendees(2)
     opt_out(client, cool, "newEvent")
 
@@ -59,7 +59,7 @@ def test_who_opted_out_of_a_topic_gets_the_others(client: Client) -> None:
     assert set(found(client, keen, cool, topic="saleStarted")) == {keen.user_id, cool.user_id}
 
 
-def test_what_an_account_needs_is_sent_whatever_its_owner_opted_out_of(client: Client) -> None:
+def test_without_a_topic_opt_outs_do_not_count(client: Client) -> None:
     user = client.attendee()
     opt_out(client, user, *TOPICS)
 
@@ -67,7 +67,7 @@ def test_what_an_account_needs_is_sent_whatever_its_owner_opted_out_of(client: C
 
 
 @pytest.mark.parametrize("topic", [*TOPICS, None])
-def test_to_a_suppressed_address_nothing_is_sent(client: Client, topic: Topic | None) -> None:
+def test_suppressed_addresses_get_nothing(client: Client, topic: Topic | None) -> None:
     user = client.account("attendee", email="Jane.Doe@Example.com")
     other = client.attendee()
     suppress(client, user.email)
@@ -75,14 +75,14 @@ def test_to_a_suppressed_address_nothing_is_sent(client: Client, topic: Topic | 
     assert found(client, user, other, topic=topic) == [other.user_id]
 
 
-def test_what_is_suppressed_later_counts_from_then(client: Client) -> None:
+def test_a_later_suppression_does_not_count_yet(client: Client) -> None:
     user = client.attendee()
     suppress(client, user.email, NOW + timedelta(seconds=1))
 
     assert found(client, user) == [user.user_id]
 
 
-def test_a_new_address_can_be_written_to(client: Client) -> None:
+def test_a_new_address_is_not_suppressed(client: Client) -> None:
     user = client.attendee()
     suppress(client, user.email)
 
@@ -92,14 +92,14 @@ def test_a_new_address_can_be_written_to(client: Client) -> None:
 
 
 @pytest.mark.parametrize("topic", ["newEvent", None])
-def test_a_closed_account_is_not_written_to(client: Client, topic: Topic | None) -> None:
+def test_deleted_accounts_get_nothing(client: Client, topic: Topic | None) -> None:
     stays, goes = client.attendees(2)
     client("DELETE", "/users/me", by=goes)
 
     assert found(client, stays, goes, topic=topic) == [stays.user_id]
 
 
-def test_any_number_of_people_is_one_statement(client: Client) -> None:
+def test_any_number_of_recipients_is_one_statement(client: Client) -> None:
     users = client.attendees(50)
     statements: list[object] = []
     events_of.listen(
@@ -111,7 +111,7 @@ def test_any_number_of_people_is_one_statement(client: Client) -> None:
     assert len(statements) == 2
 
 
-def test_an_event_is_told_of_with_its_host_and_as_it_is_now(client: Client) -> None:
+def test_an_event_is_shown_as_it_is_now(client: Client) -> None:
     host = client.host("Grace")
     event = client.event(
         host,
@@ -144,9 +144,7 @@ def test_an_event_is_told_of_with_its_host_and_as_it_is_now(client: Client) -> N
 
 
 @pytest.mark.parametrize(("status", "seen_as"), [("draft", "draft"), ("published", "cancelled")])
-def test_an_event_that_is_called_off_is_told_of_as_cancelled(
-    client: Client, status: str, seen_as: str
-) -> None:
+def test_a_cancelled_event_is_shown_as_cancelled(client: Client, status: str, seen_as: str) -> None:
     host = client.host()
     event_id = client.event(host, status=status)["eventId"]
     client("POST", f"/events/{event_id}/cancel", by=host)
@@ -157,7 +155,7 @@ def test_an_event_that_is_called_off_is_told_of_as_cancelled(
     assert seen.status == seen_as
 
 
-def test_a_deleted_event_is_still_told_of_as_cancelled(client: Client) -> None:
+def test_a_deleted_event_is_shown_as_cancelled(client: Client) -> None:
     host = client.host()
     event_id = client.event(host)["eventId"]
     client("DELETE", f"/events/{event_id}", by=host)
@@ -168,7 +166,7 @@ def test_a_deleted_event_is_still_told_of_as_cancelled(client: Client) -> None:
     assert (seen.status, seen.title) == ("cancelled", "Jazz in the yard")
 
 
-def test_an_event_of_a_host_who_left_has_no_hosts_name(client: Client) -> None:
+def test_an_event_of_a_deleted_host_has_no_host_name(client: Client) -> None:
     host = client.host()
     event_id = client.event(host)["eventId"]
     client("DELETE", "/users/me", by=host)
@@ -179,5 +177,5 @@ def test_an_event_of_a_host_who_left_has_no_hosts_name(client: Client) -> None:
     assert (seen.status, seen.host_name) == ("cancelled", None)
 
 
-def test_an_event_that_never_was_is_not_told_of(client: Client) -> None:
+def test_an_unknown_event_is_none(client: Client) -> None:
     assert view(client, str(uuid4())) is None

@@ -4,13 +4,14 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
+from chalicelib.notifications.subscriptions import types_of
 from chalicelib.payments import refunds
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
 from chalicelib.payments.refund_requests import FIRST_CHECK_AFTER
 from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.queues import REFUNDS
 from chalicelib.wiring import Wiring
 from infra.stripe_fake.fake import StripeFake
@@ -73,11 +74,11 @@ def sell_out(client: Client, stripe: StripeFake, many: int) -> tuple[Account, st
 
 
 def run_functions(
-    wiring: Wiring, domain_events: list[dict[str, Any]], gateway: PaymentGateway
-) -> list[dict[str, Any]]:
+    wiring: Wiring, domain_events: list[DomainEvent], gateway: PaymentGateway
+) -> list[DomainEvent]:
     """Hand domain events to functions, several at a time; those whose function died come again."""
 
-    def run(domain_event: dict[str, Any]) -> bool:
+    def run(domain_event: DomainEvent) -> bool:
         with suppress(Killed, Unreachable):
             refunds.handle_refund_due(wiring.database, gateway, domain_event, datetime.now(UTC))
             return True
@@ -96,9 +97,7 @@ def refund_all(client: Client, stripe: StripeFake, many: int) -> int:
     while office.relay(rounds=1):
         pass
     domain_events = [
-        domain_event.as_message()
-        for domain_event in office.publisher.published
-        if domain_event.type in REFUNDS.domain_events
+        domain_event for domain_event in office.publisher.published if domain_event.type in types_of(REFUNDS)
     ]
     assert len(domain_events) == many
     deadly = Deadly(client.wiring.payments, seed=many)

@@ -57,7 +57,7 @@ def test_a_webhook_that_comes_ten_times_at_once_confirms_once_and_sends_one_e_ma
     assert told(client, held) == ["booking-confirmed"]
     assert rows(client, "SELECT count(*) FROM stripe_events")[0][0] == 1
     post_office.run()
-    assert sum(b"Subject: You have a place" in mail for _, mail in post_office.mailer.sent) == 1
+    assert sum(b"Subject: Your booking is confirmed" in mail for _, mail in post_office.mailer.sent) == 1
 
 
 def lapse(client: Client, *held: Hold) -> None:

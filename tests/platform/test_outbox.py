@@ -1,5 +1,6 @@
-"""The relay: every domain event is published, in order per subject, whatever fails."""
+"""The relay publishes every domain event, in order per subject, whatever fails."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -7,16 +8,23 @@ from sqlalchemy import text
 
 from chalicelib.platform import ids
 from chalicelib.platform.messaging import outbox
+from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.outbox import LEASE, leases
 from chalicelib.wiring import Wiring
 from tests.fakes import FakePublisher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(DomainEventBody, name="counted"):
+    number: int
 
 
 def write(wiring: Wiring, count: int, subject: UUID | None = None) -> None:
     now = datetime.now(UTC)
     with wiring.database.transaction() as connection:
         for number in range(count):
-            outbox.record(connection, "event-published", subject or uuid4(), {"number": number}, now)
+            event = Counted(number=number)
+            outbox.record(connection, event, subject=subject or uuid4(), now=now)
 
 
 def run(wiring: Wiring, publisher: FakePublisher, rounds: int) -> int:
@@ -29,19 +37,17 @@ def waiting(wiring: Wiring) -> int:
         return int(connection.execute(text("SELECT count(*) FROM outbox")).scalar_one())
 
 
-def test_all_facts_are_published_once_and_leave_the_outbox(wiring: Wiring) -> None:
+def test_domain_events_are_published_once_and_deleted(wiring: Wiring) -> None:
     publisher = FakePublisher()
     write(wiring, 2 * outbox.BATCH_SIZE + 1)
 
     assert run(wiring, publisher, rounds=3) == 2 * outbox.BATCH_SIZE + 1
-    assert (
-        len({domain_event.domain_event_id for domain_event in publisher.published})
-        == 2 * outbox.BATCH_SIZE + 1
-    )
+    published = {domain_event.domain_event_id for domain_event in publisher.published}
+    assert len(published) == 2 * outbox.BATCH_SIZE + 1
     assert waiting(wiring) == 0
 
 
-def test_facts_wait_while_the_topic_is_out_of_reach(wiring: Wiring) -> None:
+def test_domain_events_wait_while_the_topic_is_unreachable(wiring: Wiring) -> None:
     publisher = FakePublisher()
     publisher.reachable = False
     write(wiring, 3)
@@ -54,7 +60,7 @@ def test_facts_wait_while_the_topic_is_out_of_reach(wiring: Wiring) -> None:
     assert waiting(wiring) == 0
 
 
-def test_a_refused_fact_is_published_again_before_later_ones_of_its_subject(wiring: Wiring) -> None:
+def test_a_refused_domain_event_keeps_its_place_in_the_order(wiring: Wiring) -> None:
     publisher, subject = FakePublisher(), uuid4()
     write(wiring, 4, subject)
     write(wiring, 1)
@@ -75,7 +81,7 @@ def test_a_refused_fact_is_published_again_before_later_ones_of_its_subject(wiri
     assert waiting(wiring) == 0
 
 
-def test_a_second_relay_leaves_the_work_to_the_first(wiring: Wiring) -> None:
+def test_a_second_relay_waits_for_the_lease(wiring: Wiring) -> None:
     publisher = FakePublisher()
     write(wiring, 1)
     now = datetime.now(UTC)
@@ -86,7 +92,7 @@ def test_a_second_relay_leaves_the_work_to_the_first(wiring: Wiring) -> None:
     assert publisher.published == []
 
 
-def test_the_lease_of_a_relay_that_died_runs_out(wiring: Wiring) -> None:
+def test_the_lease_of_a_dead_relay_expires(wiring: Wiring) -> None:
     publisher = FakePublisher()
     write(wiring, 1)
     now = datetime.now(UTC)
@@ -96,7 +102,7 @@ def test_the_lease_of_a_relay_that_died_runs_out(wiring: Wiring) -> None:
     assert run(wiring, publisher, rounds=1) == 1
 
 
-def test_a_relay_that_ends_leaves_the_lease_to_the_next(wiring: Wiring) -> None:
+def test_a_relay_releases_its_lease(wiring: Wiring) -> None:
     run(wiring, FakePublisher(), rounds=1)
     write(wiring, 1)
 

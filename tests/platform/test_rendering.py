@@ -1,7 +1,6 @@
-"""JSON is declared once: a struct or dataclass renders the columns of a row."""
+"""JSON is declared once: a struct renders the columns of a row."""
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -71,16 +70,6 @@ def test_null_is_left_out_unless_the_type_allows_none(client: Client) -> None:
         "title": None,
     }
     assert rendered(client, as_json(Nullable, show, venue=null), show) == {"show_id": 1, "title": "Jazz"}
-
-
-def test_a_dataclass_is_rendered_in_camel_case(client: Client) -> None:
-    @dataclass
-    class Played:
-        show_id: int
-
-    show = row()
-
-    assert rendered(client, as_json(Played, show), show) == {"showId": 1}
 
 
 def test_a_field_without_a_column_fails_when_the_statement_is_built() -> None:

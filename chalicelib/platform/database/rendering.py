@@ -1,6 +1,5 @@
-"""Render rows as JSON in PostgreSQL, from the class that declares the JSON's members."""
+"""Render rows as JSON in PostgreSQL, from the struct that declares its members."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -14,10 +13,10 @@ Render = Callable[[FromClause], ColumnElement[Any]]
 
 
 def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Render a row as the JSON of a msgspec struct or a dataclass.
+    """Render a row as the JSON of a msgspec struct.
 
     Each field takes the value given by its name, else the row's column of that name. A null member is left out,
-    except that of a field whose type allows None; such a class needs another member that is never null.
+    except that of a field whose type allows None; such a struct needs another member that is never null.
 
     Raises:
         LookupError: A field has neither a value nor a column, or a value has no field.
@@ -54,19 +53,10 @@ def json_object(**members: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _fields(declared: type) -> Iterator[tuple[str, str, bool]]:
     """Yield each field's name, its name in JSON, and whether its type allows None."""
+    struct: Any = declared
     hints = get_type_hints(declared)
-    if dataclasses.is_dataclass(declared):
-        names = [field.name for field in dataclasses.fields(declared)]
-        encoded = [camel_case(name) for name in names]
-    else:
-        names, encoded = list(declared.__struct_fields__), list(declared.__struct_encode_fields__)  # type: ignore[attr-defined]
-    for name, encoded_name in zip(names, encoded, strict=True):
-        yield name, encoded_name, NoneType in get_args(hints[name])
-
-
-def camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
+    for name, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True):
+        yield name, encoded, NoneType in get_args(hints[name])
 
 
 def _rendered(value: ColumnElement[Any]) -> ColumnElement[Any]:

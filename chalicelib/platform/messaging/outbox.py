@@ -1,4 +1,4 @@
-"""Domain events: what happened, written in the same transaction as the change, and relayed from there."""
+"""The outbox: domain events recorded in the transaction of their change, and relayed to SNS from there."""
 
 import logging
 import time
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
     Identity,
     Insert,
     Integer,
@@ -36,8 +37,11 @@ from chalicelib.platform import ids
 from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import Database, metadata
 from chalicelib.platform.errors import Unavailable, Unreachable
+from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.ports import DomainEvent, Publisher
 from chalicelib.platform.observability import metrics, request_context
+
+_log = logging.getLogger("event-booking")
 
 outbox = Table(
     "outbox",
@@ -51,10 +55,10 @@ outbox = Table(
     Column("request_id", Text, nullable=True),
     Column("body", JSON, nullable=False),
 )
-"""`subject` is what the domain event is about and within which order is kept: an event's id, or a user's.
-`request_id` is of the request that it goes back to.
-A domain event that follows from another is written after the other has committed or under the same lock, so
-that their order is that of `position`."""
+"""`subject` is what the domain event is about: an event, a user or an e-mail address. Order is kept per
+subject. `request_id` is the id of the request that caused it.
+A domain event that follows from another one is recorded after that one has committed, or under the same lock,
+so that `position` is their order."""
 
 leases = Table(
     "leases",
@@ -63,33 +67,33 @@ leases = Table(
     Column("holder", Uuid, nullable=False),
     Column("held_until", SystemTime(), nullable=False),
 )
-"""Work that one process does at a time, without a lock that outlives a transaction."""
+"""Work that one process does at a time. No lock outlives a transaction."""
 
 BATCH_SIZE = 100
-"""Domain events of one round of the relay."""
+"""Domain events per round of the relay."""
 LEASE = timedelta(minutes=2)
-"""How long a relay that died keeps the next one waiting; a live one renews it every round.
+"""How long a dead relay delays the next one; a live one renews its lease every round.
 
-Longer than a round can take, so that no two publish at once: ten calls that succeed within the time limit of
-one, and one that does not.
+Longer than the longest round, so that two relays never publish concurrently. A round is ten calls to SNS that
+succeed within the timeout of one, and one that does not.
 """
 POLL_INTERVAL_SECONDS = 1.0
-"""Seconds between looks at an empty outbox."""
 
 _RECORD = insert(outbox)
 
 
-def record(connection: Connection, kind: str, subject: UUID, body: dict[str, Any], now: datetime) -> None:
-    """Write a domain event, named in the past tense and kebab-case, as part of the transaction."""
+def record(connection: Connection, event: DomainEventBody, *, subject: UUID, now: datetime) -> None:
+    """Record a domain event in the transaction of the change."""
     connection.execute(
         _RECORD,
         {
             "domain_event_id": ids.new(now),
-            "type": kind,
+            "type": event.type,
+            "version": event.version,
             "subject": subject,
             "occurred_at": now,
             "request_id": request_context.current(),
-            "body": body,
+            "body": event.as_json(),
         },
     )
 
@@ -98,39 +102,50 @@ _request_id = bindparam("outbox_request_id", callable_=request_context.current, 
 
 
 def recording(
-    kind: str,
+    event: type[DomainEventBody],
+    row: FromClause,
+    *where: ColumnElement[bool],
     subject: ColumnElement[UUID],
-    body: ColumnElement[Any],
     now: ColumnElement[datetime],
-    *which: ColumnElement[bool],
+    **columns: ColumnElement[Any],
 ) -> Insert:
-    """A statement that writes a domain event for each row of what it is made from, as `record` writes one."""
-    name = cast(literal_column(f"'{kind}'"), Text)
-    domain_events = select(func.uuidv7(), name, subject, now, _request_id, body).where(*which)
-    columns = ["domain_event_id", "type", "subject", "occurred_at", "request_id", "body"]
-    return insert(outbox).from_select(columns, domain_events)
+    """INSERT … SELECT variant of `record`: one domain event per row. Fields and columns are matched by name.
+
+    Raises:
+        LookupError: A field of the body has no column.
+    """
+    values = {
+        "domain_event_id": func.uuidv7(),
+        "type": cast(literal_column(f"'{event.type}'"), Text),
+        "version": literal_column(str(event.version)),
+        "subject": subject,
+        "occurred_at": now,
+        "request_id": _request_id,
+        "body": event.json_column(row, **columns),
+    }
+    return insert(outbox).from_select(list(values), select(*values.values()).where(*where))
 
 
 def relay(
     database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = POLL_INTERVAL_SECONDS
 ) -> int:
-    """Publish what is in the outbox, and what comes in, for as long as `go_on` says.
+    """Publish the domain events in the outbox while `go_on` returns True. Return how many were published.
 
-    Several may run at once: the holder of a lease works, the others look again. A domain event is published at
-    least once, and after all earlier ones of its subject. Nothing is lost when SNS is out of reach, or
-    the database, or this process: a domain event leaves the outbox only when it is known to be published.
-    Between looks at an empty outbox it rests for `pause` seconds. Returns how many were published.
+    Several relays may run: the holder of the lease works, the others poll. A domain event is published at
+    least once, and after all earlier ones of its subject. It is deleted only after SNS has accepted it, so
+    none is lost when SNS or the database cannot be reached or this process dies. An empty outbox is polled
+    every `pause` seconds.
     """
     holder = uuid4()
     published = 0
     while go_on():
         try:
-            done = _round(database, publisher, holder)
+            count = _round(database, publisher, holder)
         except (Unreachable, Unavailable):
-            logging.getLogger("event-booking").exception("Domain events wait in the outbox")
-            done = 0
-        published += done
-        if not done:
+            _log.exception("outbox relay failed")
+            count = 0
+        published += count
+        if not count:
             time.sleep(pause)
     with database.transaction() as connection:
         connection.execute(delete(leases).where(leases.c.holder == holder))
@@ -138,10 +153,10 @@ def relay(
 
 
 def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
-    """Take the lease and the oldest domain events, publish them outside any transaction, delete them.
+    """Acquire the lease, publish the oldest domain events outside any transaction, and delete them.
 
-    The commit of the first transaction is synchronous and flushes the log before it, so that no domain event is
-    told of a booking that a crash could still undo: such a booking commits without waiting for its flush.
+    A booking commits without waiting for its own flush to disk. The first transaction commits synchronously,
+    which flushes everything before it, so that no domain event reports a booking that a crash could undo.
     """
     now = datetime.now(UTC)
     with database.transaction() as connection:
@@ -151,34 +166,35 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
     metrics.put("OutboxAge", (now - rows[0].occurred_at).total_seconds() if rows else 0, "Seconds")
     if not rows:
         return 0
-    refused = publisher.publish([_event_of(row) for row in rows])
+    refused = publisher.publish([_domain_event(row) for row in rows])
     if refused:
-        logging.getLogger("event-booking").error("Domain events were refused: %s", sorted(map(str, refused)))
-    told = _published_positions(rows, refused)
-    _log_published(rows, told)
+        members = {"domainEventIds": sorted(map(str, refused))}
+        _log.error("domain events refused", extra={"members": members})
+    published = _without_held_back(rows, refused)
+    _log_published(published)
     with database.transaction() as connection:
-        connection.execute(_DELETE, {"positions": told})
-    metrics.put("DomainEventsPublished", len(told), "Count")
-    return len(told)
+        connection.execute(_DELETE, {"positions": [row.position for row in published]})
+    metrics.put("DomainEventsPublished", len(published), "Count")
+    return len(published)
 
 
 def _acquire_lease(connection: Connection, holder: UUID, now: datetime) -> bool:
     claim = upsert(leases).values(name="relay", holder=holder, held_until=now + LEASE)
-    taken = connection.execute(
+    acquired = connection.execute(
         claim.on_conflict_do_update(
             index_elements=["name"],
             set_={"holder": claim.excluded.holder, "held_until": claim.excluded.held_until},
             where=or_(leases.c.holder == holder, leases.c.held_until < now),
         ).returning(leases.c.name)
     )
-    return taken.first() is not None
+    return acquired.first() is not None
 
 
 _OLDEST = select(outbox).order_by(outbox.c.position).limit(bindparam("at_most", type_=Integer))
 _DELETE = delete(outbox).where(outbox.c.position == any_(bindparam("positions", type_=ARRAY(BigInteger))))
 
 
-def _event_of(row: Row[Any]) -> DomainEvent:
+def _domain_event(row: Row[Any]) -> DomainEvent:
     return DomainEvent(
         domain_event_id=row.domain_event_id,
         type=row.type,
@@ -190,29 +206,23 @@ def _event_of(row: Row[Any]) -> DomainEvent:
     )
 
 
-def _log_published(rows: Sequence[Row[Any]], told: Sequence[int]) -> None:
-    """Log what was published, so that a request can be followed."""
-    log = logging.getLogger("event-booking")
-    for row in rows:
-        if row.position in told:
-            members = {
-                "type": row.type,
-                "domainEventId": str(row.domain_event_id),
-                "requestId": row.request_id,
-            }
-            log.info("domainEvent", extra={"members": members})
-
-
-def _published_positions(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[int]:
-    """The positions that are done.
-
-    Not the refused ones, nor what came after one of its subject: that is published again, in order.
-    """
+def _without_held_back(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[Row[Any]]:
+    """Leave out refused rows and the later rows of their subjects: those are published again, in order."""
     held_back: set[UUID] = set()
-    told: list[int] = []
+    published: list[Row[Any]] = []
     for row in rows:
         if row.domain_event_id in refused:
             held_back.add(row.subject)
         if row.subject not in held_back:
-            told.append(row.position)
-    return told
+            published.append(row)
+    return published
+
+
+def _log_published(rows: Sequence[Row[Any]]) -> None:
+    for row in rows:
+        members = {
+            "type": row.type,
+            "domainEventId": str(row.domain_event_id),
+            "requestId": row.request_id,
+        }
+        _log.info("domain event published", extra={"members": members})

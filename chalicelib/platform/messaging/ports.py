@@ -3,26 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainEvent:
-    """Something that happened."""
+    """The envelope of a domain event. `domain_events.parse` reads its body."""
 
     domain_event_id: UUID
+    """The same whenever the domain event is delivered again."""
     type: str
     version: int
+    """The version of the body."""
     subject: UUID
-    """What it is about, and within which domain events are told in their order: an event, or a user."""
+    """What the domain event is about: an event, a user or an e-mail address. Order is kept per subject."""
     time: datetime
     request_id: str | None = None
-    """The request that it goes back to."""
+    """The id of the request that caused it."""
     body: dict[str, Any]
 
     def as_message(self) -> dict[str, Any]:
-        """The domain event as a stranger receives it."""
+        """The JSON object that subscribers receive."""
         return {
             "id": str(self.domain_event_id),
             "type": self.type,
@@ -34,31 +36,47 @@ class DomainEvent:
         }
 
     @classmethod
-    def from_message(cls, message: dict[str, Any]) -> "DomainEvent":
-        return cls(
-            domain_event_id=UUID(message["id"]),
-            type=message["type"],
-            version=message["version"],
-            subject=UUID(message["subject"]),
-            time=datetime.fromisoformat(message["time"]),
-            request_id=message.get("requestId"),
-            body=message["body"],
-        )
+    def from_message(cls, message: dict[str, Any]) -> Self:
+        """Read the JSON object that subscribers receive. Unknown members are ignored.
+
+        Raises:
+            ValueError: It is malformed.
+        """
+        match message:
+            case {
+                "id": str(domain_event_id),
+                "type": str(name),
+                "version": int(version),
+                "subject": str(subject),
+                "time": str(time),
+                "requestId": (str() | None) as request_id,
+                "body": dict(body),
+            }:
+                return cls(
+                    domain_event_id=UUID(domain_event_id),
+                    type=name,
+                    version=version,
+                    subject=UUID(subject),
+                    time=datetime.fromisoformat(time),
+                    request_id=request_id,
+                    body=body,
+                )
+        raise ValueError("not a domain event")
 
 
 class Publisher(Protocol):
     def publish(self, domain_events: Sequence[DomainEvent]) -> set[UUID]:
-        """Publish domain events in their order and return the ids of those that were not taken.
+        """Publish domain events in their order. Return the ids of those that were refused.
 
         Raises:
-            Unreachable: None, or it is not known which, was taken.
+            Unreachable: All, some or none were published.
         """
 
 
 class QueueSender(Protocol):
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
-        """Put messages, as JSON, into a queue.
+        """Send messages, as JSON, to a queue.
 
         Raises:
-            Unreachable: Some may not be in it.
+            Unreachable: All, some or none were sent.
         """

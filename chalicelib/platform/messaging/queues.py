@@ -1,6 +1,6 @@
-"""The topology: what carries domain events and e-mails from whom to whom, in one table.
+"""The queues: names, the functions that they trigger, and their limits.
 
-Read by app.py for its triggers, by the embedded stack and the tests to make it, and by the template.
+`notifications/subscriptions.py` says which domain events each of them receives.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,12 @@ MAIL_REPORTS_TOPIC = "event-booking-mail-reports"
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """A queue, the function that it triggers, and the dead-letter queue behind it."""
+    """A queue, the function that it triggers, and its dead-letter queue."""
 
     name: str
     function: str
     topic: str
-    """Whose messages it receives."""
-    domain_events: tuple[str, ...] = ()
-    """The types of domain event that the subscription lets through; all of the topic's where empty."""
+    """The topic that it subscribes to."""
     batch_size: int = 10
     batch_window: int = 0
     """Seconds to wait for a batch to fill."""
@@ -32,7 +30,7 @@ class Queue:
     def visibility(self) -> int:
         """Seconds before an unfinished message is delivered again.
 
-        Six times what the function may take, as AWS advises for event source mappings.
+        Six times the timeout of the function, as AWS advises for event source mappings.
         """
         return 6 * self.timeout
 
@@ -42,42 +40,17 @@ class Queue:
 
 
 FOLLOW_NOTIFICATIONS = Queue(
-    name="follow-notifications",
-    function="notify_followers",
-    topic=DOMAIN_EVENTS_TOPIC,
-    domain_events=("event-published",),
+    name="follow-notifications", function="notify_followers", topic=DOMAIN_EVENTS_TOPIC
 )
 ON_SALE_NOTIFICATIONS = Queue(
-    name="on-sale-notifications",
-    function="notify_interested",
-    topic=DOMAIN_EVENTS_TOPIC,
-    domain_events=("sale-started",),
+    name="on-sale-notifications", function="notify_interested", topic=DOMAIN_EVENTS_TOPIC
 )
 BOOKING_NOTIFICATIONS = Queue(
-    name="booking-notifications",
-    function="notify_attendees",
-    topic=DOMAIN_EVENTS_TOPIC,
-    domain_events=(
-        *("booking-confirmed", "booking-cancelled", "booking-expired"),
-        *("event-changed", "event-cancelled"),
-        *("payment-failed", "payment-refund-due", "payment-disputed", "payment-dispute-closed"),
-    ),
+    name="booking-notifications", function="notify_attendees", topic=DOMAIN_EVENTS_TOPIC
 )
-REFUNDS = Queue(
-    name="refunds",
-    function="refund_payments",
-    topic=DOMAIN_EVENTS_TOPIC,
-    domain_events=("payment-refund-due",),
-    batch_size=5,
-)
-EMAIL = Queue(
-    name="email",
-    function="send_email",
-    topic=DOMAIN_EVENTS_TOPIC,
-    domain_events=("user-registered", "email-verification-requested", "password-reset-requested"),
-    batch_size=4,
-)
-"""Domain events about one account come from the topic; all else from the functions, in chunks of people."""
+REFUNDS = Queue(name="refunds", function="refund_payments", topic=DOMAIN_EVENTS_TOPIC, batch_size=5)
+EMAIL = Queue(name="email", function="send_email", topic=DOMAIN_EVENTS_TOPIC, batch_size=4)
+"""Domain events about one account come from the topic; the functions that notify people send batches."""
 MAIL_REPORTS = Queue(name="mail-reports", function="handle_mail_reports", topic=MAIL_REPORTS_TOPIC)
 
 QUEUES = (

@@ -1,58 +1,63 @@
-"""Queues: runs a function's work for each message of a batch, and reports those that failed."""
+"""Consume batches of SQS messages, and report the messages that failed."""
 
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from chalicelib.platform.messaging.messages import domain_event_of
 from chalicelib.platform.observability import logs, request_context
+
+M = TypeVar("M")
 
 
 class Record(Protocol):
-    """One message of a batch, as Chalice hands it over."""
+    """A message as Chalice hands it over."""
 
     body: str
 
     def to_dict(self) -> dict[str, Any]: ...
 
 
-def process_batch(event: Iterable[Record], work: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Do the work of every message, and return the failed ones for SQS to deliver again.
+def process_batch(
+    records: Iterable[Record], decode: Callable[[dict[str, Any]], M], handle: Callable[[M], None]
+) -> dict[str, Any]:
+    """Handle each message of a batch. Return the failed ones, for SQS to deliver again.
 
-    One that cannot be done keeps none of the others from being done; after its attempts it goes to the
-    dead-letter queue, whatever is wrong with it.
+    A message that fails, malformed or not, does not stop the others. After its last attempt SQS moves it to
+    the dead-letter queue.
     """
     failed: list[dict[str, str]] = []
-    for record in event:
+    for record in records:
         message_id = record.to_dict()["messageId"]
-        if not _process(message_id, record.body, work):
+        if not _process(message_id, record.body, decode, handle):
             failed.append({"itemIdentifier": message_id})
     return {"batchItemFailures": failed}
 
 
-def _process(message_id: str, body: str, work: Callable[[dict[str, Any]], None]) -> bool:
-    """Do the work of one message, on behalf of the request that it goes back to; say whether it is done."""
+def _process(
+    message_id: str, body: str, decode: Callable[[dict[str, Any]], M], handle: Callable[[M], None]
+) -> bool:
     started = time.perf_counter()
-    message = _decode(body)
-    domain_event = message.get("domainEvent", message) if isinstance(message, dict) else {}
-    told = domain_event if isinstance(domain_event, dict) else {}
-    with request_context.bind(told.get("requestId")):
+    try:
+        message = decode(_json_object(body))
+    except Exception:  # noqa: BLE001 (a malformed message must not stop its batch)
+        logs.error("message failed", message_id=message_id)
+        return False
+    domain_event = domain_event_of(message)
+    kind = domain_event.type if domain_event else None
+    with request_context.bind(domain_event.request_id if domain_event else None):
         try:
-            work(message)
-        except Exception:  # noqa: BLE001 (a message of any kind must not stop its batch)
-            logs.error("A message was not done", message_id=message_id)
+            handle(message)
+        except Exception:  # noqa: BLE001 (a failed message must not stop its batch)
+            logs.error("message failed", kind=kind, message_id=message_id)
             return False
-        logs.message(kind=told.get("type"), message_id=message_id, milliseconds=_since(started))
+        logs.message(kind=kind, message_id=message_id, milliseconds=(time.perf_counter() - started) * 1000)
         return True
 
 
-def _decode(body: str) -> Any:
-    """The message; where it is no JSON, its text, which no work can do anything with."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body
-
-
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
+def _json_object(body: str) -> dict[str, Any]:
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 (malformed, as any other message)
+    return message

@@ -83,12 +83,16 @@ def metrics_of(line_metrics: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:
-    """Log that a queue's message was processed."""
+    """Log that a queue message was handled. `kind` is the type of its domain event."""
     members = {"type": kind, "messageId": message_id, "ms": round(milliseconds, 1)}
-    _log.info("message", extra={"members": members})
+    _log.info("message handled", extra={"members": members})
 
 
-def error(message: str, *, message_id: str | None = None) -> None:
-    """Log the exception that is being handled, with its traceback."""
-    members = {"messageId": message_id} if message_id else {}
+def error(message: str, *, kind: str | None = None, message_id: str | None = None) -> None:
+    """Log the exception that is being handled, with its traceback.
+
+    For a queue message: its id, and the type of its domain event.
+    """
+    given = {"type": kind, "messageId": message_id}
+    members = {name: value for name, value in given.items() if value}
     _log.error(message, exc_info=True, extra={"members": members})

@@ -1,5 +1,6 @@
 """Topics, queues, dead-letter queues and subscriptions of the topology, and the email sender."""
 
+from chalicelib.notifications import subscriptions
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.messaging.queues import Queue
 from infra.aws.template.cfn import Json, allow, arn, att, logical_name, policy, ref, resource, sub, tls_only
@@ -100,8 +101,8 @@ def _queue(queue: Queue) -> Json:
         "Endpoint": att(name),
         "RawMessageDelivery": True,
     }
-    if queue.domain_events:
-        subscription["FilterPolicy"] = {"type": list(queue.domain_events)}
+    if types := subscriptions.types_of(queue):
+        subscription["FilterPolicy"] = {"type": list(types)}
     return {
         dead_letters: resource(
             "SQS::Queue",

@@ -13,6 +13,7 @@ import pytest
 
 from chalicelib.adapters.sns import SnsPublisher
 from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.notifications.subscriptions import types_of
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.messaging.ports import DomainEvent
 from infra.local import aws
@@ -53,7 +54,7 @@ def bodies(cloud: Cloud, queue: str, expected: int = 0) -> list[Any]:
 
 
 def test_each_queue_receives_only_the_facts_of_its_types(cloud: Cloud) -> None:
-    kinds = [UNKNOWN_TYPE, *(kind for queue in queues.QUEUES for kind in queue.domain_events)]
+    kinds = [UNKNOWN_TYPE, *(kind for queue in queues.QUEUES for kind in types_of(queue))]
     domain_events = {
         kind: domain_event(kind) for kind in kinds
     }  # one for each type, even if several queues subscribe to it
@@ -62,18 +63,19 @@ def test_each_queue_receives_only_the_facts_of_its_types(cloud: Cloud) -> None:
     )
     assert refused == set()
     for queue in queues.QUEUES:
-        published = [domain_events[kind].as_message() for kind in queue.domain_events]
+        published = [domain_events[kind].as_message() for kind in types_of(queue)]
         received = bodies(cloud, queue.name, expected=len(published))
         assert sorted(received, key=itemgetter("type")) == sorted(published, key=itemgetter("type"))
 
 
 def test_sent_messages_are_received_unchanged(cloud: Cloud) -> None:
     messages = [
-        {"domainEvent": domain_event("event-published").as_message(), "people": [str(i)]} for i in range(12)
+        {"domainEvent": domain_event("event-published").as_message(), "recipients": [str(i)]}
+        for i in range(12)
     ]
     SqsQueues().send(queues.EMAIL.name, messages)
     received = bodies(cloud, queues.EMAIL.name, expected=len(messages))
-    assert sorted(received, key=lambda message: int(message["people"][0])) == messages
+    assert sorted(received, key=lambda message: int(message["recipients"][0])) == messages
 
 
 @pytest.mark.moto
@@ -136,7 +138,7 @@ def test_a_second_creation_updates_and_subscribes_only_once(cloud: Cloud) -> Non
     url = cloud.resources.queues[queues.EMAIL.name]
     seen = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
     assert seen == {"VisibilityTimeout": "7"}
-    published = domain_event(queues.EMAIL.domain_events[0])
+    published = domain_event(types_of(queues.EMAIL)[0])
     SnsPublisher(cloud.resources.topics[queues.DOMAIN_EVENTS_TOPIC]).publish([published])
     assert bodies(cloud, queues.EMAIL.name, expected=1) == [published.as_message()]
 

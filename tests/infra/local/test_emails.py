@@ -73,7 +73,7 @@ def test_followers_and_attendees_get_emails(client: Client, mailbox: Mailbox) ->
 
     assert becomes_true(lambda: bool(about_the_event(follower.email) and about_the_event(stranger.email)))
     assert about_the_event(follower.email) == ["New event: Jazz in the yard"]
-    assert about_the_event(stranger.email) == ["You have a place: Jazz in the yard"]
+    assert about_the_event(stranger.email) == ["Your booking is confirmed: Jazz in the yard"]
     email = emails(mailbox, stranger.email)[-1]
     assert [attachment.type for attachment in email.attachments] == ["text/calendar"]
 

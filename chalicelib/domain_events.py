@@ -1,0 +1,285 @@
+"""Domain events: a class for each type. docs/domain-events.md is generated from the classes.
+
+The first paragraph of a docstring says when the event is recorded, the second what consumers should know.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from chalicelib.platform.messaging.bodies import DomainEventBody, SystemTime
+from chalicelib.platform.messaging.ports import DomainEvent
+
+CancellationReason = Literal[
+    "attendee",
+    "host",
+    "event-cancelled",
+    "event-deleted",
+    "account-deleted",
+    "refunded",
+    "dispute-lost",
+]
+"""Why a booking was cancelled. `refunded`: Stripe reports a refund that this system did not ask for."""
+
+RefundReason = Literal[
+    "attendee",
+    "host",
+    "event-cancelled",
+    "event-deleted",
+    "account-deleted",
+    "late-payment",
+]
+
+AttendeeId = Annotated[UUID, {"description": "The attendee."}]
+Timezone = Annotated[str, {"description": "IANA name of the event's time zone."}]
+Quantity = Annotated[int, {"minimum": 1, "description": "Places."}]
+Amount = Annotated[int, {"minimum": 0, "description": "In minor units of the currency."}]
+PaidAmount = Annotated[int, {"minimum": 1, "description": "In minor units of the currency."}]
+Currency = Annotated[str, {"pattern": "^[a-z]{3}$", "description": "ISO 4217, in lower case."}]
+PaymentReference = Annotated[
+    str | None, {"pattern": "^pi_", "description": "Stripe's id of the payment, if the booking was paid."}
+]
+Email = Annotated[str, {"description": "An e-mail address, in lower case."}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventDetails(DomainEventBody):
+    """The subject is the event. Its details are those after the change."""
+
+    event_id: UUID
+    host_id: UUID
+    title: str
+    location: str | None
+    start_date_time: datetime
+    end_date_time: datetime
+    timezone: Timezone
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPublished(EventDetails, name="event-published"):
+    """A host has published an event: a new one, or a former draft. Drafts have no domain events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaleStarted(EventDetails, name="sale-started"):
+    """The start of the sale, as the host has set it, has come.
+
+    It is recorded once, and again only if the host puts the start off afterwards. An event that is on sale
+    as soon as it is published has no such domain event.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextChange:
+    from_: str
+    to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionalTextChange:
+    from_: str | None
+    to: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeChange:
+    from_: datetime
+    to: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventChanges:
+    """The old and the new value of each detail that has changed."""
+
+    title: TextChange | None = None
+    location: OptionalTextChange | None = None
+    start_date_time: TimeChange | None = None
+    end_date_time: TimeChange | None = None
+    timezone: TextChange | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventChanged(EventDetails, name="event-changed"):
+    """A host has changed the title, the location, a time or the time zone of a published event.
+
+    `changed` has the members that are different now. Other changes, such as of the description or the
+    capacity, have no domain event.
+    """
+
+    changed: Annotated[EventChanges, {"minProperties": 1}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventCancelled(EventDetails, name="event-cancelled"):
+    """A host has cancelled or deleted a published event before it ended, or has closed the account.
+
+    A cancelled event stays visible, a deleted one does not. Each live booking is cancelled too, with a
+    `booking-cancelled` of its own that comes after.
+    """
+
+    how: Literal["cancelled", "deleted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingDetails(DomainEventBody):
+    """The subject is the booked event, so that its bookings and its own changes are in one order."""
+
+    booking_id: UUID
+    user_id: AttendeeId
+    event_id: UUID
+    quantity: Quantity
+    amount: Amount
+    currency: Currency
+    created_at: SystemTime
+    updated_at: SystemTime
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingConfirmed(BookingDetails, name="booking-confirmed"):
+    """A booking is confirmed: a free one when it is made, any other when it is paid."""
+
+    status: Literal["confirmed"]
+    payment_reference: PaymentReference = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingCancelled(BookingDetails, name="booking-cancelled"):
+    """A booking is cancelled, and its place is free.
+
+    The reason is the attendee's or the host's wish (`attendee`, `host`), the end of the event
+    (`event-cancelled`, `event-deleted`) or of the attendee's account (`account-deleted`), a refund made
+    outside this system (`refunded`), or a lost dispute (`dispute-lost`). Money that is due back has a
+    `payment-refund-due` of its own.
+    """
+
+    status: Literal["cancelled"]
+    reason: CancellationReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingExpired(BookingDetails, name="booking-expired"):
+    """An attendee did not pay in time. The place is free again, and nothing was charged.
+
+    A payment that arrives later may still confirm the booking, if a place is left.
+    """
+
+    status: Literal["expired"]
+    amount: PaidAmount
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDetails(DomainEventBody):
+    """The subject is the event that is paid for. A successful payment is reported by `booking-confirmed`."""
+
+    booking_id: UUID
+    user_id: AttendeeId
+    event_id: UUID
+    amount: PaidAmount
+    currency: Currency
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentFailed(PaymentDetails, name="payment-failed"):
+    """An attempt to pay for a held place has failed. Nothing was charged, and the attendee can try again.
+
+    `reason` is Stripe's decline code, or its error code where there is none. Stripe's list of codes may grow.
+    """
+
+    expires_at: Annotated[SystemTime, {"description": "The end of the hold."}]
+    reason: Annotated[str, {"description": "Such as card_declined."}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentRefundDue(PaymentDetails, name="payment-refund-due"):
+    """A payment is due back to the attendee. This system makes the refund.
+
+    The reasons are those of `booking-cancelled`, and `late-payment`: the money arrived after the hold, and no
+    place was left, or the booking had been cancelled, or the attendee had another booking.
+    """
+
+    reason: RefundReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputeDetails(PaymentDetails):
+    host_id: UUID
+    reason: Annotated[str, {"description": "Stripe's code, such as fraudulent."}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDisputed(DisputeDetails, name="payment-disputed"):
+    """The attendee's bank disputes a payment. Stripe withholds the money until the dispute is decided.
+
+    The booking stays as it is.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDisputeClosed(DisputeDetails, name="payment-dispute-closed"):
+    """A dispute is decided. If it is lost, the money has gone back and the booking is cancelled."""
+
+    outcome: Literal["won", "lost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserRegistered(DomainEventBody, name="user-registered"):
+    """Someone has made an account. The subject is the user. The e-mail address is not verified yet."""
+
+    user_id: UUID
+    role: Literal["host", "attendee"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailRequested(DomainEventBody):
+    email: Email
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailVerificationRequested(EmailRequested, name="email-verification-requested"):
+    """The e-mail address of an account needs to be verified: it is new, or its owner asks for another e-mail.
+
+    The subject is a UUID made from the address. The token is made when the e-mail is sent, and is in no
+    message.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordResetRequested(EmailRequested, name="password-reset-requested"):
+    """Someone wants to reset the password of the account with this e-mail address.
+
+    The subject is a UUID made from the address. There may be no such account: the person who asks must not
+    learn which addresses have one.
+    """
+
+
+ALL: tuple[type[DomainEventBody], ...] = (
+    EventPublished,
+    SaleStarted,
+    EventChanged,
+    EventCancelled,
+    BookingConfirmed,
+    BookingCancelled,
+    BookingExpired,
+    PaymentFailed,
+    PaymentRefundDue,
+    PaymentDisputed,
+    PaymentDisputeClosed,
+    UserRegistered,
+    EmailVerificationRequested,
+    PasswordResetRequested,
+)
+
+BY_TYPE = {event.type: event for event in ALL}
+
+
+def parse(domain_event: DomainEvent) -> DomainEventBody:
+    """Read the typed body of a domain event. Unknown members are ignored.
+
+    Raises:
+        ValueError: The type or the version is unknown, or the body is malformed.
+    """
+    event = BY_TYPE.get(domain_event.type)
+    if event is None or event.version != domain_event.version:
+        raise ValueError(f"unknown domain event {domain_event.type}, version {domain_event.version}")
+    return event.from_json(domain_event.body)

@@ -1,0 +1,230 @@
+"""The one table of what people are notified about.
+
+A new kind of notification is one entry here and one pair of templates, `<type>.txt` and `<type>.html`. Queue
+subscriptions, e-mail preferences, inboxes and e-mails derive from this table.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select
+
+from chalicelib.domain_events import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingExpired,
+    EmailVerificationRequested,
+    EventCancelled,
+    EventChanged,
+    EventPublished,
+    PasswordResetRequested,
+    PaymentDisputeClosed,
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefundDue,
+    SaleStarted,
+    UserRegistered,
+)
+from chalicelib.notifications import copy, recipients
+from chalicelib.notifications.models import Topic
+from chalicelib.platform.messaging.bodies import DomainEventBody
+from chalicelib.platform.messaging.queues import (
+    BOOKING_NOTIFICATIONS,
+    EMAIL,
+    FOLLOW_NOTIFICATIONS,
+    ON_SALE_NOTIFICATIONS,
+    Queue,
+)
+from chalicelib.users.verification import Purpose
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kind:
+    """How people are notified of one type of domain event."""
+
+    event: type[DomainEventBody]
+    queue: Queue
+    """The queue that receives the domain event."""
+
+    recipients: Select[Any] | None = None
+    """A query for the recipients, from recipients.py. They get an inbox row and an e-mail.
+
+    None: the domain event is about one account, which gets an e-mail only.
+    """
+
+    subject: str
+    """Heading and subject of the e-mail, which also has the event's title. May use {service} and {body.…}."""
+    subject_by_reason: Mapping[str, str] = field(default_factory=dict)
+    """Other subjects for some values of the body's `reason`."""
+    footer: str
+    """Why the recipient gets this e-mail."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """A sentence for each value of the body's `reason`."""
+
+    topic: Topic | None = None
+    """The e-mail preference that it belongs to. None: the e-mail is always sent."""
+    is_receipt: Callable[[Any], bool] | None = None
+    """Whether the e-mail for this body is a receipt, which is sent whatever the preference."""
+    can_unsubscribe: bool = False
+    """Whether the e-mail has an unsubscribe link (RFC 8058). Not if it is about a booking or an account."""
+
+    while_event_is_on: bool = False
+    """E-mail only while the event is published."""
+    while_booking: ColumnElement[bool] | None = None
+    """Notify and e-mail only while this is true of the booking."""
+
+    has_calendar_entry: bool = False
+    """Whether the event is attached as a calendar file."""
+    purpose: Purpose | None = None
+    """The purpose of the one-time token in the e-mail, and the name of the page that its link opens."""
+
+    @property
+    def type(self) -> str:
+        """The type of the domain event, the name of its templates, and the type of the inbox row."""
+        return self.event.type
+
+    def topic_of(self, body: DomainEventBody) -> Topic | None:
+        """The preference that an e-mail belongs to; None if it is always sent."""
+        return None if self.is_receipt and self.is_receipt(body) else self.topic
+
+
+_BOOKED = "You get this e-mail because you booked this event."
+
+KINDS = (
+    Kind(
+        event=EventPublished,
+        queue=FOLLOW_NOTIFICATIONS,
+        recipients=recipients.FOLLOWERS,
+        subject="New event",
+        footer="You get this e-mail because you follow this host.",
+        topic="newEvent",
+        can_unsubscribe=True,
+        while_event_is_on=True,
+    ),
+    Kind(
+        event=SaleStarted,
+        queue=ON_SALE_NOTIFICATIONS,
+        recipients=recipients.INTERESTED,
+        subject="Booking is now open",
+        footer="You get this e-mail because you are interested in this event.",
+        topic="saleStarted",
+        can_unsubscribe=True,
+        while_event_is_on=True,
+    ),
+    Kind(
+        event=BookingConfirmed,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE,
+        subject="Your booking is confirmed",
+        footer=_BOOKED,
+        topic="bookingConfirmed",
+        is_receipt=lambda confirmed: confirmed.amount > 0,
+        while_event_is_on=True,
+        while_booking=recipients.BOOKING_IS_LIVE,
+        has_calendar_entry=True,
+    ),
+    Kind(
+        event=BookingCancelled,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE_OF_CANCELLED_BOOKING,
+        subject="Your booking is cancelled",
+        footer=_BOOKED,
+        reasons=copy.CANCELLATION_REASONS,
+        topic="bookingCancelled",
+    ),
+    Kind(
+        event=BookingExpired,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE,
+        subject="Your booking has expired",
+        footer="You get this e-mail because you started to book this event.",
+        while_booking=recipients.BOOKING_IS_EXPIRED,
+    ),
+    Kind(
+        event=EventChanged,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEES,
+        subject="Event changed",
+        footer=_BOOKED,
+        topic="eventChanged",
+        while_event_is_on=True,
+    ),
+    Kind(
+        event=EventCancelled,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEES_OF_CANCELLED_EVENT,
+        subject="Event cancelled",
+        footer=_BOOKED,
+    ),
+    Kind(
+        event=PaymentFailed,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE,
+        subject="Your payment failed",
+        footer="You get this e-mail because you started to book this event.",
+        reasons=copy.PAYMENT_FAILURES,
+        while_event_is_on=True,
+        while_booking=recipients.BOOKING_IS_PENDING,
+    ),
+    Kind(
+        event=PaymentRefundDue,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE,
+        subject="Your refund is on its way",
+        subject_by_reason={"late-payment": "Your payment arrived too late"},
+        footer="You get this e-mail because you paid for a booking.",
+        reasons=copy.REFUND_REASONS,
+    ),
+    Kind(
+        event=PaymentDisputed,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.HOST,
+        subject="A payment is disputed",
+        footer="You get this e-mail because you host this event.",
+        reasons=copy.DISPUTE_REASONS,
+    ),
+    Kind(
+        event=PaymentDisputeClosed,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.HOST,
+        subject="Dispute {body.outcome}",
+        footer="You get this e-mail because you host this event.",
+    ),
+    Kind(
+        event=UserRegistered,
+        queue=EMAIL,
+        subject="Welcome to {service}",
+        footer="You get this e-mail because someone registered with your address.",
+    ),
+    Kind(
+        event=EmailVerificationRequested,
+        queue=EMAIL,
+        subject="Verify your e-mail address",
+        footer=(
+            "You get this e-mail because an account has your address. "
+            "If the account is not yours, ignore this e-mail."
+        ),
+        purpose="verify-email",
+    ),
+    Kind(
+        event=PasswordResetRequested,
+        queue=EMAIL,
+        subject="Reset your password",
+        footer="If you did not ask for this, ignore this e-mail. Your password stays the same.",
+        purpose="reset-password",
+    ),
+)
+
+_BY_TYPE = {kind.type: kind for kind in KINDS}
+
+
+def kind_of(domain_event_type: str) -> Kind:
+    """The kind of notification for a type of domain event.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if domain_event_type not in _BY_TYPE:
+        raise ValueError(f"there is no notification for {domain_event_type}")
+    return _BY_TYPE[domain_event_type]

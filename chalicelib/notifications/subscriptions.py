@@ -1,0 +1,12 @@
+"""Subscriptions: the types of domain event that each queue receives."""
+
+from chalicelib.domain_events import PaymentRefundDue
+from chalicelib.notifications.kinds import KINDS
+from chalicelib.platform.messaging.queues import REFUNDS, Queue
+
+
+def types_of(queue: Queue) -> tuple[str, ...]:
+    """The types that the queue's subscription lets through; all messages of its topic if there are none."""
+    if queue is REFUNDS:
+        return (PaymentRefundDue.type,)
+    return tuple(kind.type for kind in KINDS if kind.queue is queue)

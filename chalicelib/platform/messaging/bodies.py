@@ -1,0 +1,160 @@
+"""Bodies of domain events: typed in Python, JSON objects in the outbox and in messages."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, func, literal_column
+
+from chalicelib.platform.database.rendering import system_time_json, user_time_json
+
+_SYSTEM = "system time"
+SystemTime = Annotated[datetime, _SYSTEM]
+"""A time that the server recorded; JSON shows it to the millisecond. A user-supplied time is a `datetime`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainEventBody:
+    """Base of the typed bodies. A subclass with a `name` is a type of domain event.
+
+    Fields are snake_case here and camelCase in JSON. A field that has a default is left out of the JSON where
+    it is None; any other field is always there. A dict in a field's `Annotated` holds JSON Schema keywords,
+    for the documentation.
+    """
+
+    type: ClassVar[str]
+    version: ClassVar[int]
+
+    def __init_subclass__(cls, *, name: str | None = None, version: int = 1) -> None:
+        if name is not None:
+            cls.type = name
+            cls.version = version
+
+    def as_json(self) -> dict[str, Any]:
+        return _encode(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read a body. Members without a field are ignored: later releases may add some.
+
+        Raises:
+            ValueError: A member is missing or has another type.
+        """
+        return cls(**_decode(cls, body))
+
+    @classmethod
+    def json_column(cls, row: FromClause, **columns: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The body as a SQL expression: each field is the column of its name, in `columns` or else in `row`.
+
+        Raises:
+            LookupError: A field has no column, or `columns` has one that is no field.
+            TypeError: The body has optional fields and others that can be null.
+        """
+        parts: list[ColumnElement[Any]] = []
+        for member in members(cls):
+            if member.field not in columns and member.field not in row.c:
+                raise LookupError(f"{cls.__name__}.{member.field} has no column")
+            column = columns.pop(member.field) if member.field in columns else row.c[member.field]
+            parts += [literal_column(f"'{member.name}'"), _sql(member, column)]
+        if columns:
+            raise LookupError(f"{cls.__name__} has no fields {', '.join(columns)}")
+        body = func.json_build_object(*parts)
+        if not any(member.optional for member in members(cls)):
+            return body
+        if any(member.nullable and not member.optional for member in members(cls)):
+            raise TypeError(f"{cls.__name__}: PostgreSQL removes all nulls of an object, or none")
+        return func.json_strip_nulls(body)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a body's JSON object, as its dataclass field declares it."""
+
+    field: str
+    name: str
+    type: Any
+    """Without `None` and `Annotated`."""
+    system_time: bool
+    nullable: bool
+    optional: bool
+    schema: Mapping[str, Any]
+    """JSON Schema keywords beyond the type."""
+
+
+def members(cls: Any) -> tuple[Member, ...]:
+    """The members of a dataclass's JSON object."""
+    return tuple(_member(f.name, f.type, optional=f.default is not MISSING) for f in fields(cls))
+
+
+def _member(field: str, annotation: Any, *, optional: bool) -> Member:
+    nullable = False
+    notes: list[Any] = []
+    while (origin := get_origin(annotation)) in {Annotated, Union, UnionType}:
+        if origin is Annotated:
+            notes = [*annotation.__metadata__, *notes]
+            annotation = annotation.__origin__
+        else:
+            nullable = True
+            (annotation,) = (part for part in get_args(annotation) if part is not NoneType)
+    schema = {key: value for note in notes if isinstance(note, dict) for key, value in note.items()}
+    return Member(field, _camel(field), annotation, _SYSTEM in notes, nullable, optional, schema)
+
+
+def _camel(field: str) -> str:
+    first, *others = field.rstrip("_").split("_")
+    return first + "".join(map(str.title, others))
+
+
+def _encode(value: Any) -> dict[str, Any]:
+    encoded: dict[str, Any] = {}
+    for member in members(type(value)):
+        own = getattr(value, member.field)
+        if own is not None or not member.optional:
+            encoded[member.name] = _plain(own, "milliseconds" if member.system_time else "auto")
+    return encoded
+
+
+def _plain(value: Any, timespec: str) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+    return _encode(value) if is_dataclass(value) else value
+
+
+def _sql(member: Member, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if member.type is not datetime:
+        return column
+    return system_time_json(column) if member.system_time else user_time_json(column)
+
+
+def _decode(cls: Any, body: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for member in members(cls):
+        if member.name in body:
+            values[member.field] = _typed(member, body[member.name])
+        elif not member.optional:
+            raise ValueError(f"{cls.__name__} lacks {member.name}")
+    return values
+
+
+def _typed(member: Member, value: Any) -> Any:
+    if value is None and member.nullable:
+        return None
+    if isinstance(value, str):
+        if member.type is UUID:
+            return UUID(value)
+        if member.type is datetime:
+            return datetime.fromisoformat(value)
+        # Later releases may add values to a `Literal`.
+        if member.type is str or get_origin(member.type) is Literal:
+            return value
+    if isinstance(value, dict) and is_dataclass(member.type):
+        nested: Any = member.type
+        return nested(**_decode(nested, value))
+    if member.type is int and type(value) is int:
+        return value
+    raise ValueError(f"{member.name} has another type")
