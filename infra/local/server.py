@@ -37,7 +37,7 @@ SHUTDOWN_TIMEOUT = 3.0
 def problem(status: int, detail: str | None = None) -> Response:
     """Return a problem document, as the deployed API Gateway answers requests that do not reach the app."""
     types = {status: (kind.slug(), kind.title()) for kind, status in problems.STATUS.items()}
-    types[HTTPStatus.INTERNAL_SERVER_ERROR] = ("fault", "A fault on our side")
+    types[HTTPStatus.INTERNAL_SERVER_ERROR] = problems.FAULT
     slug, title = types.get(HTTPStatus(status), (InvalidInput.slug(), InvalidInput.title()))
     public_url = os.environ.get("PUBLIC_URL", "").rstrip("/")
     body = problems.render(slug=slug, title=title, status=status, public_url=public_url, detail=detail)

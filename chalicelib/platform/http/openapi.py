@@ -12,7 +12,6 @@ from msgspec import UNSET, Struct, UnsetType
 from chalicelib.platform import errors
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
-from chalicelib.platform.http.html import HTML
 from chalicelib.platform.http.idempotency import MAX_KEY_LENGTH
 from chalicelib.platform.http.operation import Auth, Operation
 from chalicelib.platform.http.validation import FORM_TYPE, Id
@@ -79,7 +78,7 @@ def _types(operations: Sequence[Operation]) -> Iterator[Any]:
     yield Problem
     yield Id
     for operation in operations:
-        yield from (kind for kind in operation.responses.values() if kind not in {None, HTML})
+        yield from (kind for kind in operation.responses.values() if kind and not isinstance(kind, str))
         yield from (kind for kind in (operation.body, operation.query) if kind is not None)
 
 
@@ -202,9 +201,8 @@ class _Writer:
                 "description": HTTPStatus(status).phrase,
                 "headers": _headers(*_answer_headers(operation, status)),
             }
-            if kind == HTML:
-                example = "<!doctype html>…"
-                response["content"] = {HTML: {"schema": {"type": "string"}, "example": example}}
+            if isinstance(kind, str):
+                response["content"] = {kind: {"schema": {"type": "string"}, "example": "…"}}
             elif kind is not None:
                 schema = self._schemas[kind]
                 content = {"schema": schema, "example": self._example(schema)}

@@ -34,7 +34,7 @@ class Operation:
     account_check: AccountCheck
     account_lock: AccountLock
     responses: Mapping[int, Any]
-    """Status to the type of the body, or None for an empty one."""
+    """Status to the type of the JSON body, to the media type of another body, or to None for no body."""
     errors: tuple[type[Refusal], ...]
     body: type[Struct] | None
     query: type[Struct] | None

@@ -24,14 +24,17 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
 }
 """The kinds of refusal; a reason has the status of the kind it derives from."""
 
+FAULT = ("fault", "A fault on our side")
+"""The slug and title of status 500, which no refusal has."""
+
 
 def status(refusal: type[Refusal]) -> HTTPStatus:
     return next(STATUS[kind] for kind in refusal.__mro__ if kind in STATUS)
 
 
 def type_uri(slug: str, public_url: str) -> str:
-    """The URI of a problem type: where the human page explains it."""
-    return f"{public_url}/docs#{slug}"
+    """Return the URI of a problem type, which leads to its entry in the list of problem types."""
+    return f"{public_url}/docs/problems#{slug}"
 
 
 def document(refusal: Refusal, public_url: str) -> str:

@@ -221,7 +221,8 @@ def _problem(refusal: Refusal, public_url: str, *, had_token: bool = False) -> R
 
 def _internal_error(public_url: str) -> Response:
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    body = problems.render(slug="fault", title="A fault on our side", status=status, public_url=public_url)
+    slug, title = problems.FAULT
+    body = problems.render(slug=slug, title=title, status=status, public_url=public_url)
     return Response(status, body, content_type=problems.CONTENT_TYPE)
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from chalice.app import Chalice
 
 from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.http.problems import CONTENT_TYPE, STATUS
+from chalicelib.platform.http.problems import CONTENT_TYPE, FAULT, STATUS, type_uri
 from chalicelib.platform.http.serving import CORS
 from infra.aws.function_table import API, Function
 from infra.aws.template.cfn import Json, arn, assumed_by, att, log_group, of_stage, ref, resource, sub, when
@@ -46,7 +46,7 @@ _RESPONSE_TYPES: dict[HTTPStatus, list[str]] = {
 """API Gateway's own responses, by the status that we give them."""
 _PROBLEMS = {
     **{status: (refusal.slug(), refusal.title()) for refusal, status in STATUS.items()},
-    HTTPStatus.INTERNAL_SERVER_ERROR: ("fault", "A fault on our side"),
+    HTTPStatus.INTERNAL_SERVER_ERROR: FAULT,
     HTTPStatus.GATEWAY_TIMEOUT: (Unavailable.slug(), Unavailable.title()),
 }
 """The slug and title of the app's problem type, by status."""
@@ -178,7 +178,7 @@ def _problem(status: HTTPStatus) -> Json:
     parameters = {f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()}
     parameters["gatewayresponse.header.X-Request-Id"] = "context.requestId"
     members = json.dumps({"title": title, "status": int(status)}, separators=(",", ":"))[1:]
-    document = ['{"type":"', public_url(), f'/docs#{slug}",{members}']
+    document = ['{"type":"', public_url(), f'{type_uri(slug, "")}",{members}']
     return {
         "statusCode": str(int(status)),
         "responseParameters": parameters,

@@ -1,6 +1,7 @@
 """Fixtures: the template of each stage and a package, each built once."""
 
 import fcntl
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,9 @@ def resources(build_template: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a package for this machine, shared by the workers of a test run."""
-    folder = tmp_path_factory.getbasetemp().parent / "package"
+    base = tmp_path_factory.getbasetemp()
+    # A worker's folder is in that of its run. Without workers, the parent also has the folders of other runs.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "package"
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():

@@ -99,6 +99,14 @@ def test_the_api_without_settings_responds_503(unpacked: Path) -> None:
     assert json.loads(events["body"])["type"].endswith("#unavailable")
 
 
+def test_the_package_has_the_viewer_of_the_docs(unpacked: Path) -> None:
+    page = run(unpacked, None, "app.app", request("/docs"))
+    viewer = run(unpacked, None, "app.app", request("/docs/viewer.js"))
+    assert (page["statusCode"], viewer["statusCode"]) == (200, 200)
+    assert 'src="docs/viewer.js' in page["body"]
+    assert "redoc" in viewer["body"].lower()
+
+
 def test_functions_with_routes_respond_503_without_settings(package: Path, unpacked: Path) -> None:
     template = json.loads((package / TEMPLATE).read_text())
     responses = {}

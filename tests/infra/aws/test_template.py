@@ -140,7 +140,7 @@ def test_gateway_responses_are_problem_documents(template: dict[str, Any]) -> No
     for response in responses.values():
         problem = json.loads(response["responseTemplates"]["application/json"])
         headers = response["responseParameters"]
-        assert problem["type"].startswith("https://api.example.com/docs#")
+        assert problem["type"].startswith("https://api.example.com/docs/problems#")
         assert problem["title"]
         assert problem["status"] == int(response["statusCode"])
         assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"

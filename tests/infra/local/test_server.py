@@ -114,7 +114,7 @@ def assert_problem(response: HTTPResponse, body: bytes, status: int, slug: str) 
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers["X-Request-Id"]
     problem = json.loads(body)
-    assert (problem["type"], problem["status"]) == (f"/docs#{slug}", status)
+    assert (problem["type"], problem["status"]) == (f"/docs/problems#{slug}", status)
 
 
 def test_a_response_has_the_headers_of_the_app(url: str) -> None:
@@ -230,7 +230,7 @@ def test_a_chunked_body_has_the_same_limit(url: str) -> None:
         + b"0\r\n\r\n"
     )
     status, body = send_raw(url, request)
-    assert (status, json.loads(body)["type"]) == (413, "/docs#content-too-large")
+    assert (status, json.loads(body)["type"]) == (413, "/docs/problems#content-too-large")
 
 
 def test_a_client_may_ask_before_it_sends_its_body(url: str) -> None:
@@ -258,7 +258,7 @@ def test_a_client_may_ask_before_it_sends_its_body(url: str) -> None:
 def test_a_body_of_unclear_length_is_refused(url: str, headers: bytes) -> None:
     request = b"POST /length HTTP/1.1\r\n" + headers + b"\r\n\r\nabc\r\n0\r\n\r\n"
     status, body = send_raw(url, request)
-    assert (status, json.loads(body)["type"]) == (400, "/docs#invalid-input")
+    assert (status, json.loads(body)["type"]) == (400, "/docs/problems#invalid-input")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""The problem types of this API, and what a client can do about each of them."""
+
+from collections.abc import Iterator
+from html import escape
+from http import HTTPStatus
+
+from chalicelib.bookings import booking
+from chalicelib.events import locks, publishing
+from chalicelib.notifications import unsubscribe
+from chalicelib.payments import checkout, signatures, stripe_events
+from chalicelib.platform import errors, security
+from chalicelib.platform.errors import Refusal
+from chalicelib.platform.http import problems
+from chalicelib.users import accounts, verification
+
+_WAIT = "Wait for the seconds that `Retry-After` names, then send the request again."
+_ONLY_STRIPE = "Only Stripe calls this route. "
+
+ADVICE: dict[type[Refusal], str] = {
+    errors.InvalidInput: "Correct the request. `errors` names each faulty member.",
+    errors.Unauthenticated: "Log in, and send the token as `Authorization: Bearer …`.",
+    errors.Forbidden: "Use an account that is allowed to do this. `detail` says which.",
+    errors.NotFound: "Check the id. The resource may be deleted, or visible to others only.",
+    errors.MethodNotAllowed: "Use a method that the `Allow` header lists.",
+    errors.Conflict: "Get the resource again and check its state.",
+    errors.StaleVersion: "Get the resource again, apply your change, and send its new `ETag` in `If-Match`.",
+    errors.ContentTooLarge: "Send a smaller body.",
+    errors.UnsupportedMediaType: "Set `Content-Type` to the type of the body, usually `application/json`.",
+    errors.IdempotencyKeyReused: "Use a new key for each new request. Repeat it only with the same request.",
+    errors.RequestInProgress: "Wait a moment, then send the same request with the same key.",
+    errors.TooManyRequests: _WAIT,
+    errors.Unavailable: _WAIT,
+    security.InvalidToken: "Log in again to get a new token.",
+    accounts.EmailTaken: "Log in to the existing account, reset its password, or use another address.",
+    accounts.WrongCredentials: "Check the address and the password, or reset the password.",
+    accounts.WrongPassword: "Send the current password in `currentPassword`.",
+    verification.InvalidEmailToken: "Use the newest e-mail, or request another one.",
+    unsubscribe.InvalidLink: "Copy the whole link from the e-mail.",
+    publishing.EmailNotVerified: "Open the link in the verification e-mail. "
+    "`POST /auth/verify-email/resend` sends another one.",
+    publishing.AlreadyPublished: "Leave `status` out, or cancel the event.",
+    publishing.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
+    locks.NotYourEvent: "Log in as the host of the event.",
+    locks.EventCancelled: "Nothing can be booked or changed any more.",
+    locks.EventEnded: "This is possible only before the event ends.",
+    locks.EventStarted: "This is possible only before the event starts.",
+    locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
+    booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
+    booking.SoldOut: "Try again later: a cancelled booking or an expired hold frees a place.",
+    booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
+    booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
+    checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
+    signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",
+    stripe_events.NotAnEvent: f"{_ONLY_STRIPE}Check that the webhook sends events.",
+}
+"""What to do, by refusal. A refusal that is not listed has the advice of the class that it derives from."""
+
+_FAULT_ADVICE = "Try again later. If it fails again, report it with the `X-Request-Id` of the response."
+
+
+def as_html() -> str:
+    """Return the list of problem types, each with its slug as an anchor."""
+    return "".join(
+        (
+            "<p>Errors are problem documents ",
+            '(<a href="https://www.rfc-editor.org/rfc/rfc9457">RFC 9457</a>). ',
+            "The <code>type</code> of such a document leads to its entry here. ",
+            'See also the <a href="../docs">documentation of the API</a>.</p>',
+            *map(_entry, sorted(_refusals(), key=lambda refusal: (problems.status(refusal), refusal.slug()))),
+            _section(*problems.FAULT, HTTPStatus.INTERNAL_SERVER_ERROR, _FAULT_ADVICE),
+        )
+    )
+
+
+def _entry(refusal: type[Refusal]) -> str:
+    advice = next(ADVICE[kind] for kind in refusal.__mro__ if kind in ADVICE)
+    return _section(refusal.slug(), refusal.title(), problems.status(refusal), advice)
+
+
+def _section(slug: str, title: str, status: HTTPStatus, advice: str) -> str:
+    return (
+        f'<section id="{slug}"><h2>{escape(title)}</h2>'
+        f"<p><code>{slug}</code>, status {int(status)} {status.phrase}</p>"
+        f"<p>{_with_code(advice)}</p></section>"
+    )
+
+
+def _with_code(text: str) -> str:
+    """Escape, and set what stands in backticks as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+
+
+def _refusals(kind: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    for refusal in kind.__subclasses__():
+        yield refusal
+        yield from _refusals(refusal)
