@@ -57,14 +57,14 @@ def relay_outbox(event: CloudWatchEvent) -> None:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
     """Announce sales that start until the next run takes over."""
-    sale_start.run(wiring.current().database, go_on=_while_time_is_left(event))
+    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_holds(event: CloudWatchEvent) -> None:
     """Expire unpaid holds until the next run takes over."""
     parts = wiring.current()
-    hold_expiry.run(parts.database, lambda: parts.payments, go_on=_while_time_is_left(event))
+    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

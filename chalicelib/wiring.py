@@ -1,4 +1,4 @@
-"""Settings to running parts: the only place that chooses, and the only seam for tests."""
+"""Composition root: choose the adapters from the settings. Tests pass fakes here."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from chalicelib.platform.settings import BadSetting, Settings
 
 
 class Wiring:
-    """The parts of one process, each made when first asked for."""
+    """Database, tokens and adapters of one process. Adapters are created when first used."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Wiring:
         self._mailer = mailer
         self._payments = payments
 
-    # The adapters are imported where they are made: few requests need any of them, and boto3 would
-    # double the time that a cold start takes.
+    # Adapters are imported when they are created: most requests need none, and importing boto3 doubles
+    # the time of a cold start.
 
     @property
     def publisher(self) -> Publisher:
@@ -79,12 +79,12 @@ _current: Wiring | None = None
 
 
 def current() -> Wiring:
-    """The wiring of this process, made from the environment at the first call.
+    """Return the wiring of this process, created from the environment by the first call.
 
     Raises:
-        BadSetting: The environment lacks a setting.
+        BadSetting: A setting is missing or invalid.
     """
-    global _current  # noqa: PLW0603 (one per process, as a Lambda container is one)
+    global _current  # noqa: PLW0603 (one per process: a Lambda container serves one request at a time)
     if _current is None:
         _current = Wiring(Settings.read(os.environ))
     return _current
@@ -92,7 +92,7 @@ def current() -> Wiring:
 
 @contextmanager
 def using(wiring: Wiring) -> Iterator[Wiring]:
-    """Have this process run on other parts for the length of a block."""
+    """Use another wiring in this process for a block, then close it."""
     global _current  # noqa: PLW0603
     previous, _current = _current, wiring
     try:

@@ -103,25 +103,25 @@ class FakePayments:
             raise Unreachable("Stripe is down")
         self.at_step()
 
-    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
-        assert due.booking_id != event_id
+    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+        assert charge.booking_id != event_id
         assert "@" in receipt_email
         self._call()
         same = (
             one
             for one in self.intents.values()
-            if (one.booking_id, one.attempt) == (due.booking_id, due.attempt)
+            if (one.booking_id, one.attempt) == (charge.booking_id, charge.attempt)
         )
         intent_id = f"pi_{uuid4().hex}"
         made = next(same, None) or PaymentIntent(
             intent_id=intent_id,
             status="open",
-            amount=due.amount,
+            amount=charge.amount,
             received=0,
-            currency=due.currency,
+            currency=charge.currency,
             client_secret=f"{intent_id}_secret_{uuid4().hex}",
-            booking_id=due.booking_id,
-            attempt=due.attempt,
+            booking_id=charge.booking_id,
+            attempt=charge.attempt,
             failure=None,
         )
         self.intents[made.intent_id] = made
@@ -139,7 +139,7 @@ class FakePayments:
         self.at_step()
         return self.intents[intent_id]
 
-    def refund(self, due: Charge, intent_id: str) -> Refund:
+    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
         self._call()
         if self.intents[intent_id].status != "succeeded":
             raise PaymentRefused("payment_intent_unexpected_state")
@@ -148,9 +148,9 @@ class FakePayments:
             refund_id=f"re_{uuid4().hex}",
             intent_id=intent_id,
             status="succeeded",
-            amount=due.amount,
-            booking_id=due.booking_id,
-            attempt=due.attempt,
+            amount=charge.amount,
+            booking_id=charge.booking_id,
+            attempt=charge.attempt,
         )
         self.refunds[made.refund_id] = made
         self.at_step()

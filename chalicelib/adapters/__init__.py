@@ -1,1 +1,1 @@
-"""The world outside, through boto3: the only modules that import it."""
+"""Adapters: external services (SNS, SQS, SES, Stripe) behind the ports of the app."""

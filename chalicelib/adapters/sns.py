@@ -1,4 +1,4 @@
-"""Domain events through SNS: one topic, the type as an attribute to filter by."""
+"""Domain events through SNS: one topic, with the type as an attribute for filters."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import boto3
 
-from chalicelib.adapters.transient import AT_ONCE, CONFIG, reaching
+from chalicelib.adapters.aws import CONFIG, MAX_BATCH_SIZE, translate_errors
 from chalicelib.platform.messaging.ports import DomainEvent
 
 
@@ -19,10 +19,10 @@ class SnsPublisher:
 
     def publish(self, domain_events: Sequence[DomainEvent]) -> set[UUID]:
         failed: set[UUID] = set()
-        for start in range(0, len(domain_events), AT_ONCE):
-            part = domain_events[start : start + AT_ONCE]
-            with reaching("SNS"):
-                answer = self._sns.publish_batch(
+        for start in range(0, len(domain_events), MAX_BATCH_SIZE):
+            batch = domain_events[start : start + MAX_BATCH_SIZE]
+            with translate_errors("SNS"):
+                response = self._sns.publish_batch(
                     TopicArn=self._topic,
                     PublishBatchRequestEntries=[
                         {
@@ -32,8 +32,8 @@ class SnsPublisher:
                                 "type": {"DataType": "String", "StringValue": domain_event.type}
                             },
                         }
-                        for domain_event in part
+                        for domain_event in batch
                     ],
                 )
-            failed.update(UUID(entry["Id"]) for entry in answer.get("Failed", []))
+            failed.update(UUID(entry["Id"]) for entry in response.get("Failed", []))
         return failed

@@ -7,30 +7,30 @@ from typing import Any
 
 import boto3
 
-from chalicelib.adapters.transient import AT_ONCE, CONFIG, reaching
+from chalicelib.adapters.aws import CONFIG, MAX_BATCH_SIZE, translate_errors
 from chalicelib.platform.errors import Unreachable
 
 
 class SqsQueues:
-    """The queues of the account and region that the environment names."""
+    """The queues of the AWS account and region in the environment."""
 
     def __init__(self) -> None:
         self._sqs = boto3.client("sqs", config=CONFIG)
-        self._url = cache(self._find)
+        self._url = cache(self._get_url)
 
-    def _find(self, queue: str) -> str:
+    def _get_url(self, queue: str) -> str:
         return self._sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
-        for start in range(0, len(messages), AT_ONCE):
-            part = messages[start : start + AT_ONCE]
-            with reaching("SQS"):
-                answer = self._sqs.send_message_batch(
+        for start in range(0, len(messages), MAX_BATCH_SIZE):
+            batch = messages[start : start + MAX_BATCH_SIZE]
+            with translate_errors("SQS"):
+                response = self._sqs.send_message_batch(
                     QueueUrl=self._url(queue),
                     Entries=[
                         {"Id": str(i), "MessageBody": json.dumps(message, separators=(",", ":"))}
-                        for i, message in enumerate(part)
+                        for i, message in enumerate(batch)
                     ],
                 )
-            if answer.get("Failed"):
-                raise Unreachable(f"SQS took {len(part) - len(answer['Failed'])} of {len(part)} messages")
+            if failed := response.get("Failed"):
+                raise Unreachable(f"SQS rejected {len(failed)} of {len(batch)} messages")

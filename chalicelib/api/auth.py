@@ -92,7 +92,7 @@ def resend_verification(request: Request, connection: Connection) -> Response:
     Nothing is sent if the address is verified already, or if an e-mail was sent less than a minute ago. A new
     token invalidates the older ones.
     """
-    verification.request_verification(connection, request.require_caller().user_id, request.now)
+    verification.resend_verification(connection, request.require_caller().user_id, request.now)
     return Response(202)
 
 
@@ -103,7 +103,7 @@ def forgot_password(request: Request, connection: Connection, body: ForgotPasswo
     The response is the same whether or not an account has this address. Nothing is sent if an e-mail was sent
     less than a minute ago.
     """
-    verification.request(connection, purpose="reset-password", email=body.email, now=request.now)
+    verification.request_token(connection, purpose="reset-password", email=body.email, now=request.now)
     return Response(202)
 
 

@@ -1,6 +1,6 @@
 """/events: create, list, get, change, cancel, delete, show interest, check integrity."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -181,8 +181,10 @@ def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 )
 def cancel_event(request: Request, connection: Connection, event_id: UUID) -> Response:
     """Cancel an event with all its bookings and refund them. It stays readable as cancelled."""
-    _cancel(request, connection, event_id, "cancelled")
     host_id = request.require_caller().user_id
+    cancellation.cancel_event(
+        connection, host_id, event_id, expected=expected_versions(request), now=request.now
+    )
     event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 
@@ -196,21 +198,11 @@ def cancel_event(request: Request, connection: Connection, event_id: UUID) -> Re
 )
 def delete_event(request: Request, connection: Connection, event_id: UUID) -> Response:
     """Delete an event with all its bookings, and refund them unless the event has ended."""
-    _cancel(request, connection, event_id, "deleted")
-    return Response(204)
-
-
-def _cancel(
-    request: Request, connection: Connection, event_id: UUID, how: Literal["cancelled", "deleted"]
-) -> None:
-    cancellation.cancel_event(
-        connection,
-        request.require_caller().user_id,
-        event_id,
-        how=how,
-        expected=expected_versions(request),
-        now=request.now,
+    host_id = request.require_caller().user_id
+    cancellation.delete_event(
+        connection, host_id, event_id, expected=expected_versions(request), now=request.now
     )
+    return Response(204)
 
 
 @routes.put("/events/{eventId}/interest", auth="required", responses={204: None}, errors=(NoSuchEvent,))

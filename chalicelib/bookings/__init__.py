@@ -1,1 +1,1 @@
-"""Bookings: taking a place and giving it back, and what ends with an event or an account."""
+"""Bookings: book a place of an event, hold it until it is paid, cancel it."""

@@ -1,19 +1,19 @@
--- Book one place of an event for one attendee: all or nothing, in one round trip. A place that costs something is
--- held: the booking stays pending until it is paid or the hold expires, and its payment is recorded with it.
+-- Book one place of an event for one attendee: all or nothing, in one round trip. A priced place is held: the
+-- booking stays pending until it is paid or the hold expires, and its payment is created with it.
 --
 -- Call it alone, outside a transaction block: it commits by itself, and fails inside a block.
--- A booking commits with synchronous_commit off, which unlocks the event's row in `places` before the disk is
--- waited for; all bookings of an event write that row. A second commit, with synchronous_commit on, then flushes
--- the log up to itself, and the booking with it, before the answer goes out. One flush often covers many bookings.
--- A booking that was answered with `booked`, `held` or `replayed` survives a crash.
+-- All bookings of an event write the event's row in `places`. So a booking commits with synchronous_commit off, which
+-- unlocks that row without waiting for the disk. A second commit, with synchronous_commit on, then flushes the log up
+-- to itself, and the booking with it, before the response is sent. One flush often covers many bookings. A booking
+-- that was returned with `booked`, `held` or `replayed` survives a crash.
 --
--- The lock on the row in `places` is held as briefly as possible: reads come first and take no lock, inserts come
--- next, each on rows of their own, and the counter comes last, right before the commit.
+-- The row in `places` is locked as briefly as possible: reads come first and need no lock, inserts into other tables
+-- come next, and the counter comes last, right before the commit.
 --
 -- `outcome` is booked, held, replayed, or the name of a refusal. `booking` is its JSON text.
 --
 -- A guard is the lines between `-- guard: <name>` and `-- end guard`. Each protects against one race or a crash.
--- A test removes a guard's lines and shows what then goes wrong, so the text must stay valid SQL without them.
+-- Tests remove a guard and show the resulting error, so the text must be valid SQL without any of the guards.
 --
 -- Deployed code calls this procedure by its name. To change its signature or meaning, give the new one a new name.
 CREATE PROCEDURE book(
@@ -25,7 +25,7 @@ CREATE PROCEDURE book(
     p_fingerprint uuid,     -- hash of the request that has the key, or null
     p_now timestamptz,
     p_hold integer,         -- seconds until an unpaid hold expires
-    p_first_check integer,   -- seconds until the payment is first checked at Stripe
+    p_first_check integer,  -- seconds until the payment is first checked at Stripe
     p_request_id text,      -- id of the current request, or null
     INOUT outcome text,
     INOUT booking text
@@ -39,8 +39,8 @@ DECLARE
     v_at text;
     v_ignored text;
 BEGIN
-    -- Retry if, between the read and the counter, another request took the last place or the key, the host changed
-    -- the event, or the account was deleted. The next read finds out which.
+    -- Retry if, between the read and the counter, another request booked the last place or used the key, the host
+    -- changed the event, or the account was deleted. The next read finds out which.
     FOR v_attempt IN 1..5 LOOP
         v_ignored := set_config('synchronous_commit', 'off', true);
 
@@ -74,8 +74,8 @@ BEGIN
             END IF;
         END IF;
 
-        -- Read after the event: if the first request with this key has just taken the last place, its answer is
-        -- visible here too.
+        -- Read after the event: if the first request with this key has just booked the last place, its stored
+        -- response is visible here too.
         IF p_key IS NOT NULL THEN
             SELECT k.fingerprint, k.response INTO v_stored
             FROM idempotency_keys k
@@ -87,7 +87,7 @@ BEGIN
                 END IF;
                 outcome := 'replayed';
                 booking := v_stored.response;
-                EXIT;  -- to the flush: the first answer may not be on disk yet
+                EXIT;  -- to the flush: the first booking may not be on disk yet
             END IF;
         END IF;
         IF outcome IS NOT NULL THEN
@@ -124,7 +124,7 @@ BEGIN
         END IF;
 
         -- The foreign key locks the account's row. Either a deletion of the account waits for this transaction and
-        -- then cancels the booking, or this waits for the deletion and then finds no credentials below.
+        -- then cancels the booking, or this waits for the deletion and finds no credentials below.
         INSERT INTO bookings (
             booking_id, user_id, event_id, host_id, ticket_type_id,
             status, amount, currency, created_at, updated_at, expires_at, refund_until
@@ -158,7 +158,7 @@ BEGIN
             );
         END IF;
 
-        -- This waits for the row's lock, then tests the conditions on the row as it is after the wait.
+        -- Wait for the row's lock. PostgreSQL tests the conditions on the row as it is after the wait.
         UPDATE places
         SET taken = taken + 1, popularity = (10 * ln((taken + 2)::double precision))::integer
         WHERE event_id = p_event_id
@@ -187,8 +187,7 @@ BEGIN
         RETURN;
     END IF;
     -- guard: flush
-    -- Set here because the answer must not depend on the role's default. The message
-    -- gives the commit something to flush.
+    -- Set explicitly, so that the role's default does not matter. The message gives the commit something to flush.
     v_ignored := set_config('synchronous_commit', 'on', true);
     v_ignored := pg_logical_emit_message(true, '', '');
     -- end guard

@@ -1,4 +1,4 @@
-"""Booking: one call of the procedure in book.sql."""
+"""Booking: call the procedure in book.sql."""
 
 import json
 import time
@@ -17,19 +17,19 @@ from chalicelib.platform.security import Caller, InvalidToken
 
 
 class AlreadyBooked(Conflict):
-    """You have a place at this event already."""
+    """You have already booked this event."""
 
 
 class SoldOut(Conflict):
-    """No places left."""
+    """The event is sold out."""
 
 
 class SaleNotStarted(Conflict):
-    """The sale has not started."""
+    """Ticket sales have not started yet."""
 
 
 class SaleEnded(Conflict):
-    """The sale has ended."""
+    """Ticket sales have ended."""
 
 
 REFUSALS: dict[str, type[Refusal]] = {
@@ -47,25 +47,26 @@ REFUSALS: dict[str, type[Refusal]] = {
         Unavailable,
     )
 }
-"""What the booking procedure may answer instead of a booking."""
+"""The refusals of the booking procedure, by its `outcome`."""
 
 PROCEDURE = "book"
-"""The name of the booking procedure, which `book.sql` creates."""
+"""The name of the booking procedure in book.sql."""
 
 FIRST_CHECK_AFTER = timedelta(minutes=5)
-"""After which it is asked at Stripe whether a hold was paid, had nobody told by then."""
+"""Delay before the reconciler first asks Stripe about a hold."""
 
 
 @dataclass(frozen=True)
 class BookingResult:
-    """A place taken, now or by the first request with the same key."""
+    """A new booking, or the booking of the first request with the same key."""
 
     booking: str
-    """As JSON text."""
+    """JSON text."""
     booking_id: UUID
     held: bool
-    """It is still to be paid."""
+    """The booking is not paid yet."""
     replayed: bool
+    """The booking was made by an earlier request."""
 
 
 def book(
@@ -77,23 +78,24 @@ def book(
     hold: timedelta,
     now: datetime,
 ) -> BookingResult:
-    """Take one place, durably, by the one path there is; `key` is of the Idempotency-Key.
+    """Book one place. `key` is the hashed Idempotency-Key and the fingerprint of the request.
 
-    One that costs something is pending for the time of a hold. One round trip, and a transaction of its own,
-    so that it takes no session: see book.sql.
+    A priced booking is pending for the time of the hold. The procedure needs one round trip and commits by
+    itself, so it takes a database instead of a connection.
 
     Raises:
         NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
         InvalidToken, IdempotencyKeyReused, RequestInProgress: Nothing was changed.
-        Unavailable: Nothing was changed, or it is not known whether; a retry with the key will tell.
+        Unavailable: The outcome is unknown. Retry with the same key.
     """
     booking_id = ids.new(now)
     hashed_key, fingerprint = key or (None, None)
     call = (
-        f"CALL {PROCEDURE}({_uuid(booking_id)}, {_uuid(event_id)}, {_uuid(caller.user_id)},"
-        f" {caller.token_version:d}, {_uuid(hashed_key)}, {_uuid(fingerprint)}, '{now.isoformat()}',"
+        f"CALL {PROCEDURE}({_uuid_literal(booking_id)}, {_uuid_literal(event_id)},"
+        f" {_uuid_literal(caller.user_id)}, {caller.token_version:d},"
+        f" {_uuid_literal(hashed_key)}, {_uuid_literal(fingerprint)}, '{now.isoformat()}',"
         f" {hold.total_seconds():.0f}, {FIRST_CHECK_AFTER.total_seconds():.0f},"
-        f" {_text(request_context.current())}, NULL, NULL)"
+        f" {_request_id_literal(request_context.current())}, NULL, NULL)"
     )
     started = time.perf_counter()
     outcome = Unavailable.slug()
@@ -105,8 +107,10 @@ def book(
         outcome = RequestInProgress.slug()
         raise RequestInProgress(retry_after=1) from unavailable
     finally:
-        took = (time.perf_counter() - started) * 1000
-        metrics.put_all({"Bookings": (1, "Count"), "BookingLatency": (took, "Milliseconds")}, outcome=outcome)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        metrics.put_all(
+            {"Bookings": (1, "Count"), "BookingLatency": (elapsed_ms, "Milliseconds")}, outcome=outcome
+        )
     if outcome in REFUSALS:
         raise REFUSALS[outcome](retry_after=1 if outcome == "unavailable" else None)
     if outcome == "replayed":
@@ -117,13 +121,13 @@ def book(
     return BookingResult(booking, booking_id, held=outcome == "held", replayed=False)
 
 
-def _uuid(value: UUID | None) -> str:
+def _uuid_literal(value: UUID | None) -> str:
     return "NULL" if value is None else f"'{value.hex}'"
 
 
-def _text(value: RequestId | None) -> str:
+def _request_id_literal(value: RequestId | None) -> str:
     if value is None:
         return "NULL"
     if not isinstance(value, RequestId):
-        raise TypeError("not a request id")
+        raise TypeError("not a RequestId")
     return f"'{value}'"

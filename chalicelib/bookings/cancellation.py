@@ -1,6 +1,6 @@
-"""Cancellation: cancel bookings or expire holds, and free their places.
+"""Cancel bookings or expire holds, and free their places. For refunds, see payments.cancellation.
 
-The places must be locked before, in the order of event ids. Money is not returned here: see payments.cancellation.
+Callers must lock the places of the events first, in the order of event ids.
 """
 
 from collections.abc import Collection
@@ -32,11 +32,11 @@ from chalicelib.platform.messaging.outbox import recording
 _reason = bindparam("reason", type_=Text)
 
 
-def _cancelling(*which: ColumnElement[bool], expired: bool = False) -> Update:
-    """Build a statement that ends bookings, records a domain event for each, and frees their places."""
+def _cancel_statement(*conditions: ColumnElement[bool], expired: bool = False) -> Update:
+    """Build a statement that cancels or expires bookings, with a domain event for each."""
     ended = (
         update(bookings)
-        .where(*which)
+        .where(*conditions)
         .values(
             status="expired" if expired else "cancelled",
             cancellation_reason=_reason,
@@ -71,10 +71,10 @@ _of_events = bookings.c.event_id == any_(bindparam("event_ids", type_=ARRAY(Uuid
 _of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
 _expired = (bookings.c.status == literal_column("'pending'"), bookings.c.expires_at <= now_parameter)
 
-_CANCEL_ONE = _cancelling(live, _this_booking)
-_EXPIRE_ONE = _cancelling(*_expired, _this_booking, expired=True)
-_CANCEL_OF_EVENTS = _cancelling(live, _of_events)
-_CANCEL_OF_ATTENDEE = _cancelling(live, _of_attendee, _of_events)
+_CANCEL_ONE = _cancel_statement(live, _this_booking)
+_EXPIRE_ONE = _cancel_statement(*_expired, _this_booking, expired=True)
+_CANCEL_FOR_EVENTS = _cancel_statement(live, _of_events)
+_CANCEL_FOR_ATTENDEE = _cancel_statement(live, _of_attendee, _of_events)
 
 
 def cancel_one(
@@ -85,18 +85,18 @@ def cancel_one(
 
 
 def expire_one(connection: Connection, booking_id: UUID, now: datetime) -> None:
-    """Expire a hold whose time is over. A booking that was paid stays."""
+    """Expire a hold whose time is over. A paid booking stays."""
     connection.execute(_EXPIRE_ONE, {"this_booking": booking_id, "reason": "unpaid", "now": now})
 
 
-def cancel_of_events(
+def cancel_for_events(
     connection: Connection, event_ids: Collection[UUID], *, reason: CancellationReason, now: datetime
 ) -> None:
-    """Cancel all live bookings of events."""
-    connection.execute(_CANCEL_OF_EVENTS, {"event_ids": event_ids, "reason": reason, "now": now})
+    """Cancel all live bookings of these events."""
+    connection.execute(_CANCEL_FOR_EVENTS, {"event_ids": event_ids, "reason": reason, "now": now})
 
 
-def cancel_of_attendee(
+def cancel_for_attendee(
     connection: Connection,
     attendee_id: UUID,
     event_ids: Collection[UUID],
@@ -106,4 +106,4 @@ def cancel_of_attendee(
 ) -> None:
     """Cancel an attendee's live bookings of these events."""
     values = {"attendee": attendee_id, "event_ids": event_ids, "reason": reason, "now": now}
-    connection.execute(_CANCEL_OF_ATTENDEE, values)
+    connection.execute(_CANCEL_FOR_ATTENDEE, values)

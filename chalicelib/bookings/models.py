@@ -1,4 +1,4 @@
-"""Bookings: table and states."""
+"""Bookings: table and statuses."""
 
 from typing import Literal
 
@@ -42,10 +42,11 @@ bookings = Table(
     CheckConstraint("amount >= 0", name="amount"),
     CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name="held"),
 )
-"""`host_id` repeats the event's, which never changes, so that a host's bookings are one index scan.
-`amount` and `refund_until` are what was agreed when the booking was made. A booking that costs something starts as
-a hold until `expires_at`; the check `held` is a second net for that.
-Ids are in the order of creation, so that every index that ends in an id is also sorted by time."""
+"""`host_id` copies the event's, which never changes, so that a host's bookings are one index scan. `amount`
+and `refund_until` are the terms at the time of booking. A priced booking starts as a hold until `expires_at`;
+the check `held` enforces that it has one. Ids are in the order of creation, so an index that ends in an id is
+sorted by time.
+"""
 
 live = bookings.c.status.in_([literal_column("'pending'"), literal_column("'confirmed'")])
 """The booking occupies a place."""

@@ -1,4 +1,4 @@
-"""Read bookings: one, a page of them, or an open hold."""
+"""Read bookings: one booking, a list, or an open hold."""
 
 from datetime import datetime
 from typing import Any
@@ -27,13 +27,13 @@ from chalicelib.platform.security import Caller
 
 
 class NoSuchBooking(NotFound):
-    """No such booking, or not yours to see."""
+    """Booking not found."""
 
 
 _refund_until = func.greatest(
     bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at), type_=UserTime()
 )
-"""As agreed when it was booked, or later if the host has extended it since."""
+"""As agreed at the time of booking, or later if the host has extended it since."""
 _is_pending = bookings.c.status == literal_column("'pending'")
 
 _rows = select(
@@ -64,14 +64,14 @@ _HOLD = select(bookings.c.booking_id).where(
 
 
 def find_hold(connection: Connection, caller: Caller, event_id: UUID, now: datetime) -> UUID | None:
-    """Return the caller's unpaid, unexpired booking of an event, if there is one."""
+    """Return the caller's open hold of an event, or None."""
     values = {"event_id": event_id, "caller": caller.user_id, "now": now}
     found: UUID | None = connection.scalar(_HOLD, values)
     return found
 
 
 class BookingQueries:
-    """Reads bookings as JSON text, rendered for an attendee, a host, or the attendee who has just booked."""
+    """Read bookings as JSON text, rendered for an attendee, a host, or an attendee who has just booked."""
 
     def __init__(self, *, for_attendee: Render, for_host: Render, for_hold: Render) -> None:
         self._renders = {"attendee": for_attendee, "host": for_host}
@@ -79,7 +79,7 @@ class BookingQueries:
         self._get_hold = _get(for_hold, "user_id")
 
     def get(self, connection: Connection, caller: Caller, booking_id: UUID, now: datetime) -> tuple[str, int]:
-        """Return a booking, for its attendee or for the event's host, and its version.
+        """Return a booking for its attendee or for the event's host, and the booking's version.
 
         Raises:
             NoSuchBooking: It does not exist or belongs to others.
@@ -89,7 +89,7 @@ class BookingQueries:
     def get_hold(
         self, connection: Connection, caller: Caller, booking_id: UUID, now: datetime
     ) -> tuple[str, int]:
-        """Return the caller's own booking with its payment but without its event, and its version.
+        """Return the caller's own booking without its event, and the booking's version.
 
         Raises:
             NoSuchBooking: It does not exist or belongs to others.

@@ -1,1 +1,1 @@
-"""Events: what hosts offer, with their capacity, sale window and ticket types."""
+"""Events: published by hosts, with a capacity, a sale window and ticket types."""

@@ -1,15 +1,22 @@
-"""Event cancellation: cancel or delete an event so that it can no longer be booked."""
+"""Cancel or delete events, so that they can no longer be booked."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, Row, case, select, update
 
 from chalicelib.domain_events import EventCancelled
 from chalicelib.events import snapshots
-from chalicelib.events.locks import _DETAILS, EventEnded, NotPublished, details_of, lock_event, lock_places
+from chalicelib.events.locks import (
+    EVENT_DETAILS,
+    EventEnded,
+    NotPublished,
+    details_of,
+    lock_event,
+    lock_places,
+)
 from chalicelib.events.models import events, places
 
 
@@ -18,29 +25,51 @@ def cancel(
     host_id: UUID,
     event_id: UUID,
     *,
-    how: Literal["cancelled", "deleted"],
     expected: Collection[int] | None,
     now: datetime,
 ) -> bool:
-    """Cancel an event, or delete it, so that no booking can be made any more.
+    """Cancel an event. Idempotent. Return whether its bookings must be cancelled.
 
-    Its bookings are for the caller to end in the same transaction; the event's places stay locked
-    until then. Returns whether they are to be ended: not those of an event that has taken place,
-    nor those of one that was called off before.
+    The caller must cancel them in the same transaction. Until it ends, the event's places stay locked.
 
     Raises:
-        NoSuchEvent, NotYourEvent, StaleVersion: As everywhere.
-        NotPublished, EventEnded: Such an event can be deleted, but not cancelled.
+        NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
+        NotPublished, EventEnded: The event can only be deleted.
     """
     row = lock_event(connection, host_id, event_id, expected)
-    already = row.status == "cancelled"
-    if how == "cancelled":
-        if already:
-            return False
-        if row.status == "draft":
-            raise NotPublished
-        if row.ends_at <= now:
-            raise EventEnded
+    if row.status == "cancelled":
+        return False
+    if row.status == "draft":
+        raise NotPublished
+    if row.ends_at <= now:
+        raise EventEnded
+    return _close(connection, row, now, how="cancelled")
+
+
+def delete(
+    connection: Connection,
+    host_id: UUID,
+    event_id: UUID,
+    *,
+    expected: Collection[int] | None,
+    now: datetime,
+) -> bool:
+    """Delete an event. Return whether its bookings must be cancelled, as for `cancel`.
+
+    The bookings of an event that has ended stay.
+
+    Raises:
+        NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
+    """
+    row = lock_event(connection, host_id, event_id, expected)
+    return _close(connection, row, now, how="deleted")
+
+
+def _close(
+    connection: Connection, row: Row[Any], now: datetime, *, how: Literal["cancelled", "deleted"]
+) -> bool:
+    """Cancel or delete a locked event. Return whether it was live."""
+    event_id, host_id = row.event_id, row.host_id
     connection.execute(
         update(events)
         .where(events.c.event_id == event_id)
@@ -60,20 +89,21 @@ def cancel(
 
 
 def cancel_all_of_host(connection: Connection, host_id: UUID, now: datetime) -> list[UUID]:
-    """Cancel what a host who leaves still has ahead, drop the drafts, and return what was cancelled.
+    """Cancel a host's upcoming events and delete the drafts. Return the ids of the cancelled events.
 
-    As with one event, the places stay locked until the transaction ends; taken in the order of ids.
+    The caller must cancel their bookings in the same transaction. Until it ends, the events' places stay
+    locked.
     """
-    ahead = (
+    upcoming = (
         events.c.host_id == host_id,
         events.c.deleted_at.is_(None),
         events.c.status != "cancelled",
         events.c.ends_at > now,
     )
     connection.execute(
-        select(events.c.event_id).where(*ahead).order_by(events.c.event_id).with_for_update(key_share=True)
+        select(events.c.event_id).where(*upcoming).order_by(events.c.event_id).with_for_update(key_share=True)
     )
-    rows = {row.event_id: row for row in connection.execute(_DETAILS.where(*ahead))}
+    rows = {row.event_id: row for row in connection.execute(EVENT_DETAILS.where(*upcoming))}
     connection.execute(
         update(events)
         .where(events.c.event_id.in_(rows))

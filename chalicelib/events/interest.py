@@ -1,4 +1,4 @@
-"""Interest: users ask to be notified when the sale of an event starts."""
+"""Interest: users subscribe to a notification when the sale of an event starts."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Lock an event and its places in the order that cannot deadlock."""
+"""Lock events and their places, in one order, to avoid deadlocks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,7 +14,7 @@ from chalicelib.platform.errors import Conflict, Forbidden
 
 
 class NotYourEvent(Forbidden):
-    """Only the event's host may do this."""
+    """Only the event's host can do this."""
 
 
 class EventCancelled(Conflict):
@@ -30,20 +30,10 @@ class EventStarted(Conflict):
 
 
 class NotPublished(Conflict):
-    """The event is a draft; delete it instead."""
+    """A draft cannot be cancelled. Delete it instead."""
 
 
-def lock_places(connection: Connection, event_ids: Collection[UUID]) -> None:
-    """Lock the places of several events, in the one order that cannot deadlock."""
-    connection.execute(
-        select(places.c.event_id)
-        .where(places.c.event_id.in_(event_ids))
-        .order_by(places.c.event_id)
-        .with_for_update()
-    )
-
-
-_DETAILS = (
+EVENT_DETAILS = (
     select(events, places.c.capacity, ticket_types.c.price)
     .join(places, places.c.event_id == events.c.event_id)
     .join(ticket_types, ticket_types.c.event_id == events.c.event_id)
@@ -53,19 +43,34 @@ _this_event = events.c.event_id == bindparam("event_id", type_=Uuid)
 
 _LOCK = select(events.c.event_id).where(_this_event).with_for_update(key_share=True)
 
-_PRESENT = _DETAILS.where(_this_event, events.c.deleted_at.is_(None))
+EVENT_BY_ID = EVENT_DETAILS.where(_this_event, events.c.deleted_at.is_(None))
+
+
+def lock_places(connection: Connection, event_ids: Collection[UUID]) -> None:
+    """Lock the places of several events in the order of their ids, to avoid deadlocks."""
+    connection.execute(
+        select(places.c.event_id)
+        .where(places.c.event_id.in_(event_ids))
+        .order_by(places.c.event_id)
+        .with_for_update()
+    )
 
 
 def lock_event(
     connection: Connection, host_id: UUID, event_id: UUID, expected: Collection[int] | None
 ) -> Row[Any]:
-    """Lock an event of this host against other changes, then read it.
+    """Lock a host's event against other changes, and return it with its details.
 
-    In two statements: one that waited for the lock would see the event as it is now, but what it
-    joins to as it was before.
+    Two statements, because a single one that waits for the lock reads the event as it is after the wait, but
+    the joined rows as they were before.
+
+    Raises:
+        NoSuchEvent: It does not exist, is deleted, or is another host's draft.
+        NotYourEvent: It belongs to another host.
+        StaleVersion: It has changed since.
     """
     connection.execute(_LOCK, {"event_id": event_id})
-    row = connection.execute(_PRESENT, {"event_id": event_id}).one_or_none()
+    row = connection.execute(EVENT_BY_ID, {"event_id": event_id}).one_or_none()
     if row is None or (row.status == "draft" and row.host_id != host_id):
         raise NoSuchEvent
     if row.host_id != host_id:

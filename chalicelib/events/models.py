@@ -1,4 +1,4 @@
-"""Events: tables and states."""
+"""Events: tables and statuses."""
 
 from datetime import timedelta
 from typing import Literal
@@ -30,7 +30,6 @@ from chalicelib.platform.database.engine import metadata
 Status = Literal["draft", "published", "cancelled"]
 
 MAX_DURATION = timedelta(days=14)
-"""The maximum duration of an event."""
 
 events = Table(
     "events",
@@ -62,7 +61,7 @@ events = Table(
     CheckConstraint("status IN ('draft', 'published', 'cancelled')", name="status"),
     CheckConstraint("starts_at < ends_at", name="duration"),
 )
-"""The row of a deleted event stays, invisible, because bookings and payments refer to it.
+"""The row of a deleted event stays, invisible to the API, because bookings and payments refer to it.
 `sale_announced_at` is when the domain event `sale-started` was recorded."""
 
 interests = Table(
@@ -98,18 +97,20 @@ places = Table(
     CheckConstraint("taken BETWEEN 0 AND capacity", name="taken"),
     postgresql_with={"fillfactor": "50"},
 )
-"""The places of an event: one row that all of its bookings write.
+"""The counters of an event: one row that all bookings of the event update.
 
-It is separate from `events` because bookings refer to events with a foreign key, and the share locks of such checks
-on the row with the counter would serialize all bookings. `revision` increases with each change of the event, so
-that a booking can tell that the event it has read is unchanged when it takes its place. `popularity` grows with
-`taken`, but in steps, so that most bookings do not touch its index (PostgreSQL's heap-only updates). Every write of
-`taken` writes it too, see `place_counters`; a generated column would cost more.
+- The table is separate from `events`, because the foreign keys of bookings lock the row in `events`, and such
+  locks on the row with the counter would serialize all bookings.
+- `revision` increases with each change of the event. A booking checks it to detect a change since it read the
+  event.
+- `popularity` grows with `taken` in steps, so that most bookings do not touch its index (PostgreSQL's
+  heap-only updates). Every statement that writes `taken` writes it too, see `place_counters`. A generated
+  column would cost more.
 """
 
 
 def place_counters(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
-    """The columns of `places` for this many places taken; the booking procedure writes the same."""
+    """Return the counters for a number of taken places. The booking procedure writes the same."""
     popularity = cast(literal_column("10") * func.ln(cast(taken + 1, Double)), Integer)
     return {"taken": taken, "popularity": popularity}
 
@@ -126,7 +127,7 @@ Index(
     "ix_events_date",
     events.c.starts_at,
     events.c.event_id,
-    events.c.ends_at,  # so that past events are skipped within the index
+    events.c.ends_at,  # to skip past events within the index
     postgresql_where=_published,
 )
 Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)

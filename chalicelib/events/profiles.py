@@ -1,4 +1,4 @@
-"""Profiles: a user, and for a host the number of upcoming events and of followers."""
+"""Profiles: users, and for hosts also the number of upcoming events and of followers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from chalicelib.users.models import follows, users
 
 
 class NoSuchUser(NotFound):
-    """No such user."""
+    """User not found."""
 
 
 _upcoming = (
@@ -42,7 +42,7 @@ _profiles = (
 
 
 class ProfileQueries:
-    """Reads profiles as JSON text; `render` sees the parameter `caller`, the id of the user who reads."""
+    """Read profiles as JSON text. `render` can use the parameter `caller`, the id of the caller."""
 
     def __init__(self, render: Render) -> None:
         self._get = select(cast(render(_profiles), Text), _profiles.c.version)

@@ -1,4 +1,4 @@
-"""Publishing: create and change events."""
+"""Create, publish and change events."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
@@ -10,22 +10,30 @@ from sqlalchemy import Connection, insert, update
 
 from chalicelib.domain_events import EventChanged, EventPublished, SaleStarted
 from chalicelib.events import snapshots
-from chalicelib.events.locks import _PRESENT, EventCancelled, EventEnded, EventStarted, details_of, lock_event
+from chalicelib.events.locks import (
+    EVENT_BY_ID,
+    EventCancelled,
+    EventEnded,
+    EventStarted,
+    details_of,
+    lock_event,
+)
 from chalicelib.events.models import Status, events, places, ticket_types
 from chalicelib.events.rules import Details, violations
 from chalicelib.platform import ids
 from chalicelib.platform.errors import Conflict, FieldError, Forbidden, InvalidInput
 
 GENERAL_ADMISSION = "General admission"
+"""The name of the ticket type that each event has."""
 
 
 class EmailNotVerified(Forbidden):
-    """Only hosts with a verified e-mail address may publish events."""
+    """Verify your e-mail address to publish events."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Open the link that was sent to your e-mail address; POST /auth/verify-email/resend sends"
-            " another. Drafts can be made until then."
+            "Open the link in the e-mail that we sent you, or request another e-mail with"
+            " POST /auth/verify-email/resend. Until then you can create drafts."
         )
 
 
@@ -34,7 +42,7 @@ class AlreadyPublished(Conflict):
 
 
 class CapacityBelowTaken(Conflict):
-    """More places are taken than the new capacity has."""
+    """Capacity is below the number of booked places."""
 
 
 def create(
@@ -46,11 +54,11 @@ def create(
     may_publish: bool,
     charges: bool,
 ) -> UUID:
-    """Make an event with one ticket type, and tell that it is published if it is.
+    """Create an event with one ticket type, as a draft or published.
 
     Raises:
-        InvalidInput: The details break a rule.
-        EmailNotVerified: It may be a draft only.
+        InvalidInput: The details violate a rule.
+        EmailNotVerified: The event is to be published, but `may_publish` is False.
     """
     if details.status == "published" and not may_publish:
         raise EmailNotVerified
@@ -62,7 +70,7 @@ def create(
             host_id=host_id,
             created_at=now,
             updated_at=now,
-            sale_announced_at=_on_sale_when_published(details, now),
+            sale_announced_at=_announced_on_publishing(details, now),
             **_own_columns(details),
         )
     )
@@ -91,17 +99,18 @@ def change(
     may_publish: bool,
     charges: bool,
 ) -> None:
-    """Change some details of an event, and tell those who booked when time, place or title did.
+    """Change details of an event. Attendees are notified if its title, location or times change.
 
-    Locks the event first and its places last, so that bookings wait for one statement only.
+    The event is locked first and its places last, so that concurrent bookings wait for one statement only.
 
     Raises:
-        NoSuchEvent, NotYourEvent, StaleVersion, InvalidInput: As everywhere.
-        EventCancelled, EventEnded: Such an event is not changed any more.
-        EventStarted: Its start cannot be moved any more.
-        AlreadyPublished: It cannot go back to a draft.
-        EmailNotVerified: It is to stay a draft for now.
-        CapacityBelowTaken: Give places back first.
+        NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
+        InvalidInput: The new details violate a rule.
+        EventCancelled, EventEnded: The event can no longer be changed.
+        EventStarted: The start can no longer be moved.
+        AlreadyPublished: The event cannot become a draft again.
+        EmailNotVerified: The event is to be published, but `may_publish` is False.
+        CapacityBelowTaken: More places are booked than the new capacity allows.
     """
     row = lock_event(connection, host_id, event_id, expected)
     if row.status == "cancelled":
@@ -110,11 +119,11 @@ def change(
         raise EventEnded
     before = details_of(row)
     after = replace(before, **changes)
-    begun = before.status == "published" and before.starts_at <= now
-    if begun and after.starts_at != before.starts_at:
-        raise EventStarted("Its start cannot be moved any more.")
+    started = before.status == "published" and before.starts_at <= now
+    if started and after.starts_at != before.starts_at:
+        raise EventStarted("The start can no longer be moved.")
     _check_status(before.status, after.status, may_publish=may_publish)
-    _check(after, now, begun=begun, charges=charges)
+    _check(after, now, started=started, charges=charges)
     if after == before:
         return
     connection.execute(
@@ -135,23 +144,23 @@ def change(
         snapshots.record(connection, EventPublished, event_id, host_id, after, now)
     elif before.status == "published" and (changed := snapshots.changes(before, after)):
         snapshots.record(connection, EventChanged, event_id, host_id, after, now, changed=changed)
-    fitted = connection.execute(
+    resized = connection.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
         .values(capacity=after.capacity, revision=places.c.revision + 1)
     )
-    if not fitted.rowcount:
+    if not resized.rowcount:
         raise CapacityBelowTaken
 
 
 def record_sale_started(connection: Connection, event_id: UUID, now: datetime) -> None:
-    """Write the domain event that an event's sale has begun."""
-    row = connection.execute(_PRESENT, {"event_id": event_id}).one()
+    """Record the domain event that an event's sale has started."""
+    row = connection.execute(EVENT_BY_ID, {"event_id": event_id}).one()
     snapshots.record(connection, SaleStarted, event_id, row.host_id, details_of(row), now)
 
 
-def _check(details: Details, now: datetime, *, charges: bool, begun: bool = False) -> None:
-    errors: list[FieldError] = list(violations(details, now, begun=begun, charges=charges))
+def _check(details: Details, now: datetime, *, charges: bool, started: bool = False) -> None:
+    errors: list[FieldError] = list(violations(details, now, started=started, charges=charges))
     if errors:
         raise InvalidInput(errors=errors)
 
@@ -164,23 +173,23 @@ def _check_status(before: Status, after: Status, *, may_publish: bool) -> None:
 
 
 def _sale_announced(before: Details, after: Details, now: datetime) -> dict[str, Any]:
-    """Note whether the start of the sale is still to be told, where the change decides that anew.
+    """Return the new value of `sale_announced_at`, if the change affects the start of the sale.
 
-    A sale that is put off is told again when it starts. One that is on as soon as it is seen is not told:
-    nobody could wait for it.
+    A sale that is postponed is announced again when it starts. A sale that is open as soon as the event is
+    published is not announced.
     """
     if (before.sale_starts_at, before.status) == (after.sale_starts_at, after.status):
         return {}
-    return {"sale_announced_at": _on_sale_when_published(after, now)}
+    return {"sale_announced_at": _announced_on_publishing(after, now)}
 
 
-def _on_sale_when_published(details: Details, now: datetime) -> datetime | None:
-    on_at_once = details.sale_starts_at is not None and details.sale_starts_at <= now
-    return now if on_at_once and details.status == "published" else None
+def _announced_on_publishing(details: Details, now: datetime) -> datetime | None:
+    sale_started = details.sale_starts_at is not None and details.sale_starts_at <= now
+    return now if sale_started and details.status == "published" else None
 
 
 def _own_columns(details: Details) -> dict[str, Any]:
-    """The details that stand in `events`; capacity and price have rows of their own."""
+    """Return the details that are columns of `events`. Capacity and price are in other tables."""
     columns = asdict(details)
     del columns["capacity"], columns["price"]
     return columns

@@ -1,4 +1,4 @@
-"""What makes an event's details acceptable: time, duration, sale window, price."""
+"""Validation rules for an event's details: time, duration, sale window, price."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from chalicelib.events import prices
 from chalicelib.events.models import MAX_DURATION, Status
 from chalicelib.platform.errors import FieldError
+from chalicelib.platform.money import CURRENCIES
 
 MIN_DURATION = timedelta(minutes=5)
 MAX_TIME_AHEAD = timedelta(days=3653)
@@ -17,7 +18,7 @@ MAX_CAPACITY = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """What a host says of an event."""
+    """The details of an event that its host sets."""
 
     title: str
     description: str | None
@@ -27,25 +28,26 @@ class Details:
     timezone: str
     capacity: int
     price: int
-    """In minor units of the currency, for one place."""
+    """Of one place, in minor units of the currency."""
     currency: str
     sale_starts_at: datetime | None
-    """None: from the moment it is published."""
+    """None: the sale starts when the event is published."""
     sale_ends_at: datetime | None
-    """None: until the event ends."""
+    """None: the sale ends when the event ends."""
     refund_until: datetime | None
-    """Until when who cancels gets the money back. None: until the event starts."""
+    """Attendees who cancel until then get a refund. None: until the event starts."""
     status: Status
 
 
 def violations(
-    details: Details, now: datetime, *, begun: bool = False, charges: bool
+    details: Details, now: datetime, *, started: bool = False, charges: bool
 ) -> Iterator[FieldError]:
-    """Yield what is not acceptable.
+    """Yield an error for each violated rule.
 
-    `begun` is for an event that keeps a start in the past, `charges` says whether payments can be taken.
+    `started` allows an event to keep a start in the past. `charges` is whether the app can charge for
+    bookings.
     """
-    if details.starts_at <= now and not begun:
+    if details.starts_at <= now and not started:
         yield FieldError("startDateTime", "must be in the future")
     elif details.starts_at > now + MAX_TIME_AHEAD:
         yield FieldError("startDateTime", "must be within ten years from now")
@@ -66,10 +68,10 @@ def violations(
 
 
 def _price_violations(details: Details, *, charges: bool) -> Iterator[FieldError]:
-    if details.currency not in prices.CURRENCIES:
+    if details.currency not in CURRENCIES:
         yield FieldError("currency", "must be an ISO 4217 code in lower case, such as eur")
     elif details.price > 0 and not charges:
-        yield FieldError("price", "must be 0: payments are not set up here")
+        yield FieldError("price", "must be 0: payments are not set up")
     elif details.price > 0 and (message := prices.violation(details.price, details.currency)):
         yield FieldError("price", message)
 

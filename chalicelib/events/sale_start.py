@@ -1,4 +1,4 @@
-"""Sales that begin: noted once, and told as a domain event."""
+"""Announce the start of sales: record a domain event for each, once."""
 
 import logging
 import time
@@ -13,29 +13,30 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
 
 BATCH_SIZE = 100
+"""Events per transaction."""
+
 POLL_INTERVAL_SECONDS = 1.0
-"""Seconds between looks."""
 
 
-def run(database: Database, go_on: Callable[[], bool]) -> None:
-    """Tell of sales soon after they begin, for as long as `go_on` says."""
-    while go_on():
+def run(database: Database, keep_going: Callable[[], bool]) -> None:
+    """Poll for sales that have started and announce them, while `keep_going` returns True."""
+    while keep_going():
         try:
             announce(database, datetime.now(UTC))
         except Unavailable:
-            logging.getLogger("event-booking").exception("Sales wait to be told of")
+            logging.getLogger("event-booking").exception("sale announcement failed")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def announce(database: Database, now: datetime) -> int:
-    """Write `sale-started` for each published event whose sale has begun, once, and say for how many.
+    """Record `sale-started` once for each published event whose sale has started. Return how many there were.
 
-    An event that is on sale from the moment it is published has no such moment, and nobody waits for it.
+    An event whose sale starts when it is published is not announced.
     """
-    started = 0
+    announced = 0
     while True:
         with database.transaction() as connection:
-            begun = connection.scalars(
+            event_ids = connection.scalars(
                 select(events.c.event_id)
                 .where(
                     events.c.sale_starts_at <= now,
@@ -48,10 +49,10 @@ def announce(database: Database, now: datetime) -> int:
                 .with_for_update(key_share=True, skip_locked=True)
             ).all()
             connection.execute(
-                update(events).where(events.c.event_id.in_(begun)).values(sale_announced_at=now)
+                update(events).where(events.c.event_id.in_(event_ids)).values(sale_announced_at=now)
             )
-            for event_id in begun:
+            for event_id in event_ids:
                 publishing.record_sale_started(connection, event_id, now)
-        started += len(begun)
-        if len(begun) < BATCH_SIZE:
-            return started
+        announced += len(event_ids)
+        if len(event_ids) < BATCH_SIZE:
+            return announced

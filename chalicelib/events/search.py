@@ -1,4 +1,4 @@
-"""Search: read one event, or list the events that match filters."""
+"""Read one event, or list the events that match filters."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, literal_column, not_, or_, select
 
-from chalicelib.events.derived import on_sale
+from chalicelib.events.expressions import on_sale
 from chalicelib.events.models import Status, duration, events, places, visible
 from chalicelib.platform.database.columns import UserTime
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
@@ -16,7 +16,7 @@ from chalicelib.platform.errors import NotFound
 
 
 class NoSuchEvent(NotFound):
-    """No such event, or not visible to you."""
+    """Event not found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ _visible_events = event_rows.where(visible)
 
 _others = events.alias("others")
 _max_duration = select(func.max(duration(_others))).scalar_subquery()
-"""The longest duration of all events, read from the end of its index."""
+"""The longest duration of all events. PostgreSQL reads it from the end of ix_events_duration."""
 _from = bindparam("from", type_=UserTime())
 _to = bindparam("to", type_=UserTime())
 
@@ -57,13 +57,13 @@ EVENTS = ListQuery(
         "popularity": Sort(("popularity", "taken"), "desc"),
     },
     filters={
-        # Literals, not parameters: a partial index serves only a literal condition.
+        # Literals, not parameters: PostgreSQL uses a partial index only for a literal condition.
         **{
             status: events.c.status == literal_column(f"'{status}'")
             for status in ("draft", "published", "cancelled")
         },
         "host": events.c.host_id == bindparam("host", type_=Uuid),
-        # The second condition follows from the first and bounds the part of the index that is read.
+        # The second condition follows from the first, and limits the part of the index that is read.
         "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _max_duration),
         "to": events.c.starts_at < _to,
         "q": events.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
@@ -75,7 +75,7 @@ EVENTS = ListQuery(
 
 
 class EventQueries:
-    """Reads events as JSON text; `render` sees the parameter `now`."""
+    """Read events as JSON text. `render` can use the parameter `now`."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -102,7 +102,7 @@ class EventQueries:
     def list_events(
         self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
     ) -> Page:
-        """List events that are not deleted. The caller decides whose drafts may be listed."""
+        """List events that are not deleted. The API decides whose drafts may be listed."""
         values: dict[str, Any] = {
             "host": filters.host_id,
             "from": filters.ends_after,

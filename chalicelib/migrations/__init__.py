@@ -1,4 +1,4 @@
-"""Migrations: bring a database to the schema that this code expects."""
+"""Migrations: upgrade a database to the schema that this code expects."""
 
 import ssl
 from pathlib import Path
@@ -8,22 +8,22 @@ from alembic.config import Config
 
 
 class UnknownSchema(Exception):
-    """The database was migrated by another version, with a migration that is not here."""
+    """The database has a migration that this version does not know, probably of a newer version."""
 
 
 def upgrade(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
-    """Apply all migrations that a database lacks. Safe to repeat, and to call concurrently.
+    """Apply all missing migrations. Idempotent, and safe to call concurrently.
 
-    `ssl_context` is for a database on another machine: `db.tls(settings)`.
+    For a remote database, pass `engine.tls(settings)` as `ssl_context`.
 
     Raises:
-        UnknownSchema: Nothing was changed.
+        UnknownSchema: The database is unchanged.
     """
     command.upgrade(config(database_url, ssl_context), "head")
 
 
 def config(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> Config:  # noqa: FBT001, FBT002
-    """Return Alembic's configuration for one database, in place of an alembic.ini."""
+    """Return Alembic's configuration for a database. It replaces an alembic.ini."""
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(__file__).parent))
     alembic.attributes["database_url"] = database_url

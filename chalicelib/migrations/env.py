@@ -1,4 +1,4 @@
-"""Alembic's entry point: run all migrations on one connection, in one transaction."""
+"""Alembic's entry point: run all migrations in one transaction."""
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
@@ -7,18 +7,20 @@ import chalicelib.bookings.models
 import chalicelib.notifications.models
 import chalicelib.payments.models
 import chalicelib.platform.http.idempotency
-import chalicelib.platform.messaging.outbox  # noqa: F401 (each registers its tables)
+import chalicelib.platform.messaging.outbox  # noqa: F401 (the imports register the tables)
 from chalicelib.migrations import UnknownSchema
 from chalicelib.platform.database.engine import metadata
 
 _LOCK_KEY = 7_310_482_656
-"""Key of the advisory lock that lets one process migrate at a time. Arbitrary, but the same for all."""
+"""Key of the advisory lock, by which one process migrates at a time. Arbitrary, but it must never change."""
 
 
 def run() -> None:
-    given = context.config.attributes
+    attributes = context.config.attributes
     engine = create_engine(
-        given["database_url"], poolclass=NullPool, connect_args={"ssl_context": given["ssl_context"]}
+        attributes["database_url"],
+        poolclass=NullPool,
+        connect_args={"ssl_context": attributes["ssl_context"]},
     )
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
@@ -35,7 +37,7 @@ def _check_revision() -> None:
     known = {migration.revision for migration in context.script.walk_revisions()}
     unknown = set(context.get_context().get_current_heads()) - known
     if unknown:
-        raise UnknownSchema(f"The database has schema {min(unknown)}, which this version does not know.")
+        raise UnknownSchema(f"the database has schema {min(unknown)}, which this version does not know")
 
 
 run()

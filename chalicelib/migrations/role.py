@@ -1,4 +1,4 @@
-"""The settings that the app expects of its database role, because it sets none in a session."""
+"""Settings of the database role. The app relies on them and sets none per session."""
 
 import ssl
 
@@ -13,7 +13,7 @@ SETTINGS = {
 
 
 def set_up(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
-    """Set the settings of the connecting role, for its later sessions. Idempotent."""
+    """Set the settings of the connecting role for its future sessions. Idempotent."""
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": ssl_context})
     with engine.begin() as connection:
         for name, value in SETTINGS.items():

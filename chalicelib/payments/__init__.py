@@ -1,1 +1,1 @@
-"""Payments: taking money for places by Stripe, and giving it back."""
+"""Payments: charge for bookings through Stripe, and refund them."""

@@ -1,8 +1,8 @@
-"""Cancellation with its refund: of one booking, of an event with its bookings, of an account."""
+"""Cancel bookings, events and accounts, and request the refunds."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
@@ -41,7 +41,7 @@ def cancel_booking(
     expected: Collection[int] | None,
     now: datetime,
 ) -> None:
-    """Cancel a booking as its attendee or the event's host, free its place and request its refund. Idempotent.
+    """Cancel a booking as its attendee or as the event's host, and request its refund. Idempotent.
 
     Raises:
         NoSuchBooking: It does not exist or belongs to others.
@@ -56,7 +56,7 @@ def cancel_booking(
     check_version(row.version, expected)
     if row.starts_at <= now:
         raise EventStarted
-    end_booking(connection, booking_id, reason="host" if caller.role == "host" else "attendee", now=now)
+    cancel_and_refund(connection, booking_id, reason="host" if caller.role == "host" else "attendee", now=now)
 
 
 def _read(connection: Connection, caller: Caller, booking_id: UUID) -> Row[Any]:
@@ -66,7 +66,7 @@ def _read(connection: Connection, caller: Caller, booking_id: UUID) -> Row[Any]:
     return row
 
 
-def end_booking(
+def cancel_and_refund(
     connection: Connection, booking_id: UUID, *, reason: CancellationReason, now: datetime
 ) -> None:
     """Cancel a booking if it is live, and request its refund. The places of its event must be locked."""
@@ -79,27 +79,42 @@ def cancel_event(
     host_id: UUID,
     event_id: UUID,
     *,
-    how: Literal["cancelled", "deleted"],
     expected: Collection[int] | None,
     now: datetime,
 ) -> None:
-    """Cancel or delete an event with all its bookings.
+    """Cancel an event with all its bookings, and request their refunds. Idempotent.
 
     Raises:
         As `events.cancellation.cancel`.
     """
-    if event_cancellation.cancel(connection, host_id, event_id, how=how, expected=expected, now=now):
-        reason: CancellationReason = "event-cancelled" if how == "cancelled" else "event-deleted"
-        _end_bookings_of_events(connection, [event_id], reason, now)
+    if event_cancellation.cancel(connection, host_id, event_id, expected=expected, now=now):
+        _cancel_and_refund_all(connection, [event_id], "event-cancelled", now)
+
+
+def delete_event(
+    connection: Connection,
+    host_id: UUID,
+    event_id: UUID,
+    *,
+    expected: Collection[int] | None,
+    now: datetime,
+) -> None:
+    """Delete an event. If it has not ended, cancel all its bookings and request their refunds.
+
+    Raises:
+        As `events.cancellation.delete`.
+    """
+    if event_cancellation.delete(connection, host_id, event_id, expected=expected, now=now):
+        _cancel_and_refund_all(connection, [event_id], "event-deleted", now)
 
 
 def delete_account(
     connection: Connection, caller: Caller, *, expected: Collection[int] | None, now: datetime
 ) -> None:
-    """Delete an account: cancel the events it hosts and its future bookings, erase name and e-mail address.
+    """Delete an account: cancel its events and future bookings, and erase its name and e-mail address.
 
-    Past events, bookings and payments stay, without the name. The caller's credentials must be locked for update,
-    so that the account gains no rows in the meantime.
+    Past events, bookings and payments stay, without the name. The caller's credentials must be locked for
+    update, so that no concurrent request adds rows to it.
 
     Raises:
         StaleVersion: The profile has changed since.
@@ -107,7 +122,7 @@ def delete_account(
     profile.lock_profile(connection, caller.user_id, expected, for_deletion=True)
     if caller.role == "host":
         cancelled = event_cancellation.cancel_all_of_host(connection, caller.user_id, now)
-        _end_bookings_of_events(connection, cancelled, "event-cancelled", now)
+        _cancel_and_refund_all(connection, cancelled, "event-cancelled", now)
     else:
         booked = connection.scalars(
             select(bookings.c.event_id)
@@ -116,13 +131,13 @@ def delete_account(
         ).all()
         lock_places(connection, booked)
         reason: CancellationReason = "account-deleted"
-        cancellation.cancel_of_attendee(connection, caller.user_id, booked, reason=reason, now=now)
+        cancellation.cancel_for_attendee(connection, caller.user_id, booked, reason=reason, now=now)
         refund_requests.request_for_attendee(connection, caller.user_id, booked, reason=reason, now=now)
     deletion.erase(connection, caller.user_id, now)
 
 
-def _end_bookings_of_events(
+def _cancel_and_refund_all(
     connection: Connection, event_ids: Collection[UUID], reason: CancellationReason, now: datetime
 ) -> None:
-    cancellation.cancel_of_events(connection, event_ids, reason=reason, now=now)
+    cancellation.cancel_for_events(connection, event_ids, reason=reason, now=now)
     refund_requests.request_for_events(connection, event_ids, reason=reason, now=now)

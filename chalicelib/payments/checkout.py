@@ -1,4 +1,4 @@
-"""Payment intents: what an attendee's browser pays a hold with."""
+"""Checkout: create the PaymentIntent with which the attendee's browser pays for a hold."""
 
 import logging
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from chalicelib.users.models import users
 
 
 class NotPayable(Conflict):
-    """The booking is not waiting to be paid."""
+    """The booking cannot be paid."""
 
 
 @dataclass(frozen=True)
 class PayableIntent:
-    """A payment that Stripe knows of and that can be paid."""
+    """A PaymentIntent that the attendee can pay."""
 
     intent_id: str
     client_secret: str
@@ -35,43 +35,6 @@ class PayableIntent:
             "clientSecret": self.client_secret,
             "status": "requires_payment",
         }
-
-
-def ensure_payment_intent(
-    database: Database, gateway: PaymentGateway, attendee_id: UUID, booking_id: UUID, now: datetime
-) -> PayableIntent | None:
-    """Return the payment of one's own hold, made at Stripe if it is not there yet.
-
-    No transaction is open while Stripe is called; what happens meanwhile, and what is lost on the way, is
-    found out after: the same attempt makes the same payment, however often it is made. None where Stripe has
-    refused this attempt; the next call makes another.
-
-    Raises:
-        NoSuchBooking: Or it is of others.
-        NotPayable: It is paid, or has ended, or costs nothing.
-        Unreachable, Unavailable
-    """
-    with database.transaction() as connection:
-        row = _read(connection, attendee_id, booking_id, now)
-    if row.intent_id is not None:
-        return PayableIntent(row.intent_id, row.client_secret)
-    due = Charge(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.attempt)
-    try:
-        intent = gateway.open(due, row.event_id, row.email)
-    except PaymentRefused as refused:
-        logging.getLogger("event-booking").error(  # noqa: TRY400 (the reason is one word)
-            "Stripe refuses a payment",
-            extra={"members": {"bookingId": str(booking_id), "reason": refused.code}},
-        )
-        with database.transaction() as connection:
-            connection.execute(_NEXT_ATTEMPT, {"this_booking": booking_id, "refused": row.attempt})
-        return None
-    with database.transaction() as connection:
-        _store_intent(connection, booking_id, row.attempt, intent, now)
-        row = _read(connection, attendee_id, booking_id, now)
-    if row.intent_id is None:
-        return None
-    return PayableIntent(row.intent_id, row.client_secret)
 
 
 _READ = (
@@ -97,8 +60,45 @@ _OPEN = update(payments).where(
     payments.c.status == "requires_payment",
     payments.c.intent_id.is_(None),
 )
-_STORE = _OPEN.where(payments.c.attempt == bindparam("made_by"))
-_NEXT_ATTEMPT = _OPEN.where(payments.c.attempt == bindparam("refused")).values(attempt=payments.c.attempt + 1)
+_STORE = _OPEN.where(payments.c.attempt == bindparam("this_attempt"))
+_NEXT_ATTEMPT = _STORE.values(attempt=payments.c.attempt + 1)
+
+
+def ensure_payment_intent(
+    database: Database, gateway: PaymentGateway, attendee_id: UUID, booking_id: UUID, now: datetime
+) -> PayableIntent | None:
+    """Return the PaymentIntent of the attendee's hold, and create it at Stripe if it does not exist.
+
+    No transaction is open during the call to Stripe. Afterwards the booking is read again, because it may
+    have changed. Crash-safe: a repetition of the same attempt returns the same PaymentIntent. Return None if
+    Stripe has rejected this attempt; the next call makes another attempt.
+
+    Raises:
+        NoSuchBooking: It does not exist or belongs to another attendee.
+        NotPayable: It is free, paid, cancelled or expired.
+        Unreachable, Unavailable: Retry the call.
+    """
+    with database.transaction() as connection:
+        row = _read(connection, attendee_id, booking_id, now)
+    if row.intent_id is not None:
+        return PayableIntent(row.intent_id, row.client_secret)
+    charge = Charge(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.attempt)
+    try:
+        intent = gateway.create_payment_intent(charge, row.event_id, row.email)
+    except PaymentRefused as refused:
+        logging.getLogger("event-booking").error(  # noqa: TRY400 (a traceback would add nothing)
+            "payment refused",
+            extra={"members": {"bookingId": str(booking_id), "reason": refused.code}},
+        )
+        with database.transaction() as connection:
+            connection.execute(_NEXT_ATTEMPT, {"this_booking": booking_id, "this_attempt": row.attempt})
+        return None
+    with database.transaction() as connection:
+        _store_intent(connection, booking_id, row.attempt, intent, now)
+        row = _read(connection, attendee_id, booking_id, now)
+    if row.intent_id is None:
+        return None
+    return PayableIntent(row.intent_id, row.client_secret)
 
 
 def _read(connection: Connection, attendee_id: UUID, booking_id: UUID, now: datetime) -> Row[Any]:
@@ -106,20 +106,20 @@ def _read(connection: Connection, attendee_id: UUID, booking_id: UUID, now: date
     if row is None:
         raise NoSuchBooking
     if row.booking_status != "pending":
-        raise NotPayable(f"It is {row.booking_status}.")
+        raise NotPayable(f"The booking is {row.booking_status}.")
     if row.expires_at <= now:
-        raise NotPayable("Its time to be paid is over, and its place is being given back.")
+        raise NotPayable("The time to pay is over, and the place is being released.")
     return row
 
 
 def _store_intent(
     connection: Connection, booking_id: UUID, attempt: int, intent: PaymentIntent, now: datetime
 ) -> None:
-    """Note what was made, unless another process has, or the booking has ended meanwhile.
+    """Store a PaymentIntent, unless another process has stored one, or the booking is no longer payable.
 
-    Then nobody learns its secret, and so nobody can pay it.
+    A PaymentIntent that is not stored cannot be paid, because its client secret is discarded.
     """
     connection.execute(
         _STORE.values(intent_id=intent.intent_id, client_secret=intent.client_secret, updated_at=now),
-        {"this_booking": booking_id, "made_by": attempt},
+        {"this_booking": booking_id, "this_attempt": attempt},
     )

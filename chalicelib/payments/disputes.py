@@ -1,33 +1,33 @@
-"""Disputes: an attendee's bank demands the money back."""
+"""Disputes: an attendee's bank reclaims the money of a payment."""
 
 from datetime import datetime
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from chalicelib.domain_events import PaymentDisputeClosed, PaymentDisputed
 from chalicelib.payments import cancellation, refunds
 from chalicelib.payments.locks import lock_places_then_booking
-from chalicelib.payments.settlement import Outcome, booking_of_intent, update_payment
+from chalicelib.payments.models import DisputeStatus
+from chalicelib.payments.settlement import FOREIGN, Effect, booking_of_intent, update_payment
 from chalicelib.platform.messaging import outbox
 
 
 def apply_dispute(
     connection: Connection,
     intent_id: str,
-    state: Literal["open", "won", "lost"],
+    state: DisputeStatus,
     reason: str,
     now: datetime,
-) -> tuple[Outcome, UUID | None]:
+) -> Effect:
     """Record the state of a dispute and notify the host. A closed dispute stays closed.
 
-    If it is lost, the bank has returned the money: the booking is cancelled and a due refund is settled. If it is won,
-    a refund that the dispute had blocked is retried.
+    If it is lost, the bank has returned the money: the booking is cancelled and a pending refund counts as
+    made. If it is won, a refund that the dispute had blocked is retried.
     """
     booking_id = booking_of_intent(connection, intent_id)
     if booking_id is None:
-        return "foreign", None
+        return FOREIGN
     row = lock_places_then_booking(connection, booking_id)
     if row.dispute == state or (row.dispute is not None and state == "open"):
         return "no-change", booking_id
@@ -42,7 +42,7 @@ def apply_dispute(
         refunds.retry(connection, row, now)
     elif row.status in {"paid", "refund_pending"}:
         refunds.mark_refunded(connection, row, None, now)
-        cancellation.end_booking(connection, booking_id, reason="dispute-lost", now=now)
+        cancellation.cancel_and_refund(connection, booking_id, reason="dispute-lost", now=now)
     return "dispute-closed", booking_id
 
 

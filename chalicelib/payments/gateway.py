@@ -6,29 +6,30 @@ from uuid import UUID
 
 
 class PaymentRefused(Exception):
-    """The payment service has definitely not done what it was asked, and says why in its own words."""
+    """The payment service has rejected a call, which had no effect."""
 
     def __init__(self, code: str, member: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        """The error code of the payment service."""
         self.member = member
-        """What of the request it did not like."""
+        """The parameter that was rejected, if the payment service names one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """What is to be paid, or paid back, for a booking. Amounts are in minor units of ISO 4217."""
+    """The amount to pay or to refund for a booking, in ISO 4217 minor units."""
 
     booking_id: UUID
     amount: int
     currency: str
     attempt: int
-    """The same due and attempt is the same request, however often it is made."""
+    """Part of the idempotency key: calls with the same booking and attempt are one request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentIntent:
-    """A payment as the payment service has it."""
+    """A payment as the payment service reports it."""
 
     intent_id: str
     status: Literal["open", "processing", "succeeded", "canceled"]
@@ -37,58 +38,58 @@ class PaymentIntent:
     currency: str
     client_secret: str | None
     booking_id: UUID | None
-    """Ours; None where the payment is for something else."""
+    """None if the payment was not created by this system."""
     attempt: int
     failure: str | None
-    """Why the last try to pay it failed, in the payment service's own word."""
+    """The payment service's code for the failure of the last try to pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Money on its way back, as the payment service has it."""
+    """A refund as the payment service reports it."""
 
     refund_id: str
     intent_id: str | None
     status: Literal["pending", "succeeded", "failed"]
     amount: int
     booking_id: UUID | None
-    """Of one that was asked for here; None where somebody asked elsewhere."""
+    """None if the refund was not created by this system."""
     attempt: int
 
 
 class PaymentGateway(Protocol):
-    """Each call raises Unreachable where it is not known whether it was done; it can then be made again."""
+    """Each method raises Unreachable if the outcome of the call is unknown. The call can then be repeated."""
 
-    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
-        """Make what the attendee's browser pays.
+    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+        """Create the payment that the attendee's browser completes.
 
         Raises:
             PaymentRefused, Unreachable
         """
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
-        """Ask how far a payment is.
+        """Return the present state of a payment.
 
         Raises:
             PaymentRefused, Unreachable
         """
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
-        """Have a payment not be paid any more, and return it as it is then: paid, where it was too late.
+        """Cancel a payment and return its state. If it is too late to cancel, return the payment unchanged.
 
         Raises:
             PaymentRefused, Unreachable
         """
 
-    def refund(self, due: Charge, intent_id: str) -> Refund:
-        """Pay back what was paid.
+    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+        """Refund a payment.
 
         Raises:
             PaymentRefused, Unreachable
         """
 
     def get_refund(self, refund_id: str) -> Refund:
-        """Ask how far a refund is.
+        """Return the present state of a refund.
 
         Raises:
             PaymentRefused, Unreachable

@@ -10,10 +10,10 @@ from sqlalchemy import Row, and_
 
 from chalicelib.bookings import cancellation
 from chalicelib.payments import settlement
-from chalicelib.payments.due import (
+from chalicelib.payments.due_payments import (
     CLAIM_LEASE,
     claim_due,
-    claiming,
+    claim_statement,
     is_open,
     now_parameter,
     process_concurrently,
@@ -26,16 +26,19 @@ from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.observability import metrics
 
 POLL_INTERVAL_SECONDS = 1.0
-"""Seconds between looks for holds that have run out."""
+
+_CLAIM_EXPIRED = claim_statement(
+    and_(is_open, payments.c.open_until <= now_parameter), now_parameter + CLAIM_LEASE
+)
 
 
-def run(database: Database, gateway: Callable[[], PaymentGateway], go_on: Callable[[], bool]) -> None:
-    """Give back the places of holds soon after they have run out, for as long as `go_on` says."""
-    while go_on():
+def run(database: Database, gateway: Callable[[], PaymentGateway], keep_going: Callable[[], bool]) -> None:
+    """Poll for expired holds and end them, while `keep_going` returns True."""
+    while keep_going():
         try:
-            expire_holds(database, gateway, datetime.now(UTC), go_on)
+            expire_holds(database, gateway, datetime.now(UTC), keep_going)
         except Unavailable:
-            logging.getLogger("event-booking").exception("Holds wait to be ended")
+            logging.getLogger("event-booking").exception("hold expiry failed")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
@@ -43,16 +46,16 @@ def expire_holds(
     database: Database,
     gateway: Callable[[], PaymentGateway],
     now: datetime,
-    go_on: Callable[[], bool] = lambda: True,
+    keep_going: Callable[[], bool] = lambda: True,
 ) -> int:
-    """End the holds that have run out, and return how many payments were looked at.
+    """Expire the holds whose time is over. Return how many payments were checked.
 
-    Each is called off at Stripe first, and its place freed only then, so that no place is given to somebody
-    else while it can still be paid. One that turns out to be paid is confirmed. One that a bank is still at
-    work on is asked about again later, and so is each when Stripe cannot be reached.
+    The payment is canceled at Stripe before the place is freed, so that a freed place can no longer be paid
+    for. If the payment has succeeded in the meantime, the booking is confirmed. If a bank is processing it,
+    or Stripe is unreachable, the hold stays until the next check.
     """
     checked = 0
-    while go_on() and (rows := claim_due(database, _EXPIRED, now)):
+    while keep_going() and (rows := claim_due(database, _CLAIM_EXPIRED, now)):
         process_concurrently(rows, lambda row: _expire_one(database, gateway, row, now))
         checked += len(rows)
         metrics.put("HoldsExpired", len(rows), "Count")
@@ -62,23 +65,24 @@ def expire_holds(
 def _expire_one(
     database: Database, gateway: Callable[[], PaymentGateway], row: Row[Any], now: datetime
 ) -> None:
-    """End one hold, or the open payment of a booking that was cancelled."""
+    """Expire one hold, or close the open payment of a cancelled booking."""
     if row.intent_id is not None and not _cancel_at_stripe(database, gateway(), row, now):
         return
-    # In a transaction of its own, since it locks the places first.
+    # A transaction of its own, because the places must be locked first.
     with database.transaction() as connection:
-        present = lock_places_then_booking(connection, row.booking_id)
-        # Without an id nobody was given a secret, so nobody can pay, and there is nothing to call off. One
-        # that was noted since is called off the next time.
-        if present.intent_id in {None, row.intent_id}:
+        locked = lock_places_then_booking(connection, row.booking_id)
+        # Without a PaymentIntent the attendee has no client secret and cannot pay. If one was stored since
+        # the claim, it is canceled at the next check.
+        if locked.intent_id in {None, row.intent_id}:
             cancellation.expire_one(connection, row.booking_id, now)
             settlement.mark_failed(connection, row.booking_id, now)
 
 
 def _cancel_at_stripe(database: Database, gateway: PaymentGateway, row: Row[Any], now: datetime) -> bool:
-    """Have a payment not be paid any more, and say whether that is certain.
+    """Cancel a payment at Stripe. Return whether it is certain that the payment can no longer succeed.
 
-    One that Stripe does not know cannot be paid; it is of another account, perhaps, and left to a person too.
+    A payment that is unknown at Stripe cannot succeed. It may belong to another Stripe account, so it is
+    flagged.
     """
     try:
         intent = gateway.cancel_payment_intent(row.intent_id)
@@ -93,6 +97,3 @@ def _cancel_at_stripe(database: Database, gateway: PaymentGateway, row: Row[Any]
     with database.transaction() as connection:
         settlement.settle(connection, intent, now)
     return True
-
-
-_EXPIRED = claiming(and_(is_open, payments.c.open_until <= now_parameter), now_parameter + CLAIM_LEASE)

@@ -1,4 +1,4 @@
-"""Integrity: an event's places and money, counted again from their rows, and where they disagree."""
+"""Integrity: recount an event's places and money from their rows, and report differences."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +12,11 @@ from chalicelib.events.search import NoSuchEvent
 _COUNT = text(Path(__file__).with_suffix(".sql").read_text()).bindparams(bindparam("checked_at", type_=Text))
 
 MAX_DIFFERENCES = 1000
-"""Differences that are named."""
+"""The number of bookings with differences that a report lists."""
 
 
 def check(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> str:
-    """Count an event's places and money, as JSON text.
+    """Return a report on an event's places and money as JSON text.
 
     Raises:
         NoSuchEvent, NotYourEvent
@@ -24,7 +24,7 @@ def check(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) 
     values = {
         "event_id": event_id,
         "checked_at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "at_most": MAX_DIFFERENCES,
+        "max_differences": MAX_DIFFERENCES,
     }
     row = connection.execute(_COUNT, values).one_or_none()
     if row is None or (row.status == "draft" and row.host_id != host_id):

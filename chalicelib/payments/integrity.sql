@@ -1,21 +1,21 @@
--- Counts an event's places and money again from their rows, and names what does not fit.
+-- Recount an event's places and money from their rows, and report differences.
 --
--- One statement, so that all of it is of the same moment. `held` is each booking beside its row in the ledger.
-WITH held AS MATERIALIZED (
+-- A single statement, so that all figures come from one snapshot. `booked` is each booking with its payment.
+WITH booked AS MATERIALIZED (
     SELECT b.booking_id, b.status, b.quantity, b.amount, b.currency, b.expires_at,
-           p.status AS payment, p.amount AS owed, p.currency AS owed_in, p.kept_at, p.flag, p.dispute
+           p.status AS payment, p.amount AS charged, p.currency AS charged_in, p.kept_at, p.flag, p.dispute
     FROM bookings b LEFT JOIN payments p USING (booking_id)
     WHERE b.event_id = :event_id
-), found AS (
+), differing AS (
     SELECT booking_id, CASE
         WHEN amount > 0 AND payment IS NULL THEN 'payment-missing'
-        WHEN amount <> coalesce(owed, 0) OR currency <> coalesce(owed_in, currency) THEN 'amount-differs'
+        WHEN amount <> coalesce(charged, 0) OR currency <> coalesce(charged_in, currency) THEN 'amount-differs'
         WHEN status = 'confirmed' AND amount > 0 AND payment <> 'paid' THEN 'confirmed-without-payment'
         WHEN status = 'pending' AND payment <> 'requires_payment' THEN 'pending-but-settled'
         WHEN status IN ('cancelled', 'expired') AND payment = 'paid' AND kept_at IS NULL THEN 'paid-without-place'
         ELSE flag
     END AS what
-    FROM held
+    FROM booked
 )
 SELECT json_build_object(
     'eventId', e.event_id,
@@ -23,34 +23,34 @@ SELECT json_build_object(
     'places', json_build_object(
         'capacity', l.capacity,
         'taken', l.taken,
-        'counted', (SELECT coalesce(sum(quantity), 0) FROM held WHERE status IN ('pending', 'confirmed'))
+        'counted', (SELECT coalesce(sum(quantity), 0) FROM booked WHERE status IN ('pending', 'confirmed'))
     ),
     'bookings', (
         SELECT json_object_agg(s.status, coalesce(c.n, 0))
         FROM unnest(ARRAY['pending', 'confirmed', 'cancelled', 'expired']) AS s (status)
-        LEFT JOIN (SELECT status, count(*) AS n FROM held GROUP BY status) c USING (status)
+        LEFT JOIN (SELECT status, count(*) AS n FROM booked GROUP BY status) c USING (status)
     ),
     'money', (
         SELECT coalesce(json_agg(m ORDER BY m.currency), '[]')
         FROM (
             SELECT currency,
-                coalesce(sum(owed) FILTER (WHERE payment IN ('paid', 'refund_pending', 'refunded')), 0) AS received,
-                coalesce(sum(owed) FILTER (WHERE payment = 'refunded'), 0) AS refunded,
-                coalesce(sum(owed) FILTER (WHERE payment = 'refund_pending'), 0) AS "refundPending",
-                coalesce(sum(owed) FILTER (WHERE payment = 'paid'), 0) AS kept,
-                coalesce(sum(owed) FILTER (WHERE payment = 'paid' AND kept_at IS NOT NULL), 0) AS "keptOfCancelled",
+                coalesce(sum(charged) FILTER (WHERE payment IN ('paid', 'refund_pending', 'refunded')), 0) AS received,
+                coalesce(sum(charged) FILTER (WHERE payment = 'refunded'), 0) AS refunded,
+                coalesce(sum(charged) FILTER (WHERE payment = 'refund_pending'), 0) AS "refundPending",
+                coalesce(sum(charged) FILTER (WHERE payment = 'paid'), 0) AS kept,
+                coalesce(sum(charged) FILTER (WHERE payment = 'paid' AND kept_at IS NOT NULL), 0) AS "keptOfCancelled",
                 coalesce(sum(amount) FILTER (WHERE status = 'confirmed'), 0) AS confirmed,
-                coalesce(sum(owed) FILTER (WHERE dispute = 'open'), 0) AS disputed
-            FROM held WHERE owed IS NOT NULL GROUP BY currency
+                coalesce(sum(charged) FILTER (WHERE dispute = 'open'), 0) AS disputed
+            FROM booked WHERE charged IS NOT NULL GROUP BY currency
         ) m
     ),
     'differences', (
         SELECT coalesce(json_agg(d ORDER BY d."bookingId" NULLS FIRST), '[]')
         FROM (
             SELECT NULL::uuid AS "bookingId", 'places' AS what
-            WHERE l.taken <> (SELECT coalesce(sum(quantity), 0) FROM held WHERE status IN ('pending', 'confirmed'))
+            WHERE l.taken <> (SELECT coalesce(sum(quantity), 0) FROM booked WHERE status IN ('pending', 'confirmed'))
             UNION ALL
-            (SELECT booking_id, what FROM found WHERE what IS NOT NULL ORDER BY booking_id LIMIT :at_most)
+            (SELECT booking_id, what FROM differing WHERE what IS NOT NULL ORDER BY booking_id LIMIT :max_differences)
         ) d
     )
 )::text AS report, e.host_id, e.status

@@ -1,4 +1,7 @@
-"""Lock order: places, then the booking, then its payment. Every transaction that ends a booking uses these."""
+"""Lock order: an event's places, then a booking, then its payment.
+
+Every transaction that cancels or expires a booking follows this order, to avoid deadlocks.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -37,12 +40,12 @@ def lock_places_of(connection: Connection, booking_id: UUID) -> None:
 
 
 def lock_places_then_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
-    """Lock the places of a booking's event, the booking and its payment, and read the last two."""
+    """Lock the places of a booking's event, the booking and its payment. Return booking and payment."""
     lock_places_of(connection, booking_id)
     return lock_booking(connection, booking_id)
 
 
 def lock_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
-    """Lock a booking and its payment, and read both."""
+    """Lock a booking and its payment. Return both."""
     connection.execute(_LOCK_BOOKING, {"this_booking": booking_id})
     return connection.execute(_LOCK_PAYMENT, {"this_booking": booking_id}).one()

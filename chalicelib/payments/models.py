@@ -1,4 +1,4 @@
-"""Payments: one row per booking that costs money, and the inbox of Stripe's events."""
+"""Payments: one row per priced booking, and the events received from Stripe."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ PaymentStatus = Literal["requires_payment", "paid", "refund_pending", "refunded"
 DisputeStatus = Literal["open", "won", "lost"]
 
 PAYMENT_TRANSITIONS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
-    # To refunded: the report of the refund arrived before the report of the payment.
+    # To refunded: the webhook of the refund arrived before the webhook of the payment.
     "requires_payment": frozenset({"paid", "failed", "refunded"}),
     "failed": frozenset({"paid", "refunded"}),  # the money arrived after the hold had expired
     "paid": frozenset({"refund_pending", "refunded"}),  # refunded directly at Stripe, or by a lost dispute
@@ -31,9 +31,9 @@ PAYMENT_TRANSITIONS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
 
 
 def check_transition(before: PaymentStatus, after: PaymentStatus) -> None:
-    """Raise an error if a payment cannot go from one status to the other: a fault in the code."""
+    """Raise an AssertionError if the code tries a transition that is not in PAYMENT_TRANSITIONS."""
     if after != before and after not in PAYMENT_TRANSITIONS[before]:
-        raise AssertionError(f"a payment cannot go from {before} to {after}")
+        raise AssertionError(f"forbidden payment transition: {before} to {after}")
 
 
 payments = Table(
@@ -64,12 +64,14 @@ payments = Table(
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("dispute IN ('open', 'won', 'lost')", name="dispute"),
 )
-"""Created with the hold by the booking procedure, and kept for good: payments outlive events and accounts.
+"""Created with the hold by the booking procedure, and never deleted: payments outlive events and accounts.
 
-`attempt` and `refund_attempt` count what Stripe has refused for certain, and are part of the idempotency keys: until
-then, every retry is the same request. `open_until` is when an open payment is cancelled at Stripe, `next_check_at` when
-the reconciler next asks Stripe, null if there is nothing to ask. `kept_at` is set if a booking was cancelled too late for
-a refund. `flag` names a problem that a person must look at.
+- `attempt` and `refund_attempt` count the calls that Stripe has definitively rejected. They are part of the
+  idempotency keys, so that every other retry is the same request.
+- `open_until` is when an open payment is canceled at Stripe.
+- `next_check_at` is when the reconciler next asks Stripe, or null if there is nothing to ask.
+- `kept_at` is set if a booking was cancelled too late for a refund.
+- `flag` names a problem for manual handling.
 """
 
 Index(
@@ -91,4 +93,4 @@ stripe_events = Table(
     Column("received_at", SystemTime(), nullable=False),
     Index(None, "received_at"),
 )
-"""Written in the transaction of what the event brings about. `outcome` says what that was, in one word."""
+"""Each event is recorded in the same transaction as its effect. `outcome` names the effect."""

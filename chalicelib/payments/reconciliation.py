@@ -8,10 +8,10 @@ from sqlalchemy import Row, and_, func, or_
 
 from chalicelib.bookings.booking import FIRST_CHECK_AFTER
 from chalicelib.payments import refunds, settlement
-from chalicelib.payments.due import (
+from chalicelib.payments.due_payments import (
     CLAIM_LEASE,
     claim_due,
-    claiming,
+    claim_statement,
     is_open,
     now_parameter,
     process_concurrently,
@@ -20,14 +20,21 @@ from chalicelib.payments.gateway import PaymentGateway
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.engine import Database
 
+_CLAIM_UNSETTLED = claim_statement(
+    or_(and_(is_open, payments.c.open_until > now_parameter), payments.c.status == "refund_pending"),
+    func.least(
+        now_parameter + FIRST_CHECK_AFTER, func.greatest(payments.c.open_until, now_parameter + CLAIM_LEASE)
+    ),
+)
+
 
 def reconcile(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:
-    """Ask Stripe about each payment and refund that is not settled and due to be asked about.
+    """Ask Stripe about each open payment and refund whose check is due. Return how many there were.
 
-    So what webhooks and domain events should have told comes true without them. Returns how many there were.
+    This repairs the effects of lost webhooks and lost domain events.
     """
     checked = 0
-    while rows := claim_due(database, _UNSETTLED, now):
+    while rows := claim_due(database, _CLAIM_UNSETTLED, now):
         process_concurrently(rows, lambda row: _reconcile_one(database, gateway, row, now))
         checked += len(rows)
     return checked
@@ -37,7 +44,7 @@ def _reconcile_one(
     database: Database, gateway: Callable[[], PaymentGateway], row: Row[Any], now: datetime
 ) -> None:
     if row.status == "refund_pending" and row.refund_id is None:
-        refunds.refund(database, gateway(), row.booking_id, now)
+        refunds.make_refund(database, gateway(), row.booking_id, now)
     elif row.status == "refund_pending":
         refund = gateway().get_refund(row.refund_id)
         with database.transaction() as connection:
@@ -46,11 +53,3 @@ def _reconcile_one(
         intent = gateway().get_payment_intent(row.intent_id)
         with database.transaction() as connection:
             settlement.settle(connection, intent, now)
-
-
-_UNSETTLED = claiming(
-    or_(and_(is_open, payments.c.open_until > now_parameter), payments.c.status == "refund_pending"),
-    func.least(
-        now_parameter + FIRST_CHECK_AFTER, func.greatest(payments.c.open_until, now_parameter + CLAIM_LEASE)
-    ),
-)

@@ -1,4 +1,4 @@
-"""Request refunds: decide what is due back for bookings that have just ended, and record it."""
+"""Request refunds: decide which payments of cancelled bookings are due back, and record it."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -35,21 +35,23 @@ ATTENDEE_REASONS = frozenset({"attendee", "account-deleted"})
 """Cancellations that are refunded only until `refund_until`; all others are always refunded."""
 
 FIRST_CHECK_AFTER = timedelta(minutes=10)
-"""Delay before the reconciler makes a refund that the domain event should have triggered by then."""
+"""Delay before the reconciler makes a refund, in case the domain event did not trigger it."""
 
 _reason = bindparam("reason", type_=Text)
 
 
-def _requesting(*which: ColumnElement[bool]) -> Insert:
-    """Build a statement that settles the money of bookings that this transaction has just ended.
+def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
+    """Build a statement that decides the refunds of bookings that this transaction has cancelled.
 
-    Paid money is due back, with a domain event for each booking, or retained if the refund period is over. An open
-    payment is due for cancellation at Stripe. This is a statement of its own, after the one that ended the bookings:
-    that statement may have waited for a payment, and would not see it.
+    A paid amount is due back, with a domain event for each booking, or retained if the refund period is over.
+    An open payment is due for cancellation at Stripe. This is a separate statement, after the cancellation of
+    the bookings: the cancellation may wait for a concurrent payment, which only a later statement sees.
     """
     paid = payments.c.status == literal_column("'paid'")
-    until = func.greatest(bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at))
-    back = and_(paid, or_(bindparam("always", type_=Boolean), until > now_parameter))
+    refund_until = func.greatest(
+        bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at)
+    )
+    is_due = and_(paid, or_(bindparam("always", type_=Boolean), refund_until > now_parameter))
     next_refund_check_at = bindparam("next_refund_check_at", type_=SystemTime())
     moved = (
         update(payments)
@@ -59,16 +61,16 @@ def _requesting(*which: ColumnElement[bool]) -> Insert:
             bookings.c.status.in_([literal_column("'cancelled'"), literal_column("'expired'")]),
             payments.c.status.in_([literal_column("'paid'"), literal_column("'requires_payment'")]),
             payments.c.kept_at.is_(None),
-            *which,
+            *conditions,
         )
         .values(
-            status=case((back, literal_column("'refund_pending'")), else_=payments.c.status),
-            refund_reason=case((back, _reason)),
-            kept_at=case((and_(paid, ~back), now_parameter)),
+            status=case((is_due, literal_column("'refund_pending'")), else_=payments.c.status),
+            refund_reason=case((is_due, _reason)),
+            kept_at=case((and_(paid, ~is_due), now_parameter)),
             open_until=case(
                 (paid, payments.c.open_until), else_=func.least(payments.c.open_until, now_parameter)
             ),
-            next_check_at=case((back, next_refund_check_at), (~paid, now_parameter)),
+            next_check_at=case((is_due, next_refund_check_at), (~paid, now_parameter)),
             updated_at=now_parameter,
         )
         .returning(
@@ -96,9 +98,9 @@ _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 _of_events = bookings.c.event_id == any_(bindparam("event_ids", type_=ARRAY(Uuid)))
 _of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
 
-_FOR_ONE = _requesting(_this_booking)
-_FOR_EVENTS = _requesting(_of_events)
-_FOR_ATTENDEE = _requesting(_of_attendee, _of_events)
+_FOR_ONE = _request_statement(_this_booking)
+_FOR_EVENTS = _request_statement(_of_events)
+_FOR_ATTENDEE = _request_statement(_of_attendee, _of_events)
 
 
 def request_for_one(connection: Connection, booking_id: UUID, *, reason: str, now: datetime) -> None:

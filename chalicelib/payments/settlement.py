@@ -1,7 +1,7 @@
 """Settlement: apply a payment's state at Stripe to its booking, idempotently.
 
-Webhooks, hold expiry and reconciliation call the same functions, in any order and any number of times: each reads
-the payment under its lock and does what is still to be done.
+Webhooks, hold expiry and reconciliation call the same functions, in any order and any number of times: each
+reads the payment under its lock and applies only what is missing.
 """
 
 import logging
@@ -23,7 +23,7 @@ from chalicelib.platform.observability import metrics
 Outcome = Literal[
     "confirmed",
     "refund-due",
-    "called-off",
+    "canceled",
     "failed",
     "refunding",
     "refunded",
@@ -35,25 +35,35 @@ Outcome = Literal[
     "foreign",
     "ignored",
 ]
-"""The effect of a report by Stripe. `foreign`: it is about no booking of this system."""
+"""What a report by Stripe has changed. `foreign`: it is not about a booking of this system."""
+
+Effect = tuple[Outcome, UUID | None]
+"""The outcome of a report by Stripe, and the booking that it is about."""
+
+FOREIGN: Effect = ("foreign", None)
+
+_this = payments.c.booking_id == bindparam("this_booking", type_=Uuid)
+_BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
+_BY_BOOKING = select(payments.c.booking_id).where(_this)
+_SET = update(payments).where(_this)
 
 
-def settle(connection: Connection, intent: PaymentIntent, now: datetime) -> tuple[Outcome, UUID | None]:
-    """Apply a payment's state to its booking. Return the effect and the booking's id."""
-    row = _locked(connection, intent, now)
+def settle(connection: Connection, intent: PaymentIntent, now: datetime) -> Effect:
+    """Apply a payment's state to its booking."""
+    row = _lock_payment(connection, intent, now)
     if row is None:
-        return "foreign", None
+        return FOREIGN
     booking_id: UUID = row.booking_id
     if row.intent_id != intent.intent_id:
-        return _stray(connection, intent, row), booking_id
+        return _handle_replaced(connection, intent, row), booking_id
     if intent.status == "succeeded":
-        return _paid(connection, intent, row, now), booking_id
+        return _handle_success(connection, intent, row, now), booking_id
     if intent.status == "canceled":
-        return _canceled(connection, row, now), booking_id
+        return _handle_cancellation(connection, row, now), booking_id
     return "no-change", booking_id
 
 
-def _locked(connection: Connection, intent: PaymentIntent, now: datetime) -> Row[Any] | None:
+def _lock_payment(connection: Connection, intent: PaymentIntent, now: datetime) -> Row[Any] | None:
     """Lock and read the payment's row, and store the PaymentIntent's id if the row has none."""
     booking_id = find_booking(connection, intent)
     if booking_id is None:
@@ -76,35 +86,32 @@ def booking_of_intent(connection: Connection, intent_id: str | None) -> UUID | N
     return found
 
 
-_this = payments.c.booking_id == bindparam("this_booking", type_=Uuid)
-_BY_INTENT = select(payments.c.booking_id).where(payments.c.intent_id == bindparam("intent", type_=Text))
-_BY_BOOKING = select(payments.c.booking_id).where(_this)
-_SET = update(payments).where(_this)
-
-
 def update_payment(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
-    """Change a locked payment; `row` is the payment as it was read under the lock."""
+    """Update a locked payment. `row` is the payment as it was read under the lock."""
     if "status" in values:
         check_transition(row.status, values["status"])
     connection.execute(_SET.values(**values, updated_at=now), {"this_booking": row.booking_id})
 
 
 def _adopt(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Row[Any]:
-    """Store the id of a PaymentIntent: its webhook arrived first, or the process died before storing it."""
+    """Store the id of a PaymentIntent whose webhook arrived before the id was stored."""
     if row.status != "requires_payment" or row.attempt != intent.attempt:
         return row
     update_payment(connection, row, now, intent_id=intent.intent_id, client_secret=intent.client_secret)
     return lock_booking(connection, row.booking_id)
 
 
-def _stray(connection: Connection, intent: PaymentIntent, row: Row[Any]) -> Outcome:
-    """Handle a PaymentIntent that another one has replaced. Its secret was never handed out, so it is not paid."""
+def _handle_replaced(connection: Connection, intent: PaymentIntent, row: Row[Any]) -> Outcome:
+    """Handle a PaymentIntent that another one has replaced.
+
+    Its client secret was never handed out, so a payment is unexpected and flagged.
+    """
     if intent.status != "succeeded":
         return "no-change"
     return flag_for_review(connection, row.booking_id, "stray-payment")
 
 
-def _paid(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Outcome:
+def _handle_success(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Outcome:
     if row.status not in {"requires_payment", "failed"}:
         return "no-change"
     if (intent.amount, intent.received, intent.currency) != (row.amount, row.amount, row.currency):
@@ -119,20 +126,20 @@ def _paid(connection: Connection, intent: PaymentIntent, row: Row[Any], now: dat
     return "refund-due"
 
 
-def _canceled(connection: Connection, row: Row[Any], now: datetime) -> Outcome:
+def _handle_cancellation(connection: Connection, row: Row[Any], now: datetime) -> Outcome:
     """Handle a canceled PaymentIntent. While the hold lasts, the next attempt makes a new one.
 
-    An expired hold keeps the intent's id, so that late money can still be assigned.
+    An expired hold keeps the intent's id, so that a late payment still finds its booking.
     """
     if row.status != "requires_payment":
         return "no-change"
     if row.booking_status == "pending" and row.expires_at <= now:
-        return "called-off"
+        return "canceled"
     if row.booking_status == "pending":
         update_payment(connection, row, now, intent_id=None, client_secret=None, attempt=row.attempt + 1)
     else:
         mark_failed(connection, row.booking_id, now)
-    return "called-off"
+    return "canceled"
 
 
 def mark_failed(connection: Connection, booking_id: UUID, now: datetime) -> None:
@@ -145,13 +152,11 @@ def mark_failed(connection: Connection, booking_id: UUID, now: datetime) -> None
     )
 
 
-def record_failure(
-    connection: Connection, intent: PaymentIntent, now: datetime
-) -> tuple[Outcome, UUID | None]:
+def record_failure(connection: Connection, intent: PaymentIntent, now: datetime) -> Effect:
     """Record a failed payment while the attendee can still try again."""
-    row = _locked(connection, intent, now)
+    row = _lock_payment(connection, intent, now)
     if row is None:
-        return "foreign", None
+        return FOREIGN
     booking_id: UUID = row.booking_id
     still_open = row.status == "requires_payment" and row.booking_status == "pending"
     if not still_open or row.intent_id != intent.intent_id or row.expires_at <= now:
@@ -169,11 +174,11 @@ def record_failure(
     return "failed", booking_id
 
 
-def flag_for_review(connection: Connection, booking_id: UUID, what: str) -> Outcome:
-    """Flag a payment for a person, who sees it in the log and at GET /events/{eventId}/integrity."""
-    connection.execute(_SET.values(flag=what), {"this_booking": booking_id})
+def flag_for_review(connection: Connection, booking_id: UUID, flag: str) -> Outcome:
+    """Flag a payment for manual handling. The flag is logged and shown at GET /events/{eventId}/integrity."""
+    connection.execute(_SET.values(flag=flag), {"this_booking": booking_id})
     metrics.put("PaymentsFlagged", 1, "Count")
     logging.getLogger("event-booking").error(
-        "payment flagged", extra={"members": {"bookingId": str(booking_id), "flag": what}}
+        "payment flagged", extra={"members": {"bookingId": str(booking_id), "flag": flag}}
     )
     return "flagged"

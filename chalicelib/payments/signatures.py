@@ -8,31 +8,32 @@ from chalicelib.platform.errors import InvalidInput
 
 HEADER = "stripe-signature"
 TOLERANCE = timedelta(minutes=5)
-"""Between the time that is signed and now, so that what was overheard cannot be sent again for long."""
-MOST = 16
-"""Signatures of one header that are looked at; Stripe sends one for each secret that an endpoint has."""
+"""The maximum age of a signature, which limits replays of a recorded request."""
+MAX_SIGNATURES = 16
+"""Signatures that are checked per header. Stripe sends one for each secret of the endpoint."""
 
 
 class InvalidSignature(InvalidInput):
-    """The signature is not one of Stripe's for this body, or is too old."""
+    """The Stripe-Signature header is invalid or too old."""
 
 
 def check(body: bytes, header: str | None, secrets: Sequence[bytes], now: datetime) -> None:
-    """Make sure that who sent this body knows one of the secrets, and has signed it just now.
+    """Check that a body was signed recently, with one of the secrets.
 
     Raises:
-        InvalidSignature: Which part of it is wrong is not said.
+        InvalidSignature: The signature is missing, malformed, wrong or too old. The sender does not learn
+        which.
     """
     pairs = [part.strip().partition("=") for part in (header or "").split(",")]
     times = [value for name, _, value in pairs if name == "t"]
-    given = [value for name, _, value in pairs if name == "v1"][:MOST]
+    received = [value for name, _, value in pairs if name == "v1"][:MAX_SIGNATURES]
     if len(times) != 1 or not times[0].isascii() or not times[0].isdigit():
         raise InvalidSignature
     signed = times[0].encode() + b"." + body
     expected = [hmac.digest(secret, signed, "sha256").hex().encode() for secret in secrets]
-    # All pairs are compared, each in constant time, before anything is said.
+    # Compare all pairs, each in constant time, so that the response time reveals nothing.
     matches = [
-        hmac.compare_digest(one, other.encode(errors="replace")) for one in expected for other in given
+        hmac.compare_digest(ours, theirs.encode(errors="replace")) for ours in expected for theirs in received
     ]
     if not any(matches) or abs(now.timestamp() - int(times[0][:15])) > TOLERANCE.total_seconds():
         raise InvalidSignature

@@ -1,6 +1,6 @@
-"""Stripe's objects in our words: read alike from answers of its API and from its webhooks.
+"""Parse Stripe's objects, from responses of its API and from its webhooks.
 
-Each reader raises a LookupError, TypeError or AttributeError where it is given something else.
+Each parser raises a LookupError, TypeError or AttributeError for malformed input.
 """
 
 from collections.abc import Mapping
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from chalicelib.events.prices import stripe_units
 from chalicelib.payments.gateway import PaymentIntent, Refund
+from chalicelib.payments.models import DisputeStatus
 
-_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
-"""Without minor units in ISO 4217, but counted in hundredths by Stripe (docs.stripe.com/currencies)."""
-
-LONGEST = 255
-"""Characters of an id (docs.stripe.com/upgrades)."""
+MAX_TEXT_LENGTH = 255
+"""Characters in an id (docs.stripe.com/upgrades)."""
 
 _INTENT_STATUS: dict[str, Literal["open", "processing", "succeeded", "canceled"]] = {
     "requires_payment_method": "open",
@@ -32,7 +31,7 @@ _REFUND_STATUS: dict[str, Literal["pending", "succeeded", "failed"]] = {
     "failed": "failed",
     "canceled": "failed",
 }
-_DISPUTE_ENDS: dict[str, Literal["won", "lost"]] = {
+_CLOSED_DISPUTE_STATUS: dict[str, DisputeStatus] = {
     "lost": "lost",
     "won": "won",
     "warning_closed": "won",
@@ -40,12 +39,9 @@ _DISPUTE_ENDS: dict[str, Literal["won", "lost"]] = {
 }
 
 
-DisputeState = Literal["open", "won", "lost"]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Refunded:
-    """How much of a payment has gone back, by whosoever's wish."""
+class RefundedTotal:
+    """The refunded amount of a payment, including refunds that were made in Stripe's dashboard."""
 
     intent_id: str | None
     amount: int
@@ -53,38 +49,38 @@ class Refunded:
 
 @dataclass(frozen=True, kw_only=True)
 class Dispute:
-    """A bank's demand for the money of a payment."""
+    """A claim by the attendee's bank for the money of a payment."""
 
     intent_id: str | None
-    state: DisputeState
+    state: DisputeStatus
     reason: str
 
 
-def to_stripe(amount: int, currency: str) -> int:
-    return amount * 100 if currency in _IN_HUNDREDTHS else amount
+def to_stripe_amount(amount: int, currency: str) -> int:
+    """Convert from ISO 4217 minor units."""
+    return amount * stripe_units(currency)
 
 
-def _from_stripe(amount: Any, currency: str) -> int:
-    """An amount in ISO 4217's minor units; one that has none there comes out as nothing is ever owed."""
+def _from_stripe_amount(amount: Any, currency: str) -> int:
+    """Convert to ISO 4217 minor units. A fraction becomes -1, which never equals an amount due."""
     if not isinstance(amount, int):
         raise TypeError(amount)
-    if currency not in _IN_HUNDREDTHS:
-        return amount
-    return amount // 100 if amount % 100 == 0 else -1
+    whole, fraction = divmod(amount, stripe_units(currency))
+    return whole if fraction == 0 else -1
 
 
-def intent(of: Mapping[str, Any]) -> PaymentIntent:
-    """Read a PaymentIntent."""
-    currency = _text(of["currency"])
-    booking_id, attempt = _ours(of)
-    error = of.get("last_payment_error") or {}
+def parse_payment_intent(stripe_object: Mapping[str, Any]) -> PaymentIntent:
+    """Parse a PaymentIntent."""
+    currency = _text(stripe_object["currency"])
+    booking_id, attempt = _own_metadata(stripe_object)
+    error = stripe_object.get("last_payment_error") or {}
     failure = error.get("decline_code") or error.get("code")
-    secret = of.get("client_secret")
+    secret = stripe_object.get("client_secret")
     return PaymentIntent(
-        intent_id=_text(of["id"]),
-        status=_INTENT_STATUS[of["status"]],
-        amount=_from_stripe(of["amount"], currency),
-        received=_from_stripe(of.get("amount_received") or 0, currency),
+        intent_id=_text(stripe_object["id"]),
+        status=_INTENT_STATUS[stripe_object["status"]],
+        amount=_from_stripe_amount(stripe_object["amount"], currency),
+        received=_from_stripe_amount(stripe_object.get("amount_received") or 0, currency),
         currency=currency,
         client_secret=_text(secret) if secret is not None else None,
         booking_id=booking_id,
@@ -93,52 +89,62 @@ def intent(of: Mapping[str, Any]) -> PaymentIntent:
     )
 
 
-def refund(of: Mapping[str, Any]) -> Refund:
-    """Read a Refund."""
-    booking_id, attempt = _ours(of)
+def parse_refund(stripe_object: Mapping[str, Any]) -> Refund:
+    """Parse a Refund."""
+    booking_id, attempt = _own_metadata(stripe_object)
     return Refund(
-        refund_id=_text(of["id"]),
-        intent_id=_intent_id(of),
-        status=_REFUND_STATUS[of["status"]],
-        amount=_from_stripe(of["amount"], _text(of["currency"])),
+        refund_id=_text(stripe_object["id"]),
+        intent_id=_intent_id(stripe_object),
+        status=_REFUND_STATUS[stripe_object["status"]],
+        amount=_from_stripe_amount(stripe_object["amount"], _text(stripe_object["currency"])),
         booking_id=booking_id,
         attempt=attempt,
     )
 
 
-def refunded(of: Mapping[str, Any]) -> Refunded:
-    """Read of a Charge what has gone back of it."""
-    amount = _from_stripe(of["amount_refunded"], _text(of["currency"]))
-    return Refunded(intent_id=_intent_id(of), amount=amount)
+def parse_refunded_total(stripe_object: Mapping[str, Any]) -> RefundedTotal:
+    """Parse the refunded amount of a Charge."""
+    amount = _from_stripe_amount(stripe_object["amount_refunded"], _text(stripe_object["currency"]))
+    return RefundedTotal(intent_id=_intent_id(stripe_object), amount=amount)
 
 
-def dispute(of: Mapping[str, Any]) -> Dispute:
-    """Read a Dispute."""
-    status = _text(of["status"])
-    state: DisputeState = _DISPUTE_ENDS.get(status, "open")
-    return Dispute(intent_id=_intent_id(of), state=state, reason=_text(of.get("reason") or "general"))
+def parse_dispute(stripe_object: Mapping[str, Any]) -> Dispute:
+    """Parse a Dispute."""
+    return Dispute(
+        intent_id=_intent_id(stripe_object),
+        state=_CLOSED_DISPUTE_STATUS.get(_text(stripe_object["status"]), "open"),
+        reason=_text(stripe_object.get("reason") or "general"),
+    )
 
 
-def is_text(value: object) -> bool:
-    """Whether this is one of Stripe's ids or words, all of which are short and plain."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST and value.isascii() and value.isprintable()
+def is_short_text(value: object) -> bool:
+    """Whether this is short printable ASCII text, as all ids and codes of Stripe are."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= MAX_TEXT_LENGTH
+        and value.isascii()
+        and value.isprintable()
+    )
 
 
 def _text(value: Any) -> str:
-    if not is_text(value):
+    if not is_short_text(value):
         raise TypeError(value)
     return str(value)
 
 
-def _intent_id(of: Mapping[str, Any]) -> str | None:
-    """The payment that an object is about; charges made in other ways have none."""
-    value = of.get("payment_intent")
+def _intent_id(stripe_object: Mapping[str, Any]) -> str | None:
+    """Return the id of the object's PaymentIntent, or None: other kinds of payments have none."""
+    value = stripe_object.get("payment_intent")
     return _text(value) if value is not None else None
 
 
-def _ours(of: Mapping[str, Any]) -> tuple[UUID | None, int]:
-    """The booking and the attempt that an object was made for here; others may have metadata of their own."""
-    metadata = of.get("metadata") or {}
+def _own_metadata(stripe_object: Mapping[str, Any]) -> tuple[UUID | None, int]:
+    """Return the booking id and the attempt that this system has stored in an object.
+
+    Objects of other systems may have any metadata, or none.
+    """
+    metadata = stripe_object.get("metadata") or {}
     try:
         return UUID(metadata["bookingId"]), int(metadata["attempt"])
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):

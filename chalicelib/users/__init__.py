@@ -1,1 +1,1 @@
-"""Accounts: hosts and attendees, how they sign in, and their profiles."""
+"""Users: accounts of hosts and attendees, authentication, profiles and follows."""

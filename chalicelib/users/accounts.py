@@ -18,11 +18,11 @@ from chalicelib.users.models import credentials, users
 
 
 class EmailTaken(Conflict):
-    """An account with this e-mail exists."""
+    """An account with this e-mail address already exists."""
 
 
 class WrongCredentials(Unauthenticated):
-    """E-mail or password is wrong."""
+    """The e-mail address or the password is wrong."""
 
 
 class WrongPassword(Forbidden):
@@ -35,7 +35,7 @@ def register(
     """Create an account and request verification of its e-mail address.
 
     Raises:
-        EmailTaken: Also if two requests register the same address concurrently; the unique index decides.
+        EmailTaken: Also if two requests register the same address concurrently, because of the unique index.
     """
     user_id = ids.new(now)
     try:
@@ -50,7 +50,7 @@ def register(
         insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
     )
     outbox.record(connection, UserRegistered(user_id=user_id, role=role), subject=user_id, now=now)
-    verification.request(connection, purpose="verify-email", email=email, now=now)
+    verification.request_token(connection, purpose="verify-email", email=email, now=now)
     return Caller(user_id, role, token_version=1)
 
 
@@ -79,7 +79,7 @@ _CREDENTIALS_BY_ID = _CREDENTIALS.where(users.c.user_id == bindparam("user_id"))
 def find_credentials(
     connection: Connection, *, email: str | None = None, user_id: UUID | None = None
 ) -> AccountCredentials | None:
-    """Find an account by e-mail, compared without case, or by id."""
+    """Find an account by e-mail address, ignoring case, or by id."""
     query = _CREDENTIALS_BY_EMAIL if email is not None else _CREDENTIALS_BY_ID
     row = connection.execute(query, {"email": email, "user_id": user_id}).one_or_none()
     if row is None:
@@ -88,21 +88,21 @@ def find_credentials(
 
 
 def verify_password(account: AccountCredentials | None, password: str) -> AccountCredentials:
-    """Verify a password, at the same cost whether or not the account exists.
+    """Verify a password, in the same time whether or not the account exists.
 
-    Takes about 25 ms: call it between transactions, not inside one.
+    It takes about 25 ms, so call it outside transactions.
 
     Raises:
-        WrongCredentials: Unknown account or wrong password, in the same words.
+        WrongCredentials: Unknown account or wrong password. The client cannot tell them apart.
     """
-    known_hash = account.password_hash if account else None
-    if not security.password_matches(password, known_hash) or account is None:
+    stored_hash = account.password_hash if account else None
+    if not security.password_matches(password, stored_hash) or account is None:
         raise WrongCredentials
     return account
 
 
 def require_unchanged(connection: Connection, account: AccountCredentials) -> None:
-    """Check that an account has not changed since its password was verified.
+    """Check that the password has not changed since it was verified. Lock the account against deletion.
 
     Raises:
         WrongCredentials: The account was deleted or its password changed in the meantime.

@@ -26,13 +26,13 @@ _ACCOUNT: dict[AccountLock, Select[Any]] = {
 
 
 def require_account(connection: Connection, caller: Caller, lock: AccountLock) -> None:
-    """Check that the caller's account exists and that its password is the one the token was issued for.
+    """Check that the caller's account exists, and that its password is the one of the token.
 
-    Writes lock the account with `share`: they wait for a running deletion of the account, and a later deletion
-    waits for them, so that a deleted account gains no rows. The deletion itself locks with `update`.
+    Writers lock the account with `share`, and its deletion with `update`. So writers and the deletion wait
+    for each other, and no rows are added for a deleted account.
 
     Raises:
-        InvalidToken: The account is deleted, or its password has changed since the token was issued.
+        InvalidToken: The account is deleted or its password has changed.
     """
     found = connection.execute(
         _ACCOUNT[lock], {"user_id": caller.user_id, "token_version": caller.token_version}

@@ -1,4 +1,4 @@
-"""Account deletion: erase name, e-mail and credentials."""
+"""Account deletion: erase personal data and credentials."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from chalicelib.users.models import credentials, users
 
 
 def erase(connection: Connection, user_id: UUID, now: datetime) -> None:
-    """Take name, e-mail and credentials away; the row stays for the records that point at it."""
+    """Erase name, e-mail address and credentials. The row stays, because payments refer to it."""
     connection.execute(delete(credentials).where(credentials.c.user_id == user_id))
     connection.execute(
         update(users)

@@ -13,7 +13,7 @@ from chalicelib.users.models import credentials, follows, users
 
 
 class NoSuchHost(NotFound):
-    """No such host."""
+    """Host not found."""
 
 
 def follow(connection: Connection, user_id: UUID, host_id: UUID, now: datetime) -> None:

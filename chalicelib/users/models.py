@@ -1,4 +1,4 @@
-"""Accounts: tables."""
+"""Users: tables."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -48,7 +48,7 @@ credentials = Table(
     Column("password_hash", Text, nullable=False),
     Column("token_version", Integer, nullable=False),
 )
-"""Separate from `users`, so that no list of users can read a hash. Deleted with the account."""
+"""Separate from `users`, so that no query for users can return a hash. Deleted with the account."""
 
 follows = Table(
     "follows",
@@ -73,12 +73,13 @@ email_tokens = Table(
     Index(None, "user_id", "purpose"),
     Index(None, "expires_at"),
 )
-"""Hashes of the tokens in e-mails that verify an address or reset a password; deleted when used."""
+"""Tokens for verifying an e-mail address or resetting a password. Only hashes are stored. Deleted when
+used."""
 
-present = users.c.deleted_at.is_(None)
+not_deleted = users.c.deleted_at.is_(None)
 
 Index("uq_users_email", func.lower(users.c.email), unique=True)
 
-Index("ix_users_name", func.lower(users.c.name), users.c.user_id, postgresql_where=present)
+Index("ix_users_name", func.lower(users.c.name), users.c.user_id, postgresql_where=not_deleted)
 
 Index("ix_users_words", users.c.words, postgresql_using="gin")

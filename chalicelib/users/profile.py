@@ -14,10 +14,10 @@ from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.security import Role
 from chalicelib.users import verification
 from chalicelib.users.accounts import email_taken
-from chalicelib.users.models import present, users
+from chalicelib.users.models import not_deleted, users
 
 USERS = ListQuery(
-    rows=select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(present),
+    rows=select(users, func.lower(users.c.name, type_=Text).label("sort_name")).where(not_deleted),
     id="user_id",
     sorts={"name": Sort(("sort_name",)), "createdAt": Sort((), "desc")},
     filters={
@@ -29,7 +29,7 @@ USERS = ListQuery(
 
 
 class UserQueries:
-    """Reads users as JSON text; `render` sees the parameter `caller`, the id of the user who reads."""
+    """Read users as JSON text. `render` can use the parameter `caller`, the id of the caller."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -38,7 +38,7 @@ class UserQueries:
         )
 
     def get_own(self, connection: Connection, user_id: UUID) -> tuple[str, int]:
-        """Return an account as its owner sees it, and its version."""
+        """Return the user's own profile and its version."""
         body, version = connection.execute(self._own, {"caller": user_id}).one()
         return body, version
 
@@ -51,6 +51,7 @@ class UserQueries:
         role: Role | None,
         words: str | None,
     ) -> Page:
+        """List users, by role and by words in the name."""
         filters: dict[str, Any] = {}
         if role is not None:
             filters["role"] = role
@@ -71,7 +72,7 @@ def change(
     """Change the name or e-mail address of an account; a new address must be verified again.
 
     Raises:
-        EmailTaken: Another account has the e-mail.
+        EmailTaken: Another account has the e-mail address.
         StaleVersion: The profile has changed since.
     """
     version = lock_profile(connection, user_id, expected)
@@ -89,16 +90,16 @@ def change(
     except DBAPIError as error:
         raise email_taken(error) from error
     if new_address is not None:
-        verification.request(connection, purpose="verify-email", email=new_address, now=now)
+        verification.request_token(connection, purpose="verify-email", email=new_address, now=now)
 
 
 def _new_address(connection: Connection, user_id: UUID, changes: dict[str, Any]) -> str | None:
-    """Return the new e-mail address, or None if it differs from the present one in case only."""
+    """Return the new e-mail address, or None if it differs from the current one in case only."""
     email: str | None = changes.get("email")
     if email is None:
         return None
-    present: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    return email if email.lower() != present.lower() else None
+    current: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
+    return email if email.lower() != current.lower() else None
 
 
 def lock_profile(
@@ -106,11 +107,11 @@ def lock_profile(
 ) -> int:
     """Lock a profile against other changes and return its version.
 
-    With `for_deletion`, also lock out new rows that refer to it: this waits for running bookings, and new
-    bookings wait for this transaction.
+    With `for_deletion`, also lock out new rows that refer to it: this waits for concurrent bookings, and
+    later bookings wait for this transaction.
 
     Raises:
-        StaleVersion: The version is not an expected one.
+        StaleVersion: The profile has changed since.
     """
     version: int = connection.execute(
         select(users.c.version).where(users.c.user_id == user_id).with_for_update(key_share=not for_deletion)

@@ -1,4 +1,4 @@
-"""Proof that an e-mail address is one's own: tokens that are sent there and used once."""
+"""E-mail tokens: sent to an address, and used once to verify it or to reset the password."""
 
 import hashlib
 import secrets
@@ -36,7 +36,7 @@ LIFETIMES: dict[Purpose, timedelta] = {
     "reset-password": timedelta(hours=1),
 }
 RESEND_COOLDOWN = timedelta(minutes=1)
-"""From one e-mail of a purpose to the next for the same account and address: nobody is flooded."""
+"""Minimum time between two e-mails with the same purpose to an address of an account, to prevent flooding."""
 
 _DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
     "verify-email": EmailVerificationRequested,
@@ -45,15 +45,15 @@ _DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
 
 
 class InvalidEmailToken(InvalidInput):
-    """The token from the e-mail is unknown, used or expired."""
+    """The token is invalid, expired or already used."""
 
     def __init__(self) -> None:
-        super().__init__("Ask for another e-mail and use the token in the newest one.")
+        super().__init__("Request a new e-mail and use the token in the newest one.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedToken:
-    """A token on its way to its owner, who alone gets to see it."""
+    """A new token with its recipient. The token is sent by e-mail and stored nowhere."""
 
     user_id: UUID
     name: str
@@ -61,24 +61,7 @@ class IssuedToken:
     token: str = field(repr=False)
 
 
-def request(connection: Connection, *, purpose: Purpose, email: str, now: datetime) -> None:
-    """Record that a token is wanted for an address, whether or not an account has it.
-
-    So the answer and its cost are the same for both: who sends the e-mail looks the account up.
-    """
-    address = email.lower()
-    # One subject for all domain events of an address, also where there is no user.
-    subject = uuid5(NAMESPACE_URL, f"mailto:{address}")
-    outbox.record(connection, _DOMAIN_EVENTS[purpose](email=address), subject=subject, now=now)
-
-
-def request_verification(connection: Connection, user_id: UUID, now: datetime) -> None:
-    """Record that a user wants to verify their present address, also where that is done already."""
-    email: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    request(connection, purpose="verify-email", email=email, now=now)
-
-
-# Not named as the columns: parameters of an UPDATE that are would be set, not compared.
+# The names differ from the columns': SQLAlchemy takes a parameter named like a column for a value to set.
 _user_id = bindparam("of_user", type_=Uuid)
 _purpose = bindparam("of_purpose", type_=Text)
 _hash = bindparam("token_hash", type_=LargeBinary)
@@ -96,27 +79,45 @@ _LOCK_USER: Select[Any] = (
     .where(users.c.user_id == _user_id, users.c.deleted_at.is_(None))
     .with_for_update(key_share=True)
 )
-_its_tokens = (email_tokens.c.user_id == _user_id, email_tokens.c.purpose == _purpose)
+_tokens_of_user = (email_tokens.c.user_id == _user_id, email_tokens.c.purpose == _purpose)
 _RECENT = select(email_tokens.c.created_at).where(
-    *_its_tokens,
+    *_tokens_of_user,
     email_tokens.c.email == bindparam("email", type_=Text),
     email_tokens.c.created_at > bindparam("since", type_=DateTime(timezone=True)),
 )
-_EXPIRE = update(email_tokens).where(*_its_tokens).values(expires_at=email_tokens.c.created_at)
+_EXPIRE = update(email_tokens).where(*_tokens_of_user).values(expires_at=email_tokens.c.created_at)
 _USE = (
     delete(email_tokens)
     .where(email_tokens.c.token_hash == _hash, email_tokens.c.purpose == _purpose)
     .where(email_tokens.c.expires_at > _now)
     .returning(email_tokens.c.email)
 )
-_REVOKE_ALL = delete(email_tokens).where(*_its_tokens)
+_REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
+
+
+def request_token(connection: Connection, *, purpose: Purpose, email: str, now: datetime) -> None:
+    """Request an e-mail with a token to an address, whether or not an account has it.
+
+    The consumer of the domain event looks up the account. So neither the response nor its timing reveals
+    whether the address has an account.
+    """
+    address = email.lower()
+    # The subject is derived from the address, because there may be no user.
+    subject = uuid5(NAMESPACE_URL, f"mailto:{address}")
+    outbox.record(connection, _DOMAIN_EVENTS[purpose](email=address), subject=subject, now=now)
+
+
+def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> None:
+    """Request another verification e-mail to the current address of a user."""
+    email: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
+    request_token(connection, purpose="verify-email", email=email, now=now)
 
 
 def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime) -> IssuedToken | None:
-    """Make a token to send to an address; only a hash of it is kept. It ends the older ones.
+    """Create a token for an address and store its hash. Older tokens expire.
 
-    None where no e-mail is due: no account has the address, or it is verified, or one of the purpose
-    was made for it less than REST ago.
+    Return None if no e-mail is due: no account has the address, the address is verified already, or the last
+    token with this purpose is younger than RESEND_COOLDOWN.
     """
     account = _lock(connection, connection.execute(_WITH_ADDRESS, {"email": email}).scalar_one_or_none())
     address = email.lower()
@@ -124,11 +125,11 @@ def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime
         return None
     if purpose == "verify-email" and account.email_verified_at is not None:
         return None
-    whose = {"of_user": account.user_id, "of_purpose": purpose}
-    if connection.execute(_RECENT, {**whose, "email": address, "since": now - RESEND_COOLDOWN}).first():
+    values = {"of_user": account.user_id, "of_purpose": purpose}
+    if connection.execute(_RECENT, {**values, "email": address, "since": now - RESEND_COOLDOWN}).first():
         return None
-    # They stay until REST is over: who moves their address to and fro could else flood one with e-mails.
-    connection.execute(_EXPIRE, whose)
+    # Expired tokens stay for the cooldown: otherwise toggling the address would bypass the rate limit.
+    connection.execute(_EXPIRE, values)
     token = secrets.token_urlsafe(32)
     connection.execute(
         insert(email_tokens).values(
@@ -144,21 +145,21 @@ def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime
 
 
 def verify(connection: Connection, token: str, now: datetime) -> None:
-    """Use a token up and note that its address is its owner's.
+    """Use a token and mark its address as verified.
 
     Raises:
-        InvalidEmailToken: Also where the account has another address by now.
+        InvalidEmailToken: Also if the account has another address now.
     """
     _mark_verified(connection, _redeem(connection, "verify-email", token, now), now)
 
 
 def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> None:
-    """Use a token up and set its owner's password, which ends all older tokens of either kind.
+    """Use a token and set a new password. Access tokens and pending resets become invalid.
 
-    Who could read the e-mail has proven the address as well.
+    The token also proves the address, so mark the address as verified.
 
     Raises:
-        InvalidEmailToken: Also where the account has another address by now.
+        InvalidEmailToken: Also if the account has another address now.
     """
     account = _redeem(connection, "reset-password", token, now)
     connection.execute(
@@ -171,25 +172,25 @@ def reset(connection: Connection, token: str, password_hash: str, now: datetime)
 
 
 def revoke_all(connection: Connection, user_id: UUID, purpose: Purpose) -> None:
-    """Have a user's tokens of a purpose be good for nothing."""
+    """Revoke a user's tokens with a purpose."""
     connection.execute(_REVOKE_ALL, {"of_user": user_id, "of_purpose": purpose})
 
 
 def revoke(connection: Connection, token: str) -> None:
-    """Take back a token that could not be sent, so that another one can be, at once."""
+    """Revoke a token that could not be sent, so that the cooldown does not delay the next one."""
     connection.execute(delete(email_tokens).where(email_tokens.c.token_hash == _digest(token)))
 
 
 def is_verified(connection: Connection, user_id: UUID) -> bool:
-    """Whether a user has proven that the present address is theirs."""
+    """Whether a user has verified the current address."""
     verified_at = connection.execute(select(users.c.email_verified_at).where(users.c.user_id == user_id))
     return verified_at.scalar_one() is not None
 
 
 def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) -> Row[Any]:
-    """Delete a token that is good, and return its owner, locked.
+    """Delete a valid token, lock its account and return the account.
 
-    Of several who bring the same token at once, one has it deleted.
+    If several requests use the same token concurrently, one succeeds.
     """
     key = {"token_hash": _digest(token)}
     account = _lock(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
@@ -200,10 +201,9 @@ def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime)
 
 
 def _lock(connection: Connection, user_id: UUID | None) -> Row[Any] | None:
-    """Lock an account, if it is there, against other tokens and changes, and read it.
+    """Lock an account against other tokens and changes, and return it, or None if it does not exist.
 
-    In the order in which a change of the profile and the end of the account take these locks; tokens
-    come after.
+    The lock order is credentials, user, tokens, as in changes of the profile and the deletion of the account.
     """
     if user_id is None:
         return None
@@ -221,10 +221,10 @@ def _mark_verified(connection: Connection, account: Row[Any], now: datetime) -> 
 
 
 def _digest(token: str) -> bytes:
-    """A plain hash will do: 256 random bits are not to be guessed."""
+    """Hash without salt or stretching: 256 random bits cannot be guessed."""
     return hashlib.sha256(token.encode()).digest()
 
 
-def purge_expired(database: Database, now: datetime, at_once: int = 10_000) -> int:
-    """Delete tokens past their time and say how many."""
-    return database.delete_before(email_tokens.c.expires_at, now - RESEND_COOLDOWN, at_once)
+def purge_expired(database: Database, now: datetime, batch_size: int = 10_000) -> int:
+    """Delete tokens that expired before the cooldown. Return how many."""
+    return database.delete_before(email_tokens.c.expires_at, now - RESEND_COOLDOWN, batch_size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chalice.app import Chalice
 
-from chalicelib.payments.due import STRIPE_CONCURRENCY
+from chalicelib.payments.due_payments import STRIPE_CONCURRENCY
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.messaging.queues import Queue
 from infra.aws.template import cfn

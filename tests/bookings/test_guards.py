@@ -131,11 +131,11 @@ def test_attendee_books_an_event_once(
 
 
 def cancelled(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    cancellation.cancel_event(connection, host_id, event_id, how="cancelled", expected=None, now=now)
+    cancellation.cancel_event(connection, host_id, event_id, expected=None, now=now)
 
 
 def deleted(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    cancellation.cancel_event(connection, host_id, event_id, how="deleted", expected=None, now=now)
+    cancellation.delete_event(connection, host_id, event_id, expected=None, now=now)
 
 
 def sale_closed(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:

@@ -157,7 +157,9 @@ def reconcile(client: Client, after: timedelta = timedelta(minutes=6)) -> int:
 
 def pay_back(client: Client, held: Hold) -> None:
     """Do what the domain event that a refund is due asks for."""
-    refunds.refund(client.wiring.database, client.wiring.payments, UUID(held.booking_id), datetime.now(UTC))
+    refunds.make_refund(
+        client.wiring.database, client.wiring.payments, UUID(held.booking_id), datetime.now(UTC)
+    )
 
 
 def integrity(client: Client, held: Hold) -> Any:

@@ -29,10 +29,10 @@ def due(amount: int = 2500, currency: str = "eur", attempt: int = 0, booking: UU
     return Charge(booking_id=booking or uuid4(), amount=amount, currency=currency, attempt=attempt)
 
 
-OPEN: Call = lambda gateway, _: gateway.open(due(), EVENT, EMAIL)  # noqa: E731 (rows of a table)
+OPEN: Call = lambda gateway, _: gateway.create_payment_intent(due(), EVENT, EMAIL)  # noqa: E731 (rows of a table)
 LOOK_UP: Call = lambda gateway, intent: gateway.get_payment_intent(intent)  # noqa: E731
 CALL_OFF: Call = lambda gateway, intent: gateway.cancel_payment_intent(intent)  # noqa: E731
-REFUND: Call = lambda gateway, intent: gateway.refund(due(), intent)  # noqa: E731
+REFUND: Call = lambda gateway, intent: gateway.create_refund(due(), intent)  # noqa: E731
 LOOK_UP_REFUND: Call = lambda gateway, _: gateway.get_refund("re_1")  # noqa: E731
 ALL = {
     "open": OPEN,
@@ -100,17 +100,17 @@ def test_what_is_not_there_is_refused_by_its_code(gateway: StripePayments, call:
 
 def test_an_amount_that_cannot_be_charged_is_refused_and_named(gateway: StripePayments) -> None:
     with pytest.raises(PaymentRefused) as raised:
-        gateway.open(due(amount=49), EVENT, EMAIL)
+        gateway.create_payment_intent(due(amount=49), EVENT, EMAIL)
 
     assert (raised.value.code, raised.value.member) == ("amount_too_small", "amount")
 
 
 def test_the_same_due_and_attempt_makes_the_same_payment(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
-    first = gateway.open(owed, EVENT, EMAIL)
+    first = gateway.create_payment_intent(owed, EVENT, EMAIL)
 
-    assert gateway.open(owed, EVENT, EMAIL) == first
-    again = gateway.open(due(attempt=1, booking=owed.booking_id), EVENT, EMAIL)
+    assert gateway.create_payment_intent(owed, EVENT, EMAIL) == first
+    again = gateway.create_payment_intent(due(attempt=1, booking=owed.booking_id), EVENT, EMAIL)
 
     assert again.intent_id != first.intent_id
     assert (first.booking_id, first.attempt, again.attempt) == (owed.booking_id, 0, 1)
@@ -119,10 +119,10 @@ def test_the_same_due_and_attempt_makes_the_same_payment(gateway: StripePayments
 
 def test_another_request_for_the_same_attempt_is_refused(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
-    gateway.open(owed, EVENT, EMAIL)
+    gateway.create_payment_intent(owed, EVENT, EMAIL)
 
     with pytest.raises(PaymentRefused):
-        gateway.open(due(9900, booking=owed.booking_id), EVENT, EMAIL)
+        gateway.create_payment_intent(due(9900, booking=owed.booking_id), EVENT, EMAIL)
 
     assert len(stripe.intents()) == 1
 
@@ -130,10 +130,10 @@ def test_another_request_for_the_same_attempt_is_refused(gateway: StripePayments
 def test_a_receipt_that_cannot_be_sent_is_left_out(gateway: StripePayments, stripe: StripeFake) -> None:
     owed = due()
 
-    made = gateway.open(owed, EVENT, "nobody")
+    made = gateway.create_payment_intent(owed, EVENT, "nobody")
 
     assert stripe.intent(made.intent_id)["receipt_email"] is None
-    assert gateway.open(owed, EVENT, "nobody") == made
+    assert gateway.create_payment_intent(owed, EVENT, "nobody") == made
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_calling_off_says_how_the_payment_is_then(
 
 
 def test_a_payment_is_read_with_what_was_received_of_it(gateway: StripePayments, stripe: StripeFake) -> None:
-    made = gateway.open(due(), EVENT, EMAIL)
+    made = gateway.create_payment_intent(due(), EVENT, EMAIL)
     assert (made.status, made.amount, made.received, made.currency) == ("open", 2500, 0, "eur")
     assert made.client_secret
 
@@ -176,9 +176,9 @@ def test_a_refund_whose_answer_was_lost_is_the_same_refund(
     owed = due()
     stripe.faults.calls = [Fault("reset", after=after)]
     with pytest.raises(Unreachable):
-        gateway.refund(owed, intent)
+        gateway.create_refund(owed, intent)
 
-    made = gateway.refund(owed, intent)
+    made = gateway.create_refund(owed, intent)
 
     assert [refund["id"] for refund in stripe.refunds(intent)] == [made.refund_id]
     assert (made.status, made.amount, made.intent_id) == ("succeeded", 2500, intent)
@@ -190,7 +190,7 @@ def test_a_refund_that_somebody_else_has_made_is_found(gateway: StripePayments, 
     stripe.confirm(intent)
     elsewhere = stripe.refund(intent)["id"]
 
-    found = gateway.refund(due(), intent)
+    found = gateway.create_refund(due(), intent)
 
     assert (found.refund_id, found.booking_id) == (elsewhere, None)
 
@@ -203,7 +203,7 @@ def test_a_part_that_somebody_else_has_paid_back_is_no_refund(
     stripe.refund(intent, 1000)
 
     with pytest.raises(PaymentRefused):
-        gateway.refund(due(), intent)
+        gateway.create_refund(due(), intent)
 
     assert len(stripe.refunds(intent)) == 1
 
@@ -214,10 +214,10 @@ def test_a_refund_that_failed_is_not_taken_for_one_that_stands(
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent, "pm_card_refundFail")
     owed = due()
-    first = gateway.refund(owed, intent)
+    first = gateway.create_refund(owed, intent)
     stripe.settle(first.refund_id)
 
-    second = gateway.refund(due(attempt=1, booking=owed.booking_id), intent)
+    second = gateway.create_refund(due(attempt=1, booking=owed.booking_id), intent)
 
     assert gateway.get_refund(first.refund_id).status == "failed"
     assert second.refund_id != first.refund_id
@@ -235,13 +235,16 @@ def test_a_refund_that_failed_is_not_taken_for_one_that_stands(
     ],
 )
 def test_amounts_go_to_stripe_and_come_back_the_same(currency: str, amount: int, at_stripe: int) -> None:
-    assert stripe_objects.to_stripe(amount, currency) == at_stripe
+    assert stripe_objects.to_stripe_amount(amount, currency) == at_stripe
 
     of = {**objects.payment_intent(at_stripe, currency), "amount_received": at_stripe}
 
-    assert (stripe_objects.intent(of).amount, stripe_objects.intent(of).received) == (amount, amount)
+    assert (
+        stripe_objects.parse_payment_intent(of).amount,
+        stripe_objects.parse_payment_intent(of).received,
+    ) == (amount, amount)
 
 
 @pytest.mark.parametrize("currency", ["isk", "ugx"])
 def test_a_fraction_of_money_that_has_none_is_no_amount_that_is_owed(currency: str) -> None:
-    assert stripe_objects.intent(objects.payment_intent(250_001, currency)).amount == -1
+    assert stripe_objects.parse_payment_intent(objects.payment_intent(250_001, currency)).amount == -1

@@ -66,8 +66,8 @@ class Fateful:
     gateway: PaymentGateway
     fate: Fate
 
-    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
-        return self._call("open", lambda: self.gateway.open(due, event_id, receipt_email))
+    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+        return self._call("open", lambda: self.gateway.create_payment_intent(charge, event_id, receipt_email))
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._call("look up", lambda: self.gateway.get_payment_intent(intent_id))
@@ -75,8 +75,8 @@ class Fateful:
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._call("call off", lambda: self.gateway.cancel_payment_intent(intent_id))
 
-    def refund(self, due: Charge, intent_id: str) -> Refund:
-        return self._call("refund", lambda: self.gateway.refund(due, intent_id))
+    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+        return self._call("refund", lambda: self.gateway.create_refund(charge, intent_id))
 
     def get_refund(self, refund_id: str) -> Refund:
         return self._call("look up refund", lambda: self.gateway.get_refund(refund_id))

@@ -36,11 +36,11 @@ class Deadly:
         self._chance = random.Random(seed)  # noqa: S311 (chance, not secrecy)
         self.kills = 0
 
-    def refund(self, due: Charge, intent_id: str) -> Refund:
+    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
         fate = self._chance.random()
         if fate < 0.1:
             self._die()
-        made = self._gateway.refund(due, intent_id)
+        made = self._gateway.create_refund(charge, intent_id)
         if fate > 0.9:
             self._die()
         return made
@@ -49,8 +49,8 @@ class Deadly:
         self.kills += 1
         raise Killed
 
-    def open(self, due: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
-        return self._gateway.open(due, event_id, receipt_email)
+    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+        return self._gateway.create_payment_intent(charge, event_id, receipt_email)
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._gateway.get_payment_intent(intent_id)

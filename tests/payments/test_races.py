@@ -11,8 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from chalicelib.payments import due as payments_due
-from chalicelib.payments import refunds, settlement, stripe_objects
+from chalicelib.payments import due_payments, refunds, settlement, stripe_objects
 from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake.errors import ApiError
@@ -148,7 +147,7 @@ def test_a_payment_that_is_noted_while_its_event_is_called_off_goes_back(
     held = hold(client)
     pay(stripe, held, told=False)
     forget(stripe)
-    intent = stripe_objects.intent(stripe.intent(held.intent_id))
+    intent = stripe_objects.parse_payment_intent(stripe.intent(held.intent_id))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         settlement.settle(connection, intent, datetime.now(UTC))
@@ -234,7 +233,7 @@ def test_a_payment_that_is_noted_while_its_hold_ends_is_called_off_the_next_time
 
     ending.result()
     assert status(client, held) == ("pending", "requires_payment")
-    expire(client, JUST_AFTER + payments_due.CLAIM_LEASE)
+    expire(client, JUST_AFTER + due_payments.CLAIM_LEASE)
     assert stripe.intent(made)["status"] == "canceled"
     assert status(client, held) == ("expired", "failed")
 
@@ -246,9 +245,9 @@ class RefusingBoth(FakePayments):
         super().__init__()
         self._both = Barrier(2)
 
-    def refund(self, due: Charge, intent_id: str) -> Refund:
+    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
         self._both.wait(PATIENCE)
-        raise PaymentRefused(f"{due.attempt} of {intent_id}")
+        raise PaymentRefused(f"{charge.attempt} of {intent_id}")
 
 
 def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
@@ -258,7 +257,7 @@ def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
     cancel(client, held)
     database, gateway, now = client.wiring.database, RefusingBoth(), datetime.now(UTC)
 
-    at_once([lambda: refunds.refund(database, gateway, UUID(held.booking_id), now)] * 2)
+    at_once([lambda: refunds.make_refund(database, gateway, UUID(held.booking_id), now)] * 2)
 
     assert ledger(client, held).refund_attempt == 1
 

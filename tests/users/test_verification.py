@@ -291,7 +291,7 @@ def test_an_address_changed_meanwhile_is_not_taken_for_verified(client: Client) 
 def test_facts_of_one_address_have_one_subject_whoever_writes_it(client: Client) -> None:
     with client.wiring.database.transaction() as connection:
         for email in ["Ada@Example.com", "ada@example.com", "grace@example.com"]:
-            verification.request(connection, purpose="reset-password", email=email, now=NOW)
+            verification.request_token(connection, purpose="reset-password", email=email, now=NOW)
 
     bodies = [body for _, body in requests(client)]
     ada, same, grace = (row.subject for row in query(client, "SELECT subject FROM outbox ORDER BY position"))
@@ -305,7 +305,7 @@ def test_tokens_past_their_time_are_forgotten_and_only_they(client: Client) -> N
         token(client, "reset-password", account, ago=HOUR + MINUTE)
     sent = token(client, "reset-password", good, ago=HOUR - MINUTE)
 
-    assert verification.purge_expired(client.wiring.database, NOW + SECOND, at_once=2) == 3
+    assert verification.purge_expired(client.wiring.database, NOW + SECOND, batch_size=2) == 3
 
     assert count(client) == 1
     assert outcome(client, "reset-password", sent, NOW) == "used"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 from sqlalchemy import ColumnElement, FromClause, func, select
 
-from chalicelib.events import derived
+from chalicelib.events import expressions
 from chalicelib.events.models import Status, ticket_types
 from chalicelib.events.rules import MAX_CAPACITY
 from chalicelib.platform.database.rendering import as_json
@@ -151,12 +151,12 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
         Event,
         row,
         number_of_attendees=row.c.taken,
-        price=derived.min_price(row),
-        sale_ends_at=derived.sale_end(row),
-        refund_until=derived.refundable_until(row),
-        status=derived.visible_status(row),
+        price=expressions.min_price(row),
+        sale_ends_at=expressions.sale_end(row),
+        refund_until=expressions.refundable_until(row),
+        status=expressions.visible_status(row),
         ticket_types=types,
-        on_sale=derived.on_sale(row.c, row.c),
+        on_sale=expressions.on_sale(row.c, row.c),
     )
 
 

@@ -1,4 +1,4 @@
-"""The whole schema: tables, indexes, constraints and the booking procedure."""
+"""The initial schema: tables, indexes, constraints and the booking procedure."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def upgrade() -> None:
     _create_payments()
     _create_notifications()
     _create_platform()
-    # Driver SQL, because the procedure's text has colons and percent signs that are not parameters.
+    # exec_driver_sql, because the text contains colons that are not parameters.
     op.get_bind().exec_driver_sql(_BOOK.read_text())
 
 

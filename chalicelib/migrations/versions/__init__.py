@@ -1,1 +1,1 @@
-"""The versions of the schema, in order."""
+"""The migrations, in order."""

@@ -1,4 +1,4 @@
-"""SQL expressions for what is derived from the row of an event."""
+"""SQL expressions for members of an event that are derived from its row."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from chalicelib.platform.database.columns import UserTime, now_parameter
 
 
 def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
-    """Whether a place can be booked now. The booking procedure tests the same conditions one by one."""
+    """Whether a place can be booked now. The booking procedure checks the same conditions one by one."""
     return and_(
         event.deleted_at.is_(None),
         event.status == literal_column("'published'"),
@@ -33,10 +33,10 @@ def sale_end(row: FromClause) -> ColumnElement[Any]:
 
 
 def refundable_until(row: FromClause) -> ColumnElement[Any]:
-    """Until when attendees get their money back; null for a free event."""
+    """When the refund period ends. Null for a free event."""
     return case((min_price(row) > 0, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
 
 
 def visible_status(row: FromClause) -> ColumnElement[str]:
-    """The status for attendees: an event deleted before its end is shown as cancelled."""
+    """The status that attendees see: an event that was deleted before its end is shown as cancelled."""
     return case((row.c.deleted_at < row.c.ends_at, "cancelled"), else_=row.c.status)

@@ -1,4 +1,4 @@
-"""What all calls to AWS have in common: time limits, retries, and the meaning of their errors."""
+"""Shared by all AWS adapters: time limits, retries, batch size and error translation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from chalicelib.platform.errors import Unreachable
 
 CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 2})
 
-AT_ONCE = 10
-"""Entries that SNS and SQS take in one call."""
+MAX_BATCH_SIZE = 10
+"""The limit of SNS and SQS for entries in one call."""
 
 
 @contextmanager
-def reaching(service: str) -> Iterator[None]:
-    """Tell every failure of a service as one of ours."""
+def translate_errors(service: str) -> Iterator[None]:
+    """Raise Unreachable for every error of an AWS service."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

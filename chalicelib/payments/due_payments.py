@@ -1,0 +1,63 @@
+"""Claim payments whose next check is due, and process them concurrently."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, DateTime, Integer, Row, Update, bindparam, select, update
+
+from chalicelib.payments.models import payments
+from chalicelib.platform.database.engine import Database
+
+BATCH_SIZE = 100
+"""Payments per claim."""
+
+STRIPE_CONCURRENCY = 8
+"""Concurrent calls to Stripe. Stripe admits 100 per second, and a rush of holds expires within a minute."""
+
+CLAIM_LEASE = timedelta(seconds=45)
+"""When a claimed payment can be claimed again, if the process died or Stripe did not respond."""
+
+T = TypeVar("T")
+
+now_parameter = bindparam("now", type_=DateTime(timezone=True))
+
+is_open = payments.c.status == "requires_payment"
+
+
+def claim_statement(condition: ColumnElement[bool], next_check_at: ColumnElement[datetime]) -> Update:
+    """Build the statement that claims due payments with a condition and schedules their next check."""
+    due = (
+        select(payments.c.booking_id)
+        .where(payments.c.next_check_at <= now_parameter, condition)
+        .order_by(payments.c.next_check_at)
+        .limit(bindparam("batch_size", type_=Integer))
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return (
+        update(payments)
+        .where(payments.c.booking_id.in_(due))
+        .values(next_check_at=next_check_at)
+        .returning(payments.c.booking_id, payments.c.status, payments.c.intent_id, payments.c.refund_id)
+    )
+
+
+def claim_due(database: Database, statement: Update, now: datetime) -> Sequence[Row[Any]]:
+    """Claim a batch of due payments, so that no other process checks them before their next check."""
+    with database.transaction() as connection:
+        return connection.execute(statement, {"now": now, "batch_size": BATCH_SIZE}).all()
+
+
+def process_concurrently(rows: Sequence[T], process: Callable[[T], None]) -> None:
+    """Process rows concurrently. A failure is logged; the row is retried at its next check."""
+
+    def process_or_log(row: T) -> None:
+        try:
+            process(row)
+        except Exception:  # one failure must not stop the other rows
+            logging.getLogger("event-booking").exception("payment check failed")
+
+    with ThreadPoolExecutor(min(STRIPE_CONCURRENCY, len(rows))) as executor:
+        list(executor.map(process_or_log, rows))
