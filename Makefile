@@ -16,7 +16,7 @@ LOCALSTACK := .venv-localstack/bin/python
 .NOTPARALLEL:
 .PHONY: help run test check localstack-check lint types imports format docs package deploy bench redrive reset clean
 
-# A .venv whose Python has gone from the system is made anew.
+# Recreate .venv if its Python has been uninstalled.
 $(shell test -x $(PY) || rm -f .venv/.installed)
 
 help: ## list these commands
@@ -28,7 +28,7 @@ run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.
 test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-check: lint types imports test ## all checks but those on LocalStack
+check: lint types imports test ## all checks except those on LocalStack
 
 localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
 	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/infra/local/test_aws.py \
@@ -41,7 +41,7 @@ lint: .venv/.installed ## check style and format
 types: .venv/.installed ## check types
 	@$(PY) -m mypy
 
-imports: .venv/.installed ## check who imports whom
+imports: .venv/.installed ## check the rules for imports
 	@.venv/bin/lint-imports
 
 format: .venv/.installed ## format the code
@@ -57,10 +57,10 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
 	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
-bench: .venv/.installed ## measure speed against references (ARGS="booking lists", ARGS=--list, QUICK=1)
+bench: .venv/.installed ## run benchmarks against references (ARGS="booking lists", ARGS=--list, QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
-redrive: .venv/.installed ## try dead letters again (those of `make run`, or of AWS_ENDPOINT_URL)
+redrive: .venv/.installed ## redrive the dead letters (of `make run`, or of AWS_ENDPOINT_URL)
 	@$(PY) -m infra.local redrive
 
 reset: .venv/.installed ## remove the data of `make run`
@@ -70,14 +70,14 @@ clean: ## remove .venv and caches, keep the data
 	@rm -rf .venv .venv-localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The mark `.installing` tells a .venv whose installation was cut off from a complete one.
+# `.installing` marks a .venv whose installation was interrupted.
 .venv/.installed: requirements.txt requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "There is no $(PYTHON). Install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+		echo "$(PYTHON) cannot create a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Installing into .venv (about a minute, once) ..."
 	@if [ -e .venv/.installing ] || ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		rm -rf .venv && $(PYTHON) -m venv .venv; fi
@@ -86,7 +86,7 @@ clean: ## remove .venv and caches, keep the data
 	@$(PIP) -r requirements-dev.txt
 	@mv .venv/.installing .venv/.installed
 
-# LocalStack runs on the Python of its image only, which is not always the one of .venv.
+# LocalStack needs the Python version of its image, which may differ from that of .venv.
 .venv-localstack/.installed: requirements-localstack.txt
 	@for python in $(RUNTIME_PYTHON) $$HOME/.pyenv/versions/3.13.*/bin/python; do \
 		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \

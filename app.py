@@ -28,7 +28,7 @@ from chalicelib.users import verification
 logs.set_up()
 
 app = Chalice(app_name="event-booking", configure_logs=False)
-app.api.binary_types = []  # no body is binary, and Chalice looks each type up for each response
+app.api.binary_types = []  # no response is binary, and Chalice would look up the type of each
 app.register_middleware(render_chalice_responses, "http")
 
 resources = [
@@ -166,7 +166,7 @@ def confirm_payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function()
 def migrate(_event: Any, _context: Any) -> None:
-    """Bring the database to the schema of this code; called by the deployment."""
+    """Migrate the database to the schema of this code. The deployment calls it."""
     from chalicelib import migrations  # noqa: PLC0415 (only this function needs Alembic)
     from chalicelib.migrations import role  # noqa: PLC0415
 
@@ -176,4 +176,4 @@ def migrate(_event: Any, _context: Any) -> None:
 
 
 gc.enable()
-gc.freeze()  # later collections skip everything imported above
+gc.freeze()  # later collections skip the imported objects

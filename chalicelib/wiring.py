@@ -1,4 +1,4 @@
-"""Composition root: choose the adapters from the settings. Tests pass fakes here."""
+"""The composition root: makes the services of the process from its settings. Tests replace services here."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from chalicelib.platform.settings import BadSetting, Settings
 
 
 class Wiring:
-    """Database, tokens and adapters of one process. Adapters are created when first used."""
+    """The services of one process. Adapters are made when first used."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Wiring:
         self._mailer = mailer
         self._payments = payments
 
-    # Adapters are imported when they are created: most requests need none, and importing boto3 doubles
-    # the time of a cold start.
+    # Adapters are imported where they are made: few requests need them, and boto3 doubles the time of a cold
+    # start.
 
     @property
     def publisher(self) -> Publisher:
@@ -79,12 +79,12 @@ _current: Wiring | None = None
 
 
 def current() -> Wiring:
-    """Return the wiring of this process, created from the environment by the first call.
+    """Return the wiring of this process. It is made from the environment at the first call.
 
     Raises:
-        BadSetting: A setting is missing or invalid.
+        BadSetting: A setting is missing or not valid.
     """
-    global _current  # noqa: PLW0603 (one per process: a Lambda container serves one request at a time)
+    global _current  # noqa: PLW0603 (one per process)
     if _current is None:
         _current = Wiring(Settings.read(os.environ))
     return _current
@@ -92,7 +92,7 @@ def current() -> Wiring:
 
 @contextmanager
 def using(wiring: Wiring) -> Iterator[Wiring]:
-    """Use another wiring in this process for a block, then close it."""
+    """Replace the wiring of this process for the block, and close it at the end."""
     global _current  # noqa: PLW0603
     previous, _current = _current, wiring
     try:

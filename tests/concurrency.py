@@ -1,4 +1,4 @@
-"""Things that happen at once: each in a thread of its own, all let go together."""
+"""Run calls concurrently, each in its own thread."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make all calls at once and return what they returned, in their order."""
+def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Start all calls at the same moment, and return their results in order."""
     start = Barrier(len(calls))
 
     def make(call: Callable[[], T]) -> T:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.client import Account, Client, Reply
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.rows import value
 
 T = TypeVar("T")
@@ -66,11 +66,11 @@ class Web:
             connection.connect()
             yield Line(connection)
 
-    def at_once(self, deeds: Sequence[Deed[T]]) -> list[T]:
+    def run_concurrently(self, deeds: Sequence[Deed[T]]) -> list[T]:
         """Do each deed on a line of its own, all let go at the same moment."""
         with ExitStack() as open_lines:
             lines = [open_lines.enter_context(self.line()) for _ in deeds]
-            return at_once([partial(deed, line) for deed, line in zip(deeds, lines, strict=True)])
+            return run_concurrently([partial(deed, line) for deed, line in zip(deeds, lines, strict=True)])
 
 
 def until(condition: Callable[[], bool]) -> None:

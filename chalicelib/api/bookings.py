@@ -59,8 +59,9 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     """Book one place.
 
     A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
-    response. `payment` is null while Stripe cannot be reached; `POST /bookings/{bookingId}/payment` creates it
-    later. If you already hold an unpaid place at this event, the response is that booking, with 200.
+    response. `payment` is null while Stripe cannot be reached: create it later by
+    `POST /bookings/{bookingId}/payment`. If you already hold an unpaid place at this event, the response is
+    that booking, with 200.
     """
     caller = request.require_caller()
     try:
@@ -85,7 +86,7 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
 
 
 def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, str] | None = None) -> Response:
-    """Respond with a hold and its payment, which is created now if need be. Without Stripe it is held anyway."""
+    """Respond with a hold and its payment, which is created if missing. The hold does not need Stripe."""
     caller = request.require_caller()
     try:
         checkout.ensure_payment_intent(
@@ -94,7 +95,7 @@ def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, st
     except NotPayable:  # a replay, and the booking has been paid or has ended since
         pass
     except (Unreachable, BadSetting):
-        logs.error("payment not created")
+        logs.exception("payment not created", bookingId=str(booking_id))
     with request.database.transaction() as connection:
         held, version = BOOKINGS.get_hold(connection, caller, booking_id, request.now)
     return written_response(status, held, version, {**_location(request, booking_id), **(headers or {})})

@@ -1,4 +1,4 @@
-"""Health: whether the process runs, and whether it can serve."""
+"""/health: whether the process runs, and whether it can serve requests."""
 
 from functools import cache
 from pathlib import Path

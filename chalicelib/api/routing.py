@@ -1,4 +1,4 @@
-"""Routers of this API: bound to the process's services and to the check of accounts."""
+"""Routers of this API, bound to the process's services and to the account check."""
 
 from chalicelib import wiring
 from chalicelib.platform.http.router import Router

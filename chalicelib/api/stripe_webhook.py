@@ -7,7 +7,7 @@ from chalicelib.payments.signatures import InvalidSignature
 from chalicelib.payments.stripe_events import NotAnEvent
 from chalicelib.platform.errors import ContentTooLarge
 from chalicelib.platform.http.request import Request, Response, json_response
-from chalicelib.platform.http.validation import MAX_BODY
+from chalicelib.platform.http.validation import MAX_BODY_BYTES
 from chalicelib.platform.settings import BadSetting
 
 routes = new_router("stripe_webhook")
@@ -21,7 +21,7 @@ routes = new_router("stripe_webhook")
 )
 def receive_stripe_event(request: Request) -> Response:
     """Receive an event from Stripe, signed with the endpoint's secret. Redelivery changes nothing."""
-    if len(request.raw_body) > MAX_BODY:
+    if len(request.raw_body) > MAX_BODY_BYTES:
         raise ContentTooLarge
     settings = request.settings
     if not settings.stripe_webhook_secrets:

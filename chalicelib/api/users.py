@@ -128,8 +128,8 @@ def _verify_current_password(request: Request, user_id: UUID, password: Any) -> 
 def delete_user(request: Request, connection: Connection, user_id: UUID) -> Response:  # noqa: ARG001 (auth="self")
     """Delete your account.
 
-    Your events and your bookings of future events are cancelled, your name and e-mail address are erased. Money is
-    refunded as for single cancellations.
+    Your events and your bookings of future events are cancelled, and your name and e-mail address are erased.
+    Refunds are the same as for single cancellations.
     """
     cancellation.delete_account(
         connection, request.require_caller(), expected=expected_versions(request), now=request.now

@@ -44,7 +44,6 @@ REFUSALS: dict[str, type[Refusal]] = {
         SoldOut,
         InvalidToken,
         IdempotencyKeyReused,
-        Unavailable,
     )
 }
 """The refusals of the booking procedure, by its `outcome`."""
@@ -111,8 +110,10 @@ def book(
         metrics.put_all(
             {"Bookings": (1, "Count"), "BookingLatency": (elapsed_ms, "Milliseconds")}, outcome=outcome
         )
+    if outcome == Unavailable.slug():
+        raise Unavailable("The event kept changing during the booking.", retry_after=1)
     if outcome in REFUSALS:
-        raise REFUSALS[outcome](retry_after=1 if outcome == "unavailable" else None)
+        raise REFUSALS[outcome]
     if outcome == "replayed":
         first = json.loads(booking)
         return BookingResult(

@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
-    literal_column,
     select,
     update,
 )
@@ -26,7 +25,7 @@ from sqlalchemy.sql.dml import Update
 from chalicelib.bookings.models import bookings, live
 from chalicelib.domain_events import BookingCancelled, BookingExpired, CancellationReason
 from chalicelib.events.models import place_counters, places
-from chalicelib.platform.database.columns import now_parameter
+from chalicelib.platform.database.columns import now_parameter, sql_literal
 from chalicelib.platform.messaging.outbox import recording
 
 _reason = bindparam("reason", type_=Text)
@@ -65,11 +64,10 @@ def _cancel_statement(*conditions: ColumnElement[bool], expired: bool = False) -
     )
 
 
-# The names differ from the columns': SQLAlchemy takes a parameter named like a column for a value to set.
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 _of_events = bookings.c.event_id == any_(bindparam("event_ids", type_=ARRAY(Uuid)))
 _of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
-_expired = (bookings.c.status == literal_column("'pending'"), bookings.c.expires_at <= now_parameter)
+_expired = (bookings.c.status == sql_literal("pending"), bookings.c.expires_at <= now_parameter)
 
 _CANCEL_ONE = _cancel_statement(live, _this_booking)
 _EXPIRE_ONE = _cancel_statement(*_expired, _this_booking, expired=True)

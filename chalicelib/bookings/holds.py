@@ -13,7 +13,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
-    literal_column,
     select,
     update,
 )
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from chalicelib.bookings.models import bookings
 from chalicelib.domain_events import BookingConfirmed
 from chalicelib.events.models import events, place_counters, places
-from chalicelib.platform.database.columns import now_parameter
+from chalicelib.platform.database.columns import now_parameter, sql_literal
 from chalicelib.platform.database.engine import violated
 from chalicelib.platform.messaging.outbox import recording
 
@@ -35,7 +34,7 @@ _READ_EVENT = (
     .join(events, events.c.event_id == bookings.c.event_id)
     .where(
         _this_booking,
-        events.c.status == literal_column("'published'"),
+        events.c.status == sql_literal("published"),
         events.c.deleted_at.is_(None),
         events.c.ends_at > now_parameter,
         places.c.taken < places.c.capacity,
@@ -71,7 +70,7 @@ def _confirm_statement(status: ColumnElement[str]) -> Insert:
     )
 
 
-_CONFIRM = {status: _confirm_statement(literal_column(f"'{status}'")) for status in ("pending", "expired")}
+_CONFIRM = {status: _confirm_statement(sql_literal(status)) for status in ("pending", "expired")}
 
 
 def confirm(connection: Connection, booking_id: UUID, payment_reference: str, now: datetime) -> None:

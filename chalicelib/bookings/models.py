@@ -11,10 +11,9 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    literal_column,
 )
 
-from chalicelib.platform.database.columns import SystemTime, UserTime
+from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
 from chalicelib.platform.database.engine import metadata
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
@@ -48,7 +47,7 @@ the check `held` enforces that it has one. Ids are in the order of creation, so 
 sorted by time.
 """
 
-live = bookings.c.status.in_([literal_column("'pending'"), literal_column("'confirmed'")])
+live = bookings.c.status.in_([sql_literal("pending"), sql_literal("confirmed")])
 """The booking occupies a place."""
 
 Index("uq_bookings_live", bookings.c.event_id, bookings.c.user_id, unique=True, postgresql_where=live)

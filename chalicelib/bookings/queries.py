@@ -13,13 +13,12 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal_column,
     select,
 )
 
 from chalicelib.bookings.models import Status, bookings
 from chalicelib.events.models import events
-from chalicelib.platform.database.columns import UserTime, now_parameter
+from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
@@ -34,7 +33,7 @@ _refund_until = func.greatest(
     bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at), type_=UserTime()
 )
 """As agreed at the time of booking, or later if the host has extended it since."""
-_is_pending = bookings.c.status == literal_column("'pending'")
+_is_pending = bookings.c.status == sql_literal("pending")
 
 _rows = select(
     *(column for column in bookings.c if column.name not in {"refund_until", "expires_at"}),

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, case, func, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, case, func, select
 
 from chalicelib.events.models import ticket_types
-from chalicelib.platform.database.columns import UserTime, now_parameter
+from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 
 
 def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
     """Whether a place can be booked now. The booking procedure checks the same conditions one by one."""
     return and_(
         event.deleted_at.is_(None),
-        event.status == literal_column("'published'"),
+        event.status == sql_literal("published"),
         func.coalesce(event.sale_starts_at, now_parameter) <= now_parameter,
         now_parameter < func.coalesce(event.sale_ends_at, event.ends_at),
         now_parameter < event.ends_at,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from chalicelib.platform.database.columns import SystemTime, UserTime
+from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
 from chalicelib.platform.database.engine import metadata
 
 Status = Literal["draft", "published", "cancelled"]
@@ -120,8 +120,8 @@ def duration(event: FromClause) -> ColumnElement[timedelta]:
 
 
 visible = events.c.deleted_at.is_(None)
-_published = and_(visible, events.c.status == literal_column("'published'"))
-_cancelled = and_(visible, events.c.status == literal_column("'cancelled'"))
+_published = and_(visible, events.c.status == sql_literal("published"))
+_cancelled = and_(visible, events.c.status == sql_literal("cancelled"))
 
 Index(
     "ix_events_date",

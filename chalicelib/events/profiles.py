@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, bindparam, case, cast, func, literal_column, select
+from sqlalchemy import Connection, Text, Uuid, bindparam, case, cast, func, select
 
 from chalicelib.events.models import events
-from chalicelib.platform.database.columns import now_parameter
+from chalicelib.platform.database.columns import now_parameter, sql_literal
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 from chalicelib.users.models import follows, users
@@ -20,7 +20,7 @@ _upcoming = (
     select(func.count())
     .where(
         events.c.host_id == users.c.user_id,
-        events.c.status == literal_column("'published'"),
+        events.c.status == sql_literal("published"),
         events.c.deleted_at.is_(None),
         events.c.ends_at > now_parameter,
     )
@@ -29,7 +29,7 @@ _upcoming = (
 _followers = (
     select(func.count()).where(follows.c.host_id == users.c.user_id).correlate(users).scalar_subquery()
 )
-_is_host = users.c.role == literal_column("'host'")
+_is_host = users.c.role == sql_literal("host")
 _profiles = (
     select(
         users,

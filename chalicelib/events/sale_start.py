@@ -1,6 +1,5 @@
 """Announce the start of sales: record a domain event for each, once."""
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from chalicelib.events import publishing
 from chalicelib.events.models import events
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
+from chalicelib.platform.observability import logs
 
 BATCH_SIZE = 100
 """Events per transaction."""
@@ -24,7 +24,7 @@ def run(database: Database, keep_going: Callable[[], bool]) -> None:
         try:
             announce(database, datetime.now(UTC))
         except Unavailable:
-            logging.getLogger("event-booking").exception("sale announcement failed")
+            logs.exception("sale announcement failed")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, literal_column, not_, or_, select
+from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, not_, or_, select
 
 from chalicelib.events.expressions import on_sale
 from chalicelib.events.models import Status, duration, events, places, visible
-from chalicelib.platform.database.columns import UserTime
+from chalicelib.platform.database.columns import UserTime, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
@@ -58,10 +58,7 @@ EVENTS = ListQuery(
     },
     filters={
         # Literals, not parameters: PostgreSQL uses a partial index only for a literal condition.
-        **{
-            status: events.c.status == literal_column(f"'{status}'")
-            for status in ("draft", "published", "cancelled")
-        },
+        **{status: events.c.status == sql_literal(status) for status in ("draft", "published", "cancelled")},
         "host": events.c.host_id == bindparam("host", type_=Uuid),
         # The second condition follows from the first, and limits the part of the index that is read.
         "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _max_duration),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Uuid, and_, any_, bindparam, select, update
+from sqlalchemy import Connection, Uuid, and_, any_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from chalicelib.notifications.models import deliveries
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.users.models import credentials
 
@@ -33,7 +34,6 @@ class Claim:
 
 _domain_event_id = bindparam("this_domain_event", type_=Uuid)
 _users = bindparam("users", type_=ARRAY(Uuid))
-_now = bindparam("now", type_=DateTime(timezone=True))
 _unsent = (
     deliveries.c.domain_event_id == _domain_event_id,
     deliveries.c.user_id == any_(_users),
@@ -42,14 +42,14 @@ _unsent = (
 
 _claiming = insert(deliveries).from_select(
     ["domain_event_id", "user_id", "claimed_at"],
-    select(_domain_event_id, credentials.c.user_id, _now)
+    select(_domain_event_id, credentials.c.user_id, now_parameter)
     .where(credentials.c.user_id == any_(_users))
     .order_by(credentials.c.user_id),
 )
 _CLAIM = _claiming.on_conflict_do_update(
     index_elements=["domain_event_id", "user_id"],
     set_={"claimed_at": _claiming.excluded.claimed_at},
-    where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < _now - CLAIM_LEASE),
+    where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < now_parameter - CLAIM_LEASE),
 ).returning(deliveries.c.user_id)
 _UNSENT = select(deliveries.c.user_id).where(*_unsent)
 _RELEASE = update(deliveries).where(*_unsent).values(claimed_at=deliveries.c.claimed_at - CLAIM_LEASE)
@@ -59,7 +59,7 @@ _MARK_SENT = (
         deliveries.c.domain_event_id == _domain_event_id,
         deliveries.c.user_id == bindparam("this_user", type_=Uuid),
     )
-    .values(sent_at=_now)
+    .values(sent_at=now_parameter)
 )
 
 
@@ -82,4 +82,4 @@ def release(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UU
 
 def purge(database: Database, now: datetime) -> int:
     """Delete the rows of e-mails whose messages are in no queue any more. Return how many."""
-    return database.delete_before(deliveries.c.claimed_at, now - RETENTION)
+    return database.purge(deliveries.c.claimed_at, now - RETENTION)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Executable, Text, Uuid, bindparam, func, select
+from sqlalchemy import Connection, Executable, Text, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib import domain_events
@@ -13,6 +13,7 @@ from chalicelib.events.models import events
 from chalicelib.notifications.kinds import KINDS, Kind
 from chalicelib.notifications.models import notifications
 from chalicelib.notifications.recipients import START_KEY
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent, QueueSender
@@ -105,7 +106,7 @@ def _notifying(kind: Kind) -> Executable:
         "type": bindparam("domain_event_type", type_=Text),
         "event_id": event_id,
         "title": select(events.c.title).where(events.c.event_id == event_id).scalar_subquery(),
-        "created_at": bindparam("now", type_=DateTime(timezone=True)),
+        "created_at": now_parameter,
     }
     written = (
         insert(notifications)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Text, Uuid, any_, bindparam, case, func, select
+from sqlalchemy import Connection, Text, Uuid, any_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.events.models import Status, events
 from chalicelib.notifications.models import Topic, opt_outs, suppressed_addresses
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.users.models import users
 
 
@@ -44,7 +45,7 @@ _suppressed = (
     select(suppressed_addresses.c.email)
     .where(
         suppressed_addresses.c.email == func.lower(users.c.email),
-        suppressed_addresses.c.since <= bindparam("now", type_=DateTime(timezone=True)),
+        suppressed_addresses.c.since <= now_parameter,
     )
     .exists()
 )

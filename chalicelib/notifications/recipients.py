@@ -6,11 +6,12 @@ Parameters: `event_id`, `host_id`, `booking_id`, `now`, and for the page `after`
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, select
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select
 
 from chalicelib.bookings.models import bookings, live
 from chalicelib.events.models import events, interests
 from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.users.models import credentials, follows
 
 START_KEY = UUID(int=0)
@@ -37,7 +38,7 @@ _event_is_upcoming = (
         events.c.event_id == _event_id,
         events.c.status == "published",
         events.c.deleted_at.is_(None),
-        events.c.ends_at > bindparam("now", type_=DateTime(timezone=True)),
+        events.c.ends_at > now_parameter,
     )
     .exists()
 )

@@ -1,6 +1,5 @@
 """Checkout: create the PaymentIntent with which the attendee's browser pays for a hold."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, P
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Conflict
+from chalicelib.platform.observability import logs
 from chalicelib.users.models import users
 
 
@@ -86,10 +86,7 @@ def ensure_payment_intent(
     try:
         intent = gateway.create_payment_intent(charge, row.event_id, row.email)
     except PaymentRefused as refused:
-        logging.getLogger("event-booking").error(  # noqa: TRY400 (a traceback would add nothing)
-            "payment refused",
-            extra={"members": {"bookingId": str(booking_id), "reason": refused.code}},
-        )
+        logs.error("payment refused", bookingId=str(booking_id), reason=refused.code)
         with database.transaction() as connection:
             connection.execute(_NEXT_ATTEMPT, {"this_booking": booking_id, "this_attempt": row.attempt})
         return None

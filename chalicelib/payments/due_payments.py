@@ -1,15 +1,16 @@
 """Claim payments whose next check is due, and process them concurrently."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Row, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Integer, Row, Update, bindparam, select, update
 
 from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
+from chalicelib.platform.observability import logs
 
 BATCH_SIZE = 100
 """Payments per claim."""
@@ -22,7 +23,7 @@ CLAIM_LEASE = timedelta(seconds=45)
 
 T = TypeVar("T")
 
-now_parameter = bindparam("now", type_=DateTime(timezone=True))
+now_parameter = now_parameter
 
 is_open = payments.c.status == "requires_payment"
 
@@ -57,7 +58,7 @@ def process_concurrently(rows: Sequence[T], process: Callable[[T], None]) -> Non
         try:
             process(row)
         except Exception:  # one failure must not stop the other rows
-            logging.getLogger("event-booking").exception("payment check failed")
+            logs.exception("payment check failed")
 
     with ThreadPoolExecutor(min(STRIPE_CONCURRENCY, len(rows))) as executor:
         list(executor.map(process_or_log, rows))

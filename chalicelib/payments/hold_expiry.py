@@ -1,6 +1,5 @@
 """Expire unpaid holds: cancel the payment at Stripe, then free the place."""
 
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,15 +14,15 @@ from chalicelib.payments.due_payments import (
     claim_due,
     claim_statement,
     is_open,
-    now_parameter,
     process_concurrently,
 )
 from chalicelib.payments.gateway import PaymentGateway, PaymentRefused
 from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.observability import metrics
+from chalicelib.platform.observability import logs, metrics
 
 POLL_INTERVAL_SECONDS = 1.0
 
@@ -38,7 +37,7 @@ def run(database: Database, gateway: Callable[[], PaymentGateway], keep_going: C
         try:
             expire_holds(database, gateway, datetime.now(UTC), keep_going)
         except Unavailable:
-            logging.getLogger("event-booking").exception("hold expiry failed")
+            logs.exception("hold expiry failed")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Text, bindparam, text
 
 from chalicelib.events.locks import NotYourEvent
 from chalicelib.events.search import NoSuchEvent
+from chalicelib.platform.times import rfc3339
 
 _COUNT = text(Path(__file__).with_suffix(".sql").read_text()).bindparams(bindparam("checked_at", type_=Text))
 
@@ -23,7 +24,7 @@ def check(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) 
     """
     values = {
         "event_id": event_id,
-        "checked_at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "checked_at": rfc3339(now, "milliseconds"),
         "max_differences": MAX_DIFFERENCES,
     }
     row = connection.execute(_COUNT, values).one_or_none()

@@ -13,11 +13,11 @@ from chalicelib.payments.due_payments import (
     claim_due,
     claim_statement,
     is_open,
-    now_parameter,
     process_concurrently,
 )
 from chalicelib.payments.gateway import PaymentGateway
 from chalicelib.payments.models import payments
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 
 _CLAIM_UNSETTLED = claim_statement(

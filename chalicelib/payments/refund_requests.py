@@ -18,7 +18,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal_column,
     or_,
     update,
 )
@@ -28,7 +27,7 @@ from chalicelib.bookings.models import bookings
 from chalicelib.domain_events import PaymentRefundDue
 from chalicelib.events.models import events
 from chalicelib.payments.models import payments
-from chalicelib.platform.database.columns import SystemTime, now_parameter
+from chalicelib.platform.database.columns import SystemTime, now_parameter, sql_literal
 from chalicelib.platform.messaging.outbox import recording
 
 ATTENDEE_REASONS = frozenset({"attendee", "account-deleted"})
@@ -47,7 +46,7 @@ def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
     An open payment is due for cancellation at Stripe. This is a separate statement, after the cancellation of
     the bookings: the cancellation may wait for a concurrent payment, which only a later statement sees.
     """
-    paid = payments.c.status == literal_column("'paid'")
+    paid = payments.c.status == sql_literal("paid")
     refund_until = func.greatest(
         bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at)
     )
@@ -58,13 +57,13 @@ def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
         .where(
             payments.c.booking_id == bookings.c.booking_id,
             bookings.c.event_id == events.c.event_id,
-            bookings.c.status.in_([literal_column("'cancelled'"), literal_column("'expired'")]),
-            payments.c.status.in_([literal_column("'paid'"), literal_column("'requires_payment'")]),
+            bookings.c.status.in_([sql_literal("cancelled"), sql_literal("expired")]),
+            payments.c.status.in_([sql_literal("paid"), sql_literal("requires_payment")]),
             payments.c.kept_at.is_(None),
             *conditions,
         )
         .values(
-            status=case((is_due, literal_column("'refund_pending'")), else_=payments.c.status),
+            status=case((is_due, sql_literal("refund_pending")), else_=payments.c.status),
             refund_reason=case((is_due, _reason)),
             kept_at=case((and_(paid, ~is_due), now_parameter)),
             open_until=case(
@@ -83,7 +82,7 @@ def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
         )
         .cte("moved")
     )
-    is_due = moved.c.status == literal_column("'refund_pending'")
+    is_due = moved.c.status == sql_literal("refund_pending")
     return recording(
         PaymentRefundDue,
         moved,

@@ -3,7 +3,6 @@
 Domain events, webhooks and the reconciler may call these functions in any order, any number of times.
 """
 
-import logging
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,7 +24,7 @@ from chalicelib.payments.settlement import (
 )
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.ports import DomainEvent
-from chalicelib.platform.observability import metrics
+from chalicelib.platform.observability import logs, metrics
 
 RETRY_BACKOFF = (
     timedelta(minutes=1),
@@ -183,10 +182,7 @@ def _record_failed_attempt(
         next_check_at=None if is_last else now + RETRY_BACKOFF[attempt],
     )
     metrics.put("Refunds", 1, "Count", outcome="failed")
-    logging.getLogger("event-booking").warning(
-        "refund failed",
-        extra={"members": {"bookingId": str(row.booking_id), "attempt": attempt, "reason": reason}},
-    )
+    logs.warning("refund failed", bookingId=str(row.booking_id), attempt=attempt, reason=reason)
     return flag_for_review(connection, row.booking_id, REFUND_FAILED) if is_last else "refund-failed"
 
 

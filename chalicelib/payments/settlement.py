@@ -4,7 +4,6 @@ Webhooks, hold expiry and reconciliation call the same functions, in any order a
 reads the payment under its lock and applies only what is missing.
 """
 
-import logging
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -18,7 +17,7 @@ from chalicelib.payments.gateway import PaymentIntent
 from chalicelib.payments.locks import lock_booking
 from chalicelib.payments.models import check_transition, payments
 from chalicelib.platform.messaging import outbox
-from chalicelib.platform.observability import metrics
+from chalicelib.platform.observability import logs, metrics
 
 Outcome = Literal[
     "confirmed",
@@ -178,7 +177,5 @@ def flag_for_review(connection: Connection, booking_id: UUID, flag: str) -> Outc
     """Flag a payment for manual handling. The flag is logged and shown at GET /events/{eventId}/integrity."""
     connection.execute(_SET.values(flag=flag), {"this_booking": booking_id})
     metrics.put("PaymentsFlagged", 1, "Count")
-    logging.getLogger("event-booking").error(
-        "payment flagged", extra={"members": {"bookingId": str(booking_id), "flag": flag}}
-    )
+    logs.error("payment flagged", bookingId=str(booking_id), flag=flag)
     return "flagged"

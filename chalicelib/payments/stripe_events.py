@@ -153,4 +153,4 @@ def _apply(connection: Connection, event: StripeEvent, now: datetime) -> Effect:
 
 def purge(database: Database, now: datetime) -> int:
     """Delete events that Stripe no longer redelivers. Return how many."""
-    return database.delete_before(stripe_events.c.received_at, now - RETENTION)
+    return database.purge(stripe_events.c.received_at, now - RETENTION)

@@ -1,1 +1,1 @@
-"""What any product would need: HTTP, database, messaging, observability, security, settings."""
+"""Code without knowledge of the product: HTTP, database, messaging, observability, security, settings."""

@@ -1,7 +1,7 @@
-"""Refusals: every reason for which a request is turned down, as one exception class per reason.
+"""Refusals: expected failures that the client is told about, one exception class per reason.
 
-A refusal derives from its kind, which decides the HTTP status at the edge. Its class name in kebab-case
-is the problem type (`SoldOut` is `sold-out`), the first line of its docstring is the problem title.
+A refusal derives from a kind, which decides the HTTP status. Its class name in kebab-case is the problem type
+(`SoldOut` is `sold-out`), and the first line of its docstring is the problem title.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 
 class FieldError(NamedTuple):
-    """What is wrong with one member of the input, named as the client sent it."""
+    """An error in one member of the input, named as the client sent it."""
 
     field: str
     message: str
 
 
 class Refusal(Exception):
-    """A request that is turned down for a reason that the caller can act on."""
+    """An expected failure that the client is told about."""
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class Refusal(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.retry_after = retry_after
-        """Seconds after which a retry is worth while."""
+        """Seconds after which the client should retry."""
 
     @classmethod
     @cache
     def slug(cls) -> str:
-        """The kebab-case name that ends the problem type URI."""
+        """Return the kebab-case name that ends the problem type URI."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
 
     @classmethod
@@ -46,7 +46,7 @@ class Refusal(Exception):
 
 
 class InvalidInput(Refusal):
-    """The request is malformed or a value is not allowed."""
+    """The request is not valid."""
 
 
 class Unauthenticated(Refusal):
@@ -54,23 +54,23 @@ class Unauthenticated(Refusal):
 
 
 class Forbidden(Refusal):
-    """This is not yours to do."""
+    """Not allowed."""
 
 
 class NotFound(Refusal):
-    """Not there, or not visible to you."""
+    """Not found."""
 
 
 class MethodNotAllowed(Refusal):
-    """The path does not support this method."""
+    """This path does not support this method."""
 
 
 class Conflict(Refusal):
-    """The present state does not allow this."""
+    """Not possible in the current state."""
 
 
 class StaleVersion(Refusal):
-    """The resource has changed since the version named in If-Match."""
+    """The resource has changed since the version in If-Match."""
 
 
 class ContentTooLarge(Refusal):
@@ -78,11 +78,11 @@ class ContentTooLarge(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The request body must be of the type that is taken here, and say so in Content-Type."""
+    """The Content-Type of the request body is not supported here."""
 
 
 class IdempotencyKeyReused(Refusal):
-    """The Idempotency-Key was used before with another request."""
+    """The Idempotency-Key was used with a different request."""
 
 
 class RequestInProgress(Conflict):
@@ -90,12 +90,12 @@ class RequestInProgress(Conflict):
 
 
 class TooManyRequests(Refusal):
-    """Too many requests at the moment."""
+    """Too many requests."""
 
 
 class Unavailable(Refusal):
-    """The service cannot do this right now; a retry will help."""
+    """Temporarily unavailable, please try again."""
 
 
 class Unreachable(Exception):
-    """A service outside did not do what it was asked; nothing is known to be lost, try again."""
+    """An external service failed. It is safe to retry."""

@@ -1,4 +1,4 @@
-"""Ids: UUIDv7 (RFC 9562), made in Python so that they are known before the insert."""
+"""UUIDv7 ids (RFC 9562), made in Python so that they are known before the insert."""
 
 import os
 from datetime import datetime
@@ -6,9 +6,9 @@ from uuid import UUID
 
 
 def new(at: datetime) -> UUID:
-    """Make an id whose order is the order of creation, to the millisecond.
+    """Make an id that sorts by time of creation, to the millisecond.
 
-    Lists that are sorted by creation time sort by id, so `at` must be the `created_at` of the row.
+    `at` must be the row's `created_at`, because lists in order of creation sort by id.
     """
     milliseconds = round(at.timestamp() * 1000)
     random = int.from_bytes(os.urandom(10), "big")

@@ -1,4 +1,4 @@
-"""Money: whole minor units of a currency, and how people read them."""
+"""Money: amounts are whole minor units of a currency."""
 
 _CODES = """
     aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd
@@ -22,15 +22,15 @@ _IN_THOUSANDTHS = frozenset({"bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"})
 
 
 def decimals(currency: str) -> int:
-    """Digits after the point (ISO 4217) of a currency, which is named in lower case."""
+    """Return the number of decimal digits (ISO 4217) of a currency, whose code is in lower case."""
     if currency in _WITHOUT_MINOR_UNITS:
         return 0
     return 3 if currency in _IN_THOUSANDTHS else 2
 
 
 def format_amount(amount: int, currency: str) -> str:
-    """An amount in minor units, not below zero, as people read it: 2500 of `eur` is EUR 25.00."""
-    places = decimals(currency)
-    whole, rest = divmod(amount, 10**places)
-    after_the_point = f".{rest:0{places}}" if places else ""
-    return f"{currency.upper()} {whole:,}{after_the_point}"
+    """Format an amount of minor units, at least 0, for people: 2500 `eur` is EUR 25.00."""
+    digits = decimals(currency)
+    major, minor = divmod(amount, 10**digits)
+    fraction = f".{minor:0{digits}}" if digits else ""
+    return f"{currency.upper()} {major:,}{fraction}"

@@ -14,7 +14,7 @@ from chalicelib.platform.errors import Unauthenticated
 from chalicelib.platform.settings import BadSetting, Settings
 
 ALGORITHM = "HS256"
-"""Of tokens."""
+"""The signature algorithm of tokens."""
 
 Role = Literal["host", "attendee"]
 
@@ -25,13 +25,13 @@ AccountLock = Literal["none", "share", "update"]
 
 
 class InvalidToken(Unauthenticated):
-    """The token is not valid."""
+    """The token is not valid or has expired."""
 
 
 @cache
 def _argon2() -> Any:
-    """Argon2id with OWASP's parameters (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane."""
-    from passlib.hash import argon2  # noqa: PLC0415 (a tenth of a cold start, and few requests have a password)
+    """Return Argon2id with OWASP's parameters (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane."""
+    from passlib.hash import argon2  # noqa: PLC0415 (takes 10 % of a cold start, and few requests need it)
 
     return argon2.using(type="ID", memory_cost=19456, time_cost=2, parallelism=1)  # type: ignore[no-untyped-call]
 
@@ -39,61 +39,62 @@ def _argon2() -> Any:
 _DUMMY_HASH = (
     "$argon2id$v=19$m=19456,t=2,p=1$gfBey1mLsTbGWAthrJXSWg$memIly5fzRVmDerDSNpGJ0bSsbfCrfWfUMyISsEElMM"
 )
-"""Of a random password that nobody knows."""
+"""The hash of a random password that was not stored."""
 
 
 def hash_password(password: str) -> str:
-    """Hash with argon2id; takes about 25 ms of one core, so never inside a transaction."""
+    """Hash with Argon2id. Takes about 25 ms of one core, so never call it inside a transaction."""
     return str(_argon2().hash(password))
 
 
 def password_matches(password: str, password_hash: str | None) -> bool:
-    """Verify a password; without a hash (no such account) at the same cost, and always False."""
+    """Verify a password. Without a hash (no such account), return False after the same time."""
     matches = bool(_argon2().verify(password, password_hash or _DUMMY_HASH))
     return matches and password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Whether the hash was made with other parameters than the current ones."""
     return bool(_argon2().needs_update(password_hash))
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whom a token names. That the account still stands is for `confirm` to say."""
+    """The identity in a valid token. `require_account` checks that the account still exists."""
 
     user_id: UUID
     role: Role
     token_version: int
+    """Each password change increases the account's version, which invalidates older tokens."""
 
 
 class _PrecheckedHmac(HMACAlgorithm):
-    """HMAC with a key that was checked before."""
+    """HMAC with a key that has been checked already."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return force_bytes(key)
 
 
 def _key(secret: bytes) -> jwt.PyJWK:
-    """A secret as a key for reading tokens, bound to its algorithm.
+    """Make the key for reading tokens from a secret.
 
-    That it is no public key is checked here, once: with every token, as PyJWT does it otherwise, that is
-    a third of the time that reading one takes.
+    The check that the secret is not a public key is made here once. PyJWT would repeat it with every token,
+    which is a third of the time of reading a token.
 
     Raises:
-        BadSetting: It is one.
+        BadSetting: The secret is a public key.
     """
     key = jwt.PyJWK({**HMACAlgorithm.to_jwk(secret, as_dict=True), "alg": ALGORITHM})
     try:
         key.Algorithm.prepare_key(secret)
     except jwt.InvalidKeyError as error:
-        raise BadSetting("JWT_SECRET is a key of another kind, not a secret") from error
+        raise BadSetting("JWT_SECRET is a public key or certificate, not a secret") from error
     key.Algorithm = _PrecheckedHmac(HMACAlgorithm.SHA256)
     return key
 
 
 class Tokens:
-    """Issues and reads HS256 tokens (RFC 7519) of one deployment."""
+    """Issues and reads the tokens of one deployment: JWTs (RFC 7519) with HS256."""
 
     def __init__(self, settings: Settings) -> None:
         self._secret = settings.jwt_secret
@@ -106,7 +107,7 @@ class Tokens:
         self._lifetime = timedelta(seconds=settings.token_lifetime)
 
     def issue(self, caller: Caller, at: datetime) -> str:
-        """Make a token; the same caller and second give the same token."""
+        """Make a token. The same caller and second give the same token."""
         issued_at = at.replace(microsecond=0)
         return jwt.encode(
             {
@@ -123,10 +124,10 @@ class Tokens:
         )
 
     def read(self, token: str) -> Caller:
-        """Check signature, algorithm, issuer, audience and times, and return whom it names.
+        """Check the signature, algorithm, issuer, audience and times, and return the caller.
 
         Raises:
-            InvalidToken: Any of them is wrong. Which one is not said to the client.
+            InvalidToken: One of them is wrong. The client is not told which.
         """
         for key in self._accepted:
             try:

@@ -1,4 +1,4 @@
-"""Settings: what a deployment decides, read from the environment when first needed."""
+"""Settings of a deployment, read from environment variables when first needed."""
 
 import re
 from collections.abc import Mapping
@@ -7,46 +7,53 @@ from datetime import timedelta
 from typing import Self
 
 MIN_SECRET_BYTES = 32
-"""Bytes; HS256 wants a key at least as long as its hash (RFC 7518, section 3.2)."""
+"""HS256 requires a key at least as long as its hash (RFC 7518, section 3.2)."""
 
 
 class BadSetting(Exception):
-    """A setting is missing or unusable; the message names the variable."""
+    """A setting is missing or not valid. The message names the variable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One deployment's settings; secrets are kept out of its repr so that no log can show them."""
+    """The settings of one deployment. The repr shows no secrets, so that logs do not."""
 
     database_url: str
+    """`postgresql+pg8000://user:password@host:5432/name`, percent-encoded."""
     jwt_secret: bytes
+    """Signs tokens and unsubscribe links. At least 32 bytes."""
     previous_jwt_secret: bytes | None = None
-    """Still accepted for tokens, so that the secret can be changed without signing anyone out."""
+    """The former `JWT_SECRET`. Its tokens and links stay valid, so that the change logs no user out."""
     database_pool_size: int = 1
-    """Connections of this process. A Lambda container serves one request at a time."""
+    """Connections per process: as many as it serves concurrent requests, which is one in Lambda."""
     database_tls: bool = True
+    """Whether to use TLS and verify the database's certificate. Always off on loopback."""
     database_ca_file: str | None = None
-    """PEM bundle that the database's certificate must chain to; the system's store by default."""
+    """PEM file of the authorities to trust for the database's certificate, instead of the system's."""
     token_issuer: str = "event-booking"  # noqa: S105 (a name, not a secret)
-    token_audience: str = "event-booking-api"  # noqa: S105
+    """The `iss` claim of tokens."""
+    token_audience: str = "event-booking-api"  # noqa: S105 (a name, not a secret)
+    """The `aud` claim of tokens."""
     token_lifetime: int = 3600
     """Seconds."""
     default_currency: str = "eur"
+    """Currency of events that are created without one: an ISO 4217 code in lower case."""
     domain_events_topic_arn: str | None = None
-    """Where domain events are published. The API does without it; the relay does not."""
+    """SNS topic of the domain events. Only `relay_outbox` needs it."""
     stripe_api_key: str | None = None
-    """Without it nothing can be charged, and events are free."""
+    """Secret or restricted key. Without it, payments are off and all events must be free."""
     stripe_api_base: str | None = None
-    """Where Stripe's API is; the real one by default."""
+    """URL of an API to use instead of Stripe's, such as the fake's."""
     stripe_webhook_secrets: tuple[bytes, ...] = ()
-    """Of the endpoint that Stripe calls; several while one takes the place of another."""
+    """Signing secrets of the webhook endpoint, separated by commas: two while one replaces the other."""
     hold_seconds: int = 900
-    """How long a place is held until it is paid."""
+    """How long a place is held for an unpaid booking."""
     mail_sender: str = "Event booking <no-reply@example.com>"
+    """The sender of e-mails. SES must have verified the address."""
     verified_hosts_only: bool = False
-    """Whether a host must have verified the e-mail address before publishing an event."""
+    """Whether hosts must verify their e-mail address before they publish events."""
     public_url: str = ""
-    """Where clients reach the API, without a trailing slash: the beginning of every link in an answer."""
+    """URL of the API. Links in responses and e-mails start with it."""
 
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
@@ -58,7 +65,7 @@ class Settings:
 
     @property
     def stripe_livemode(self) -> bool:
-        """Whether the key moves real money (its form: sk_live_… or, restricted, rk_live_…)."""
+        """Whether the key is a live one, which moves real money."""
         return (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
 
     @property
@@ -70,7 +77,7 @@ class Settings:
         """Read all settings.
 
         Raises:
-            BadSetting: A variable is missing, too short, or not of its type.
+            BadSetting: A variable is missing or not valid.
         """
         return cls(
             database_url=_required(environment, "DATABASE_URL"),

@@ -9,7 +9,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import (
     Connection,
-    DateTime,
     LargeBinary,
     Row,
     Select,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 
 from chalicelib.domain_events import EmailRequested, EmailVerificationRequested, PasswordResetRequested
+from chalicelib.platform.database.columns import SystemTime, now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.messaging import outbox
@@ -65,7 +65,6 @@ class IssuedToken:
 _user_id = bindparam("of_user", type_=Uuid)
 _purpose = bindparam("of_purpose", type_=Text)
 _hash = bindparam("token_hash", type_=LargeBinary)
-_now = bindparam("now", type_=DateTime(timezone=True))
 
 _WITH_ADDRESS = select(users.c.user_id).where(func.lower(users.c.email) == func.lower(bindparam("email")))
 _WITH_TOKEN = select(email_tokens.c.user_id).where(email_tokens.c.token_hash == _hash)
@@ -83,13 +82,13 @@ _tokens_of_user = (email_tokens.c.user_id == _user_id, email_tokens.c.purpose ==
 _RECENT = select(email_tokens.c.created_at).where(
     *_tokens_of_user,
     email_tokens.c.email == bindparam("email", type_=Text),
-    email_tokens.c.created_at > bindparam("since", type_=DateTime(timezone=True)),
+    email_tokens.c.created_at > bindparam("since", type_=SystemTime()),
 )
 _EXPIRE = update(email_tokens).where(*_tokens_of_user).values(expires_at=email_tokens.c.created_at)
 _USE = (
     delete(email_tokens)
     .where(email_tokens.c.token_hash == _hash, email_tokens.c.purpose == _purpose)
-    .where(email_tokens.c.expires_at > _now)
+    .where(email_tokens.c.expires_at > now_parameter)
     .returning(email_tokens.c.email)
 )
 _REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
@@ -227,4 +226,4 @@ def _digest(token: str) -> bytes:
 
 def purge_expired(database: Database, now: datetime, batch_size: int = 10_000) -> int:
     """Delete tokens that expired before the cooldown. Return how many."""
-    return database.delete_before(email_tokens.c.expires_at, now - RESEND_COOLDOWN, batch_size)
+    return database.purge(email_tokens.c.expires_at, now - RESEND_COOLDOWN, batch_size)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from chalicelib.platform.times import rfc3339
+
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
 
@@ -27,7 +29,7 @@ class Simulator:
         found = _SIMULATED.fullmatch(recipient)
         if found:
             make = _bounce if found[1].lower() == "bounce" else _complaint
-            time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            time = rfc3339(datetime.now(UTC), "milliseconds")
             report = {
                 **make(recipient, time),
                 "mail": {

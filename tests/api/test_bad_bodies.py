@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chalicelib.platform.http.operation import Operation
-from chalicelib.platform.http.validation import FORM_TYPE, MAX_BODY
+from chalicelib.platform.http.validation import FORM_TYPE, MAX_BODY_BYTES
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each
 from tests.client import Client, Reply, event_body
@@ -94,7 +94,7 @@ def test_a_body_over_the_limit_is_refused_whatever_it_is(world: World, operation
     before = contents(world.client)
     of_10_mb = json.dumps(event_body(title="x" * 10_000_000)).encode()
 
-    for raw in (of_10_mb, b" " * (MAX_BODY + 1), b"{" * (MAX_BODY + 1)):
+    for raw in (of_10_mb, b" " * (MAX_BODY_BYTES + 1), b"{" * (MAX_BODY_BYTES + 1)):
         reply = send_to(operation, world, raw)
         assert (reply.status, reply.problem) == (413, "content-too-large")
 
@@ -102,7 +102,7 @@ def test_a_body_over_the_limit_is_refused_whatever_it_is(world: World, operation
 
 
 def test_a_body_just_within_the_limit_is_read(client: Client) -> None:
-    raw = json.dumps(event_body()).encode().ljust(MAX_BODY)
+    raw = json.dumps(event_body()).encode().ljust(MAX_BODY_BYTES)
 
     reply = client("POST", "/events", by=client.host(), raw=raw, headers={"Content-Type": "application/json"})
 

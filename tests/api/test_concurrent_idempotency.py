@@ -5,7 +5,7 @@ from functools import partial
 from chalicelib.platform.http import idempotency
 from tests.api.test_idempotency import KEY, booking, let_a_day_pass, publishing, registering
 from tests.client import Client
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.database_contents import count
 from tests.rows import domain_events, rows, taken
 
@@ -55,7 +55,7 @@ def test_a_booking_whose_first_request_still_runs_is_told_so(client: Client) -> 
 def test_fifty_at_once_with_one_key_publish_one_event(client: Client) -> None:
     publish = partial(publishing(client), headers=KEY)
 
-    replies = at_once([publish] * 50)
+    replies = run_concurrently([publish] * 50)
 
     assert {reply.status for reply in replies} == {201}
     assert len({reply.text for reply in replies}) == 1
@@ -68,7 +68,7 @@ def test_twenty_at_once_with_one_key_take_one_place(client: Client) -> None:
     event = client.event(client.host(), capacity=1)
     book = partial(client.book, client.attendee(), event["eventId"], **KEY)
 
-    replies = at_once([book] * 20)
+    replies = run_concurrently([book] * 20)
 
     assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
     assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
@@ -79,7 +79,7 @@ def test_twenty_at_once_with_one_key_take_one_place(client: Client) -> None:
 def test_twenty_at_once_with_one_key_register_one_account(client: Client) -> None:
     register = partial(registering(client), headers=KEY)
 
-    replies = at_once([register] * 20)
+    replies = run_concurrently([register] * 20)
 
     assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
     assert count(client, "users") == 1

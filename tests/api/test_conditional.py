@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.client import Account, Client, Reply, event_body
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.database_contents import contents
 
 
@@ -213,6 +213,8 @@ def test_of_those_who_write_the_same_version_at_once_one_does(client: Client, ma
     thing = make(client)
     headers = {"If-Match": etag(client, thing)}
 
-    replies = at_once([lambda: client("PATCH", thing.path, thing.change, by=thing.by, headers=headers)] * 4)
+    replies = run_concurrently(
+        [lambda: client("PATCH", thing.path, thing.change, by=thing.by, headers=headers)] * 4
+    )
 
     assert sorted(reply.status for reply in replies) == [200, 412, 412, 412]

@@ -51,6 +51,7 @@ def test_a_process_is_not_ready_with_another_schema(client: Client, change: str)
     reply = client("GET", "/health/ready")
 
     assert (reply.status, reply.problem) == (503, "unavailable")
+    assert "schema" in reply.json["detail"]
     assert int(reply.headers["retry-after"]) > 0
     assert client("GET", "/health").status == 200
 
@@ -84,6 +85,7 @@ def test_without_its_database_every_request_is_asked_to_come_again(
         reply = Client(wiring)(method, path, body, by=by)
 
     assert (reply.status, reply.problem) == (503, "unavailable")
+    assert "database" in reply.json["detail"]
     assert int(reply.headers["retry-after"]) > 0
     assert "nobody" not in reply.text
 
@@ -98,6 +100,7 @@ def test_a_deployment_that_lacks_a_setting_asks_to_come_again_and_names_it_in_th
 
     client.wiring.close()
     assert (reply.status, reply.problem) == (503, "unavailable")
+    assert "configured" in reply.json["detail"]
     assert int(reply.headers["retry-after"]) > 0
     assert "DATABASE_URL" not in reply.text
     assert "DATABASE_URL is not set" in caplog.text

@@ -231,11 +231,11 @@ def test_only_keys_past_their_day_are_forgotten(client: Client) -> None:
     client("POST", "/events", event_body(), by=host, headers={"Idempotency-Key": "new"})
     [young] = rows(client, "SELECT key FROM idempotency_keys ORDER BY created_at DESC LIMIT 1")
 
-    forgotten = idempotency.purge(client.wiring.database, datetime.now(UTC), at_once=2)
+    forgotten = idempotency.purge(client.wiring.database, datetime.now(UTC), batch_size=2)
 
     assert forgotten == 5
     assert rows(client, "SELECT key FROM idempotency_keys") == [young]
-    assert idempotency.purge(client.wiring.database, datetime.now(UTC), at_once=2) == 0
+    assert idempotency.purge(client.wiring.database, datetime.now(UTC), batch_size=2) == 0
 
 
 def test_keys_and_requests_are_kept_as_hashes(client: Client) -> None:

@@ -25,7 +25,9 @@ def book(event_id: str, attendee: Account, line: Line) -> Reply:
 def test_500_attendees_book_exactly_100_places(client: Client, web: Web) -> None:
     event = client.event(client.host(), capacity=100)
 
-    replies = web.at_once([partial(book, event["eventId"], attendee) for attendee in client.attendees(500)])
+    replies = web.run_concurrently(
+        [partial(book, event["eventId"], attendee) for attendee in client.attendees(500)]
+    )
 
     assert outcomes(replies) == {"201": 100, "sold-out": 400}
     assert {reply.status for reply in replies} == {201, 409}
@@ -37,7 +39,7 @@ def test_500_attendees_book_exactly_100_places(client: Client, web: Web) -> None
 def test_200_concurrent_bookings_of_one_attendee_book_once(client: Client, web: Web) -> None:
     event, attendee = client.event(client.host()), client.attendee()
 
-    replies = web.at_once([partial(book, event["eventId"], attendee)] * 200)
+    replies = web.run_concurrently([partial(book, event["eventId"], attendee)] * 200)
 
     assert outcomes(replies) == {"201": 1, "already-booked": 199}
     assert taken(client, event["eventId"]) == 1
@@ -50,7 +52,7 @@ def test_200_requests_with_one_key_get_one_answer(client: Client, web: Web, capa
     def send(line: Line) -> Reply:
         return line.book(attendee, event["eventId"], **{"Idempotency-Key": "a key"})
 
-    replies = web.at_once([send] * 200)
+    replies = web.run_concurrently([send] * 200)
 
     assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
     assert Counter("idempotent-replayed" in reply.headers for reply in replies) == {False: 1, True: 199}
@@ -79,7 +81,7 @@ def test_capacity_changed_during_a_rush_is_never_exceeded(client: Client, web: W
         return replies
 
     deeds: list[Deed[list[Reply]]] = [partial(retry, attendee) for attendee in client.attendees(30)]
-    changes, *bookings = web.at_once([change, *deeds])
+    changes, *bookings = web.run_concurrently([change, *deeds])
 
     assert outcomes(changes).keys() <= {"200", "capacity-below-taken"}
     for reply in changes:
@@ -114,7 +116,7 @@ def test_event_cancelled_during_a_rush_keeps_no_booking(
 
     attendees = client.attendees(160)
     rush: list[Deed[list[Reply]]] = [partial(book_in_turn, attendees[n::16]) for n in range(16)]
-    *bookings, [cancelled] = web.at_once([*rush, cancel])
+    *bookings, [cancelled] = web.run_concurrently([*rush, cancel])
 
     assert cancelled.status in {200, 204}
     assert outcomes(list(chain.from_iterable(bookings))).keys() <= {"201", refused}
@@ -135,7 +137,7 @@ def test_rebooked_last_place_is_never_booked_twice(client: Client, web: Web) -> 
                 replies.append(line.cancel(attendee, replies[-1].json["bookingId"]))
         return replies
 
-    replies = web.at_once([partial(book_and_cancel, attendee) for attendee in client.attendees(8)])
+    replies = web.run_concurrently([partial(book_and_cancel, attendee) for attendee in client.attendees(8)])
 
     counts = outcomes(list(chain.from_iterable(replies)))
     # A booking is unavailable if another one takes the place during each of its five attempts.
@@ -153,7 +155,7 @@ def test_concurrent_cancellations_free_one_place(client: Client, web: Web) -> No
     def cancel(by: Account, line: Line) -> Reply:
         return line.cancel(by, booking_id)
 
-    replies = web.at_once([partial(cancel, account) for account in [host, attendee] * 10])
+    replies = web.run_concurrently([partial(cancel, account) for account in [host, attendee] * 10])
 
     assert outcomes(replies) == {"204": 20}
     assert taken(client, event["eventId"]) == 1
@@ -201,7 +203,7 @@ def test_mixed_load_causes_no_deadlock_and_no_server_error(client: Client, web: 
         *(partial(attend, number) for number in range(len(attendees))),
         *(partial(run_events, number) for number in range(len(hosts))),
     ]
-    replies = web.at_once(deeds)
+    replies = web.run_concurrently(deeds)
 
     statuses = Counter(reply.status for reply in chain.from_iterable(replies))
     assert statuses.keys() <= {200, 201, 204, 404, 409}, statuses

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.client import Account, Client, event_body, in_days
-from tests.rows import Fact, domain_events
+from tests.rows import RecordedEvent, domain_events
 
 HOUR = timedelta(hours=1)
 SAID = {
@@ -32,7 +32,7 @@ def test_publishing_is_told_once(client: Client) -> None:
     patch(client, host, event, description="For three")
     patch(client, host, event, status="published")
 
-    assert domain_events(client, event["eventId"]) == [Fact("event-published", told(event))]
+    assert domain_events(client, event["eventId"]) == [RecordedEvent("event-published", told(event))]
 
 
 def test_a_draft_is_told_when_it_is_published_and_as_it_is_then(client: Client) -> None:
@@ -44,7 +44,9 @@ def test_a_draft_is_told_when_it_is_published_and_as_it_is_then(client: Client) 
     patch(client, host, draft, status="published", title="Tango")
     patch(client, host, draft, status="published")
 
-    assert domain_events(client, draft["eventId"]) == [Fact("event-published", told(draft, location="Yard"))]
+    assert domain_events(client, draft["eventId"]) == [
+        RecordedEvent("event-published", told(draft, location="Yard"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_calling_an_event_off_is_told_once(client: Client, method: str, end: str
         client(method, f"/events/{event['eventId']}{end}", by=host)
 
     assert domain_events(client, event["eventId"], "event-cancelled") == [
-        Fact("event-cancelled", told(event, how=how))
+        RecordedEvent("event-cancelled", told(event, how=how))
     ]
 
 

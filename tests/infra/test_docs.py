@@ -33,10 +33,11 @@ def test_the_docs_are_current() -> None:
     assert docs.update_all(docs.DOCS, check=True) == []
 
 
-def test_all_settings_are_listed() -> None:
+def test_all_settings_are_listed_and_described() -> None:
     environment = RecordingEnvironment()
     Settings.read(environment)
     assert set(cells(docs.settings(), 1)) == environment.read
+    assert all(cells(docs.settings(), 3))
 
 
 def test_all_functions_are_listed_and_described() -> None:

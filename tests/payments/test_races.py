@@ -18,7 +18,7 @@ from infra.stripe_fake.errors import ApiError
 from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import Fault
 from tests.client import Client
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.fakes import FakePayments
 from tests.notifications.pipeline import PostOffice
 from tests.payments.purchases import (
@@ -49,7 +49,7 @@ def test_a_webhook_that_comes_ten_times_at_once_confirms_once_and_sends_one_e_ma
     pay(stripe, held, told=False)
     [succeeded] = [event["id"] for event in stripe.events("payment_intent.succeeded")]
 
-    responses = at_once([partial(stripe.deliver, succeeded)] * 10)
+    responses = run_concurrently([partial(stripe.deliver, succeeded)] * 10)
 
     assert responses == [[200]] * 10
     assert status(client, held) == ("confirmed", "paid")
@@ -82,7 +82,7 @@ def test_of_those_who_pay_late_for_one_place_one_has_it_and_the_others_get_their
         pay(stripe, one, told=False)
     events = [event["id"] for event in stripe.events("payment_intent.succeeded")]
 
-    responses = at_once([partial(stripe.deliver, event) for event in events])
+    responses = run_concurrently([partial(stripe.deliver, event) for event in events])
 
     assert responses == [[200]] * 4
     outcomes = Counter(status(client, one) for one in late)
@@ -100,7 +100,9 @@ def test_late_money_and_a_new_booking_do_not_both_get_the_last_place(
     pay(stripe, late, told=False)
     other = client.attendee()
 
-    replies = at_once([lambda: client.book(other, late.event_id).status, lambda: stripe.deliver_all()[-1]])
+    replies = run_concurrently(
+        [lambda: client.book(other, late.event_id).status, lambda: stripe.deliver_all()[-1]]
+    )
 
     assert taken(client, late.event_id) == 1
     if replies[0] == 201:
@@ -133,7 +135,7 @@ def test_a_payment_at_the_moment_of_expiry_has_the_place_or_is_not_taken(
         with suppress(ApiError):  # called off a moment before
             stripe.confirm(held.intent_id, "pm_card_visa")
 
-    at_once([pays, lambda: expire(client)])
+    run_concurrently([pays, lambda: expire(client)])
     tell(stripe)
 
     paid = stripe.intent(held.intent_id)["status"] == "succeeded"
@@ -167,7 +169,7 @@ def test_a_cancellation_at_the_moment_of_the_webhook_gives_the_money_back(
     held = hold(client, capacity=1, title=f"Round {round_}")
     pay(stripe, held, told=False)
 
-    at_once([lambda: cancel(client, held), lambda: tell(stripe)])
+    run_concurrently([lambda: cancel(client, held), lambda: tell(stripe)])
 
     assert status(client, held) == ("cancelled", "refund_pending")
     assert taken(client, held.event_id) == 0
@@ -185,7 +187,7 @@ def test_a_refund_that_is_asked_for_ten_times_at_once_is_made_once(
     held = bought(client, stripe)
     cancel(client, held)
 
-    at_once([partial(ask, client, held)] * 10)
+    run_concurrently([partial(ask, client, held)] * 10)
 
     assert len(stripe.refunds(held.intent_id)) == 1
     assert status(client, held) == ("cancelled", "refunded")
@@ -198,7 +200,7 @@ def test_a_payment_that_is_asked_for_ten_times_at_once_is_made_once(
     event_id = client.event(client.host(), price=2500)["eventId"]
     attendee = client.attendee()
 
-    replies = at_once([lambda: client.book(attendee, event_id)] * 10)
+    replies = run_concurrently([lambda: client.book(attendee, event_id)] * 10)
 
     assert Counter(reply.status for reply in replies) == {201: 1, 200: 9}
     assert len({reply.json["bookingId"] for reply in replies}) == 1
@@ -213,7 +215,7 @@ def test_two_disputes_noted_at_once_are_one(client: Client, stripe: StripeFake) 
     stripe.dispute(held.intent_id)
     events = [event["id"] for event in stripe.events("charge.dispute.created")] * 4
 
-    at_once([partial(stripe.deliver, event) for event in events])
+    run_concurrently([partial(stripe.deliver, event) for event in events])
 
     assert told(client, held) == ["booking-confirmed", "payment-disputed"]
 
@@ -257,7 +259,7 @@ def test_a_refund_that_is_refused_twice_at_once_counts_as_one_attempt(
     cancel(client, held)
     database, gateway, now = client.wiring.database, RefusingBoth(), datetime.now(UTC)
 
-    at_once([lambda: refunds.make_refund(database, gateway, UUID(held.booking_id), now)] * 2)
+    run_concurrently([lambda: refunds.make_refund(database, gateway, UUID(held.booking_id), now)] * 2)
 
     assert ledger(client, held).refund_attempt == 1
 

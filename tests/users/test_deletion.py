@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.platform.database.engine import metadata
 from tests.client import PASSWORD, Account, Client
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.database_contents import count
 from tests.rows import domain_events, rows, taken, value
 
@@ -221,7 +221,7 @@ def test_what_somebody_books_while_they_leave_does_not_stay_booked(client: Clien
     host, ada = client.host(), client.attendee()
     events = [client.event(host)["eventId"] for _ in range(6)]
 
-    at_once(
+    run_concurrently(
         [
             *(partial(client.book, ada, event_id) for event_id in events),
             partial(client, "DELETE", "/users/me", by=ada),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.client import PASSWORD, Client
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.database_contents import contents
 
 NEW_PASSWORD = "another correct horse"
@@ -72,7 +72,7 @@ def test_ones_own_e_mail_can_be_written_otherwise(client: Client) -> None:
 def test_an_e_mail_that_two_ask_for_at_once_goes_to_one_of_them(client: Client) -> None:
     change = partial(client, "PATCH", "/users/me", {"email": "ada@example.com"})
 
-    replies = at_once([partial(change, by=account) for account in client.attendees(4)])
+    replies = run_concurrently([partial(change, by=account) for account in client.attendees(4)])
 
     assert sorted(reply.status for reply in replies) == [200, 409, 409, 409]
 
@@ -152,7 +152,7 @@ def test_of_two_password_changes_at_once_one_is_made(client: Client) -> None:
 
     bodies = [{"password": new, "currentPassword": PASSWORD} for new in wanted]
 
-    replies = at_once([partial(client, "PATCH", "/users/me", body, by=ada) for body in bodies])
+    replies = run_concurrently([partial(client, "PATCH", "/users/me", body, by=ada) for body in bodies])
 
     # The other one's proof, or token, is of a password that is no more.
     statuses = [reply.status for reply in replies]

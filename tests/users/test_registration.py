@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.client import Client
-from tests.concurrency import at_once
+from tests.concurrency import run_concurrently
 from tests.database_contents import contents, count
 from tests.rows import domain_events, rows, value
 
@@ -73,7 +73,7 @@ def test_an_e_mail_can_be_registered_once_whatever_its_case(client: Client, emai
 def test_of_those_who_register_an_e_mail_at_once_one_gets_it(client: Client) -> None:
     emails = ["ada@example.com", "ADA@example.com", "ada@EXAMPLE.com", "Ada@Example.Com"]
 
-    replies = at_once(
+    replies = run_concurrently(
         [partial(client, "POST", "/auth/register", registration(email=email)) for email in emails]
     )
 

@@ -9,6 +9,7 @@ from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.bookings.models import Status
 from chalicelib.events.search import event_rows
 from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments
+from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time
@@ -16,7 +17,7 @@ from chalicelib.users.models import users
 
 
 class Payment(Struct, kw_only=True, rename="camel"):
-    """What Stripe's library needs to take the payment, and the payment's status."""
+    """The data with which Stripe.js takes the payment, and the payment's status."""
 
     provider: Literal["stripe"]
     payment_intent_id: Annotated[str, Meta(examples=["pi_3PqL5s2eZvKYlo2C1gUBDnIF"])] | UnsetType = UNSET
@@ -85,7 +86,7 @@ class BookingRequest(Body):
 
 
 class PayablePayment(Struct, kw_only=True, rename="camel"):
-    """What Stripe's library needs to take the payment."""
+    """The data with which Stripe.js takes the payment."""
 
     provider: Literal["stripe"]
     payment_intent_id: str
@@ -129,13 +130,13 @@ def _payment_json(row: FromClause, *, to_attendee: bool) -> ScalarSelect[Any]:
 
     The client secret lets a browser pay, so only the attendee gets it, and only while the payment is open.
     """
-    unpaid = payments.c.status == literal_column("'requires_payment'")
-    payable = unpaid & (row.c.status == literal_column("'pending'"))
+    unpaid = payments.c.status == sql_literal("requires_payment")
+    payable = unpaid & (row.c.status == sql_literal("pending"))
     secret = case((payable, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
     payment = as_json(
         Payment,
         payments,
-        provider=literal_column("'stripe'"),
+        provider=sql_literal("stripe"),
         payment_intent_id=payments.c.intent_id,
         client_secret=secret,
     )

@@ -127,9 +127,7 @@ class Event(Struct, kw_only=True, rename="camel"):
     refund_until: (
         Annotated[
             Time,
-            Meta(
-                description="Attendees who cancel until then get their money back. Left out for free events."
-            ),
+            Meta(description="Attendees who cancel until then are refunded. Left out for free events."),
         ]
         | UnsetType
     ) = UNSET
@@ -197,21 +195,21 @@ class MoneyTotals(Struct, kw_only=True, rename="camel"):
     refund_pending: int
     kept: Annotated[int, Meta(description="Received, and neither refunded nor to be refunded.")]
     kept_of_cancelled: Annotated[
-        int, Meta(description="The part of it that was cancelled too late for a refund.")
+        int, Meta(description="The part of `kept` that was cancelled too late for a refund.")
     ]
     confirmed: Annotated[int, Meta(description="The total of the confirmed bookings.")]
     disputed: int
 
 
 class Difference(Struct, kw_only=True, rename="camel"):
-    """A difference for a person to look at."""
+    """A difference between stored and recounted values, for a person to resolve."""
 
     booking_id: Annotated[Id | None, Meta(description="null if the difference is in the event's places.")]
     what: Annotated[str, Meta(examples=["amount-differs"])]
 
 
 class Integrity(Struct, kw_only=True, rename="camel"):
-    """The recounted places and money of an event."""
+    """The places and the money of an event, recounted."""
 
     event_id: Id
     checked_at: Time

@@ -14,10 +14,10 @@ class EmailLink(Struct, kw_only=True):
 
 
 class NewPassword(Body):
-    """The form of a page."""
+    """The form for a new password."""
 
     password: Password
 
 
 class UnsubscribeQuery(Struct, kw_only=True):
-    token: Annotated[str, text(200, description="As it stands in the link.")]
+    token: Annotated[str, text(200, description="As in the link.")]

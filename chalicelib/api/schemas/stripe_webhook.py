@@ -6,6 +6,6 @@ from msgspec import Meta, Struct
 
 
 class WebhookResult(Struct, kw_only=True):
-    """That an event is recorded for good."""
+    """The result of an event."""
 
-    outcome: Annotated[str, Meta(description="What came of it, in one word.", examples=["confirmed"])]
+    outcome: Annotated[str, Meta(description="The effect of the event, in one word.", examples=["confirmed"])]

@@ -26,7 +26,7 @@ Email = Annotated[
     Meta(
         max_length=MAX_EMAIL_LENGTH,
         pattern=_EMAIL,
-        description="Compared without case.",
+        description="Case-insensitive.",
         examples=["ada@example.com"],
         extra={"message": f"must be an e-mail address of at most {MAX_EMAIL_LENGTH} characters"},
     ),
@@ -47,7 +47,7 @@ GivenPassword = Annotated[
     str,
     Meta(max_length=128, extra={"message": "must be text of at most 128 characters", "verbatim": True}),
 ]
-"""A password to compare: a wrong length is a wrong password, not bad input."""
+"""A password to verify: a wrong length is a wrong password, not invalid input."""
 
 
 class ProfileReplacement(Body):
@@ -120,7 +120,7 @@ class InterestQuery(PageQuery, kw_only=True):
 
 class UserQuery(PageQuery, kw_only=True):
     role: Role | None = None
-    q: Annotated[str, text(200, description="Words that names begin with.")] | None = None
+    q: Annotated[str, text(200, description="Beginnings of words in the name.")] | None = None
     sort: Literal["name", "createdAt"] = "name"
 
 

@@ -1,4 +1,4 @@
-"""Lists: filtered, in total order, page by page; one statement renders and counts them."""
+"""Lists that clients filter, sort and page through. One statement reads, renders and counts a page."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import FieldError, InvalidInput
 
 MAX_EXACT_TOTAL = 10_000
-"""Longer lists are not counted to the end, so that the cost of counting is bounded."""
+"""Counting stops here, so that its cost is bounded."""
 
 Order = Literal["asc", "desc"]
 
@@ -43,12 +43,12 @@ class Sort:
 
     columns: tuple[str, ...]
     order: Order = "asc"
-    """The order if the request names none."""
+    """The default order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest:
-    """The part of a list to read: from a cursor if one is given, else from an offset."""
+    """The part of a list to read: from the cursor, or else from the offset."""
 
     sort: str
     limit: int = 20
@@ -64,7 +64,7 @@ class Page:
     items: str
     """A JSON array."""
     total: int
-    """Exact up to MAX_EXACT_TOTAL; one more stands for any larger number."""
+    """Exact up to MAX_EXACT_TOTAL; MAX_EXACT_TOTAL + 1 stands for any larger number."""
     next_cursor: str | None
 
 
@@ -73,12 +73,12 @@ class ListQuery:
     """A list that clients page through.
 
     `rows` selects the items. Joins that only add columns are outer joins on a unique key, so that PostgreSQL
-    drops them from the count. `filters` are the predicates that a request may add, by name; their values are
-    bound by the names of their parameters.
+    drops them from the count. `filters` are the predicates that a request may add, by name.
 
-    `searched` names the filters whose selectivity PostgreSQL cannot estimate. Walking the index in order until a
-    page is full is fast if many rows match, and reads all rows if few do. So the statement counts the matches
-    first, up to MAX_EXACT_TOTAL, and looks up the matches if there are few or walks the index if there are many.
+    `searched` names the filters whose selectivity PostgreSQL cannot estimate. Walking the index in order
+    until a page is full is fast if many rows match, but reads all rows if few do. So the statement first
+    counts the matches, up to MAX_EXACT_TOTAL. It looks the matches up if there are few, and walks the index
+    if many.
     """
 
     rows: Select[Any]
@@ -98,16 +98,16 @@ class ListQuery:
         """Read one page in one statement.
 
         Raises:
-            InvalidInput: The cursor is not one of this list in this order.
+            InvalidInput: The cursor belongs to another list or order.
         """
         sort = self.sorts[page.sort]
         order = page.order or sort.order
-        mark = f"{page.sort} {order}"
-        after = self._decode(page.cursor, mark, sort) if page.cursor else {}
+        scope = f"{page.sort} {order}"
+        after = self._decode(page.cursor, scope, sort) if page.cursor else {}
         statement = self.statement(render, frozenset(filters), page.sort, order, after=bool(after))
         parameters = {"limit": page.limit, "offset": page.offset, **values, **after}
         items, last, total = connection.execute(statement, parameters).one()
-        return Page(items, total, _encode({mark: json.loads(last)}) if last else None)
+        return Page(items, total, _encode({scope: json.loads(last)}) if last else None)
 
     @lru_cache(maxsize=256)  # noqa: B019 (list queries are module constants)
     def statement(
@@ -121,7 +121,7 @@ class ListQuery:
             found = counted.cte("found")
             total = select(func.count()).select_from(found)
             size = total.scalar_subquery()
-            # LIMIT makes PostgreSQL look each match up, and CASE makes it walk the index, whatever it estimates.
+            # LIMIT forces PostgreSQL to look each match up, and CASE forces it to walk the index.
             its_id = self.rows.selected_columns[self.id]
             its_row = self.rows.where(its_id == found.c[self.id]).limit(1).lateral("its_row")
             few = select(its_row).join_from(found, its_row, true()).where(size <= MAX_EXACT_TOTAL)
@@ -151,16 +151,16 @@ class ListQuery:
             total.scalar_subquery(),
         ).select_from(row)
 
-    def _decode(self, cursor: str, mark: str, sort: Sort) -> dict[str, Any]:
+    def _decode(self, cursor: str, scope: str, sort: Sort) -> dict[str, Any]:
         columns = [self.rows.selected_columns[name] for name in (*sort.columns, self.id)]
         try:
-            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))[mark]
+            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))[scope]
             return {
                 f"after_{i}": _parse(column.type.python_type, value)
                 for i, (column, value) in enumerate(zip(columns, values, strict=True))
             }
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
-            message = "is not a cursor of this list in this order; take it from the Link header"
+            message = "is not a cursor of this list and order; copy it from the Link header"
             raise InvalidInput(errors=[FieldError("cursor", message)]) from error
 
 
@@ -168,11 +168,11 @@ _limit = bindparam("limit", type_=Integer)
 
 
 def _part(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
-    """Select the rows of a page, in order, and one more."""
+    """Select the rows of a page in order, and one more, which tells whether a next page exists."""
     columns = [rows.selected_columns[name] for name in keys]
     values = [_value_of(column) for column in columns]
-    # A sort key of a table that only decorates the rows: PostgreSQL can begin with that table's index
-    # if told that no row lacks the key, and go on in it if the cursor bounds the key by itself.
+    # The sort key is in an outer-joined table. PostgreSQL can read that table's index if the key is not null,
+    # and start in the middle of it if the cursor bounds the key by itself.
     joined = isinstance(values[0], Column) and values[0].table is not columns[-1].table
     if joined:
         rows = rows.where(values[0].is_not(None))
@@ -196,16 +196,16 @@ def _value_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column.element if isinstance(column, Label) else column
 
 
-def _encode(place: dict[str, Any]) -> str:
-    raw = json.dumps(place, separators=(",", ":"), ensure_ascii=False).encode()
+def _encode(position: dict[str, Any]) -> str:
+    raw = json.dumps(position, separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(raw).decode("ascii")
 
 
 def _parse(kind: type, value: Any) -> Any:
-    """Turn a cursor's JSON value into what the column holds; it came back from a client, so strictly.
+    """Convert a cursor's JSON value to the column's type, strictly, because a client sent it.
 
     Raises:
-        ValueError, OverflowError: It is not such a value.
+        ValueError, OverflowError: The value is not of that type.
     """
     if kind is int and type(value) is int and abs(value) < 2**31:
         return value
@@ -222,9 +222,9 @@ def _parse(kind: type, value: Any) -> Any:
 
 
 def search_terms(words: str) -> str:
-    """A to_tsquery text that finds what has, for each word, one that begins with it.
+    """Make a to_tsquery text that matches texts with a word beginning with each of `words`.
 
-    Each word is quoted, so that no character of it is an operator.
+    Each word is quoted, so that its characters are not read as operators.
     """
     quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words.split())
     return " & ".join(f"'{word}':*" for word in quoted)

@@ -1,9 +1,9 @@
-"""The driver: pg8000 that asks less often.
+"""pg8000 with fewer round trips: all messages of a statement are sent in one flush.
 
-As it comes, pg8000 sends a statement with parameters in three round trips, after one for the transaction to
-begin, and ends it in three more; and it reads each statement letter by letter to find the parameters, each
-time that it is executed. Here a statement, with the beginning of its transaction, is one round trip, its end
-another, and what was found in its text is kept. What goes over the line is the same, in fewer flushes.
+Plain pg8000 needs one round trip to begin a transaction, three for a statement with parameters and three to
+end the transaction, and it parses the statement's text at every execution. Here a statement, with the
+beginning of its transaction, is one round trip and the end of the transaction another, and parsed texts are
+cached.
 """
 
 import struct
@@ -20,9 +20,9 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 _HEAD, _COUNT, _LENGTH = struct.Struct("!ci"), struct.Struct("!h"), struct.Struct("!i")
 _READY = b"Z"
-_AT_ONCE = 8_192
-_KEPT = 1000
-"""Statements, or their columns, that are known from before."""
+_READ_SIZE_BYTES = 8_192
+_CACHE_SIZE = 1000
+"""Statements, and row descriptions, that are cached."""
 _UNIQUE_VIOLATION = "23505"
 
 
@@ -30,11 +30,11 @@ def _message(kind: bytes, content: bytes) -> bytes:
     return kind + _LENGTH.pack(len(content) + 4) + content
 
 
-def _pass_over(_content: bytes, _context: Any) -> None:
+def _ignore(_content: bytes, _context: Any) -> None:
     pass
 
 
-# PostgreSQL manual, "Message Formats". All are about the unnamed statement and the unnamed portal.
+# PostgreSQL manual, "Message Formats". All messages use the unnamed statement and the unnamed portal.
 _BEGIN = b"".join(
     (
         _message(b"P", b"\0begin transaction\0\0\0"),
@@ -51,15 +51,15 @@ _DESCRIBE_EXECUTE_SYNC = b"".join(
 )
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _parse(statement: str, encoding: str) -> bytes:
-    """The message that hands over a statement; `%s` stands for its parameters."""
+    """Build the Parse message of a statement whose parameters are `%s`."""
     numbered, _ = convert_paramstyle("format", statement, ())
     return _message(b"P", b"\0" + numbered.encode(encoding) + b"\0\0\0")
 
 
 def _bind(values: Sequence[str | None], encoding: str) -> bytes:
-    """The message that hands over the parameters, as text."""
+    """Build the Bind message, with the parameters as text."""
     parts = [b"\0\0\0\0", _COUNT.pack(len(values))]
     for value in values:
         if value is None:
@@ -72,47 +72,48 @@ def _bind(values: Sequence[str | None], encoding: str) -> bytes:
 
 
 class Cursor(pg8000.Cursor):
-    """A cursor whose statements with parameters are one round trip each."""
+    """A cursor that executes a statement with parameters in one round trip."""
 
     def execute(self, operation: str, args: Sequence[Any] = (), stream: Any = None) -> Any:
-        """Execute a statement, and begin a transaction before it where there is none."""
+        """Execute a statement, and begin a transaction if there is none."""
         if not args or stream is not None:
             return super().execute(operation, args, stream)
-        self._context = self._c.execute_at_once(operation, args)
+        self._context = self._c.execute_in_one_round_trip(operation, args)
         self._row_iter = iter(self._context.rows or ())
         return self
 
 
 class Connection(pg8000.Connection):
-    """A connection with such cursors."""
+    """A connection that sends all messages of a statement in one flush."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._described: dict[bytes, tuple[Any, Any]] = {}
+        self._row_descriptions: dict[bytes, tuple[Any, Any]] = {}
         super().__init__(*args, **options)
         self.used_at = time.monotonic()
-        """When the server answered last."""
-        # Who asks knows how many columns come, and that they are texts.
-        self._asking = {**self.message_types, b"T": _pass_over, b"C": _pass_over, b"D": self._note_texts}
+        """When the server last responded, by the monotonic clock."""
+        self._simple_query_handlers = {
+            **self.message_types,
+            b"T": _ignore,  # row description
+            b"C": _ignore,  # command complete
+            b"D": self._read_row_as_texts,
+        }
 
     def cursor(self) -> Cursor:
         return Cursor(self)
 
-    def ask(self, sql: str) -> Sequence[str]:
-        """Run a statement without parameters as a simple query, and return its first row as texts.
-
-        A null is an empty text.
-        """
+    def simple_query(self, sql: str) -> Sequence[str]:
+        """Run a statement without parameters and return its first row as texts. A null is an empty text."""
         context = Context(sql)
         context.rows = []
         self._send(_message(b"Q", sql.encode(self._client_encoding) + b"\0"))
-        self._read(context, self._asking)
+        self._read(context, self._simple_query_handlers)
         row: Sequence[str] = context.rows[0]
         return row
 
-    def execute_at_once(self, statement: str, args: Sequence[Any]) -> Any:
-        """Execute a statement whose parameters are `%s`, in one round trip.
+    def execute_in_one_round_trip(self, statement: str, args: Sequence[Any]) -> Any:
+        """Execute a statement whose parameters are `%s`.
 
-        Where the beginning of its transaction fails, PostgreSQL passes over all that was sent with it.
+        If the transaction cannot begin, PostgreSQL skips the messages that were sent with it.
 
         Raises:
             ProgrammingError, IntegrityError, InterfaceError: As pg8000's cursors do.
@@ -150,26 +151,26 @@ class Connection(pg8000.Connection):
         self._read(context, self.message_types)
 
     def _read(self, context: Any, handlers: Mapping[bytes, Callable[[bytes, Any], None]]) -> None:
-        """Read the server's messages until it is ready, as many at once as have come."""
-        more = self._more
+        """Handle the server's messages until it is ready for the next query."""
+        receive = self._receive
         received, at, code = b"", 0, None
         while code != _READY:
             if len(received) < at + _HEAD.size:
-                received, at = received[at:] + more(_HEAD.size + at - len(received)), 0
+                received, at = received[at:] + receive(_HEAD.size + at - len(received)), 0
             code, length = _HEAD.unpack_from(received, at)
             end = at + 1 + length
             if len(received) < end:
-                received += more(end - len(received))
+                received += receive(end - len(received))
             handlers[code](received[at + _HEAD.size : end], context)
             at = end
         self.used_at = time.monotonic()
         if context.error is not None:
             raise context.error
 
-    def _more(self, least: int) -> bytes:
-        """Wait for so many bytes at least, and take what has come with them."""
+    def _receive(self, least: int) -> bytes:
+        """Wait for at least `least` bytes, and return them with all others that have arrived."""
         try:
-            received: bytes = self._sock.read1(_AT_ONCE)
+            received: bytes = self._sock.read1(_READ_SIZE_BYTES)
             if len(received) < least:
                 received += self._sock.read(least - len(received))
         except OSError as error:
@@ -178,7 +179,7 @@ class Connection(pg8000.Connection):
             raise InterfaceError("network error")
         return received
 
-    def _note_texts(self, row: bytes, context: Any) -> None:
+    def _read_row_as_texts(self, row: bytes, context: Any) -> None:
         texts: list[str] = []
         [columns], at = _COUNT.unpack_from(row), _COUNT.size
         for _ in range(columns):
@@ -190,12 +191,12 @@ class Connection(pg8000.Connection):
         context.rows.append(texts)
 
     def handle_ROW_DESCRIPTION(self, data: bytes, context: Any) -> None:  # noqa: N802 (the name is pg8000's)
-        """Take note of the columns; statements that were executed before have the same ones again."""
-        known = self._described.get(data)
+        """Set the columns of the rows that follow, from the cache if the description is known."""
+        known = self._row_descriptions.get(data)
         if known is None:
             super().handle_ROW_DESCRIPTION(data, context)
-            if len(self._described) < _KEPT:
-                self._described[data] = context.columns, context.input_funcs
+            if len(self._row_descriptions) < _CACHE_SIZE:
+                self._row_descriptions[data] = context.columns, context.input_funcs
         else:
             context.columns, context.input_funcs = known
             context.rows = context.rows or []

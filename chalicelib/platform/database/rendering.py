@@ -6,10 +6,10 @@ from typing import Any, get_args, get_type_hints
 
 from sqlalchemy import JSON, ColumnElement, FromClause, Text, cast, func, literal_column
 
-from chalicelib.platform.database.columns import SystemTime, UserTime
+from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
 
 Render = Callable[[FromClause], ColumnElement[Any]]
-"""Makes the JSON of one row."""
+"""Renders one row as JSON."""
 
 
 def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -33,21 +33,16 @@ def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> Co
         return rendered
     text: ColumnElement[Any] = func.left(cast(rendered, Text), literal_column("-1"))
     for name, value in nullable.items():
-        text = text.op("||")(literal_column(f"""',"{name}":'"""))
-        text = text.op("||")(
-            func.coalesce(cast(func.to_json(_rendered(value)), Text), literal_column("'null'"))
-        )
-    return cast(text.op("||")(literal_column("'}'")), JSON)
+        text = text.op("||")(sql_literal(f',"{name}":'))
+        text = text.op("||")(func.coalesce(cast(func.to_json(_rendered(value)), Text), sql_literal("null")))
+    return cast(text.op("||")(sql_literal("}")), JSON)
 
 
 def json_object(**members: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A JSON object. The names are our own, and part of the statement's text.
-
-    As parameters they would be most of what a list sends with each call.
-    """
+    """Build a JSON object. The names are literals: parameters would be sent with every call."""
     parts: list[ColumnElement[Any]] = []
     for name, value in members.items():
-        parts += [literal_column(f"'{name}'"), _rendered(value)]
+        parts += [sql_literal(name), _rendered(value)]
     return func.json_build_object(*parts)
 
 
@@ -68,11 +63,11 @@ def _rendered(value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def system_time_json(column: ColumnElement[Any]) -> ColumnElement[str]:
-    """A time as API text: UTC with Z, always with milliseconds."""
-    return func.to_char(func.timezone("UTC", column), literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""))
+    """Format a time in UTC with Z, always with milliseconds."""
+    return func.to_char(func.timezone("UTC", column), sql_literal('YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
 
 
 def user_time_json(column: ColumnElement[Any]) -> ColumnElement[str]:
-    """A time as API text: UTC with Z, with fractions of a second only if they were given."""
-    utc = func.to_json(func.timezone("UTC", column)).op("#>>")(literal_column("'{}'"))
-    return utc.op("||")(literal_column("'Z'"))
+    """Format a time in UTC with Z, with fractions of a second only if it has any."""
+    utc = func.to_json(func.timezone("UTC", column)).op("#>>")(sql_literal("{}"))
+    return utc.op("||")(sql_literal("Z"))

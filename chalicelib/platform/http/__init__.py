@@ -1,1 +1,1 @@
-"""The HTTP edge: from a request to a service call, and from its outcome to an answer."""
+"""HTTP: parse requests, call views, and render responses."""

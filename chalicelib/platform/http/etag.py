@@ -1,8 +1,8 @@
 """Conditional requests (RFC 9110, section 13): entity tags, 304 and 412.
 
-A tag is the row's version and a hash of the representation, as in "3-9f86d081884c7d65". Readers compare
-all of it, so that a place taken or a sale begun makes a new tag. Writers compare the version alone: a host
-who edits a description is not refused because somebody booked meanwhile.
+A tag is the row's version and a hash of the representation, as in "3-9f86d081884c7d65". Reads compare the
+whole tag, so that a booking or the start of the sale makes a new tag. Writes compare the version only, so
+that a booking does not make a host's edit fail.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ _STRONG = re.compile(r'(?<!W/)"(\d{1,9})-[0-9a-f]+"')
 def written_response(
     status: int, body: str, version: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Answer a write with the resource as it is now, and its ETag."""
+    """Respond to a write with the resource's new state and its ETag."""
     return Response(status, body, {"ETag": _tag(body, version), **(headers or {})})
 
 
 def etag_response(request: Request, body: str, version: int, *, public: bool = False) -> Response:
-    """Answer a GET: 304 without a body when the client has this very representation."""
+    """Respond to a GET, with 304 and no body if the client has this representation."""
     tag = _tag(body, version)
     wanted = request.headers.get("if-none-match")
     if wanted is not None and (wanted.strip() == "*" or tag.strip('"') in _TAG.findall(wanted)):
@@ -32,7 +32,7 @@ def etag_response(request: Request, body: str, version: int, *, public: bool = F
 
 
 def expected_versions(request: Request) -> frozenset[int] | None:
-    """The versions that If-Match allows to be changed; None when it allows any."""
+    """Return the versions that If-Match names, or None if any version may be changed."""
     wanted = request.headers.get("if-match")
     if wanted is None or wanted.strip() == "*":
         return None

@@ -1,4 +1,4 @@
-"""Pages: the few that people see in a browser, plain HTML without scripts."""
+"""HTML pages for people, without scripts."""
 
 from chalicelib.platform.http.request import Response
 
@@ -16,7 +16,7 @@ h2 { font-size: 1.1rem; margin: 2rem 0 0 } section p { margin: .25rem 0 } :targe
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the address of such a page is a secret
+    "Referrer-Policy": "no-referrer",  # the URL contains a token
 }
 
 

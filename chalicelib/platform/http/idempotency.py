@@ -1,7 +1,7 @@
-"""Idempotency: a POST that is sent again with its key gets the first answer again.
+"""Idempotency-Key: a POST that is repeated with its key gets the stored first response.
 
-The key's row is written in the transaction of its effect, so the two cannot disagree. Refusals are not kept:
-they changed nothing, and a retry may fare better.
+The key's row is written in the transaction of the effect, so both are committed or neither is. Refusals are
+not stored: they changed nothing, and a retry may succeed.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     Connection,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -49,9 +48,9 @@ idempotency_keys = Table(
     Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=True),
     Index(None, "created_at"),
 )
-"""Keys and requests are kept as hashes: what a client sends here is nobody's business later.
+"""Keys and requests are stored as hashes only.
 
-`user_id` is set where the answer holds personal data, which then goes when the account goes.
+`user_id` is set if the response contains personal data: the row is then deleted with the account.
 """
 
 Index(
@@ -62,17 +61,17 @@ Index(
 
 
 class Key(NamedTuple):
-    """An Idempotency-Key, told apart by caller and route, and the request that it was sent with."""
+    """The hash of an Idempotency-Key with its caller and route, and the fingerprint of its request."""
 
     key: UUID
     fingerprint: UUID
 
 
 def key_of(request: Request, owner: str | None = None) -> Key | None:
-    """Read the key that the request was sent with, if any.
+    """Read the request's key, if it has one.
 
-    `owner` tells the keys of one client from another's where there is no caller.
-    The fingerprint is keyed with a secret: bodies contain passwords, and a plain hash invites guessing.
+    `owner` separates the keys of clients on routes without a caller. The fingerprint is keyed with a secret,
+    because bodies contain passwords, which could be guessed from a plain hash.
 
     Raises:
         InvalidInput: The header is empty, too long or not printable ASCII.
@@ -95,7 +94,7 @@ _CLAIM = _claim_key.on_conflict_do_update(
         "fingerprint": _claim_key.excluded.fingerprint,
         "created_at": _claim_key.excluded.created_at,
     },
-    where=idempotency_keys.c.created_at <= bindparam("outdated", type_=DateTime(timezone=True)),
+    where=idempotency_keys.c.created_at <= bindparam("outdated", type_=SystemTime()),
 ).returning(idempotency_keys.c.key)
 _STORED = select(idempotency_keys).where(idempotency_keys.c.key == bindparam("key"))
 _STORE = update(idempotency_keys).where(idempotency_keys.c.key == bindparam("this_key"))
@@ -104,13 +103,11 @@ _STORE = update(idempotency_keys).where(idempotency_keys.c.key == bindparam("thi
 def run_idempotent(
     connection: Connection, request: Request, work: Callable[[], Response], owner: str | None = None
 ) -> Response:
-    """Do the work, or replay the answer that it had when this key was first used.
-
-    An answer that is about one account says so by its `personal_to`.
+    """Do the work, or replay the response that is stored for the request's key.
 
     Raises:
-        IdempotencyKeyReused: The key came with another body before.
-        RequestInProgress: The first request with it has not ended.
+        IdempotencyKeyReused: The key was used with a different body.
+        RequestInProgress: The first request with the key is still running.
     """
     key = key_of(request, owner)
     if key is None:
@@ -132,7 +129,7 @@ def run_idempotent(
 
 
 def _claim(connection: Connection, key: Key, request: Request) -> bool:
-    """Insert the key's row, waiting for another request that is inserting it; False if it is there."""
+    """Insert the key's row, waiting for a request that is inserting it. Return False if it exists."""
     try:
         claimed = connection.execute(
             _CLAIM,
@@ -157,6 +154,6 @@ def _replay(connection: Connection, key: Key) -> Response:
     return Response(row.status, row.response, {**row.headers, "Idempotent-Replayed": "true"})
 
 
-def purge(database: Database, now: datetime, at_once: int = 10_000) -> int:
-    """Delete keys past their time and say how many."""
-    return database.delete_before(idempotency_keys.c.created_at, now - RETENTION, at_once)
+def purge(database: Database, now: datetime, batch_size: int = 10_000) -> int:
+    """Delete keys past their retention, and return how many."""
+    return database.purge(idempotency_keys.c.created_at, now - RETENTION, batch_size)

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1: the document, made of the declarations that the router enforces."""
+"""The OpenAPI 3.1 document, made from the declarations that the router enforces."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,19 +20,20 @@ from chalicelib.platform.security import InvalidToken
 Schema = dict[str, Any]
 
 INTRODUCTION = """\
-Hosts publish events, and attendees book places. All bodies are JSON in camelCase. Times are RFC 3339, in UTC in
-responses. Money is an integer in minor units beside its currency. Errors are problem documents (RFC 9457); the [list of
-problems](docs/problems) explains each `type`. Lists have pages by `limit` and `offset`, and by the `cursor` in the `next`
-link to any depth. A POST that creates something takes an `Idempotency-Key`: sent again with it within 24 hours, the
-request is answered again and not repeated. Single resources carry an `ETag` for `If-None-Match` and `If-Match`. Every
-response carries `X-Request-Id`; please name it when you report a problem.
+Hosts publish events, and attendees book places. Bodies are JSON in camelCase. Times are RFC 3339, in UTC in
+responses. Money is an integer in minor units, with its currency. Errors are problem documents (RFC 9457);
+the [list of problems](docs#problems) explains each `type`. Lists are paged by `limit` and `offset`, or to
+any depth by the `cursor` in the `next` link. A POST that creates something accepts an `Idempotency-Key`:
+repeat the request with the same key within 24 hours to get the first response again. Single resources have
+an `ETag` for `If-None-Match` and `If-Match`. Every response has an `X-Request-Id`; please quote it when you
+report a problem.
 
-A place that costs something is held as a `pending` booking until `expiresAt`. Give its `payment.clientSecret` to
-Stripe.js, set up with the publishable key of this service, and let the attendee pay. Stripe's answer to your page does
-not confirm the booking; Stripe's event to this API does, a moment later. Poll `GET /bookings/{bookingId}` until `status`
-is no longer `pending`, or rely on the confirmation e-mail, which is also the receipt. If `payment` is null or missing,
-`POST /bookings/{bookingId}/payment` creates it. A failed payment can be retried with the same secret while the place is
-held.
+A place that costs something is held as a `pending` booking until `expiresAt`. Pass its
+`payment.clientSecret` to Stripe.js, set up with the publishable key of this service, and let the attendee
+pay. The result on your page does not confirm the booking; Stripe's event to this API does, a moment later.
+Poll `GET /bookings/{bookingId}` until `status` is no longer `pending`, or rely on the confirmation e-mail,
+which is also the receipt. If `payment` is null or missing, `POST /bookings/{bookingId}/payment` creates it.
+A failed payment can be retried with the same secret while the place is held.
 """
 
 
@@ -54,7 +55,7 @@ class Problem(Struct, kw_only=True):
 
 
 def document(operations: Sequence[Operation], public_url: str) -> Schema:
-    """Make the document of all operations."""
+    """Make the document that describes the operations."""
     types = sorted(set(_types(operations)), key=str)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     writer = _Writer(dict(zip(types, schemas, strict=True)), components, public_url)
@@ -83,7 +84,7 @@ def _types(operations: Sequence[Operation]) -> Iterator[Any]:
 
 
 def refusals(operation: Operation) -> Iterator[type[Refusal]]:
-    """Every refusal of an operation: its own and those of the router."""
+    """List the refusals of an operation, including those of the router."""
     yield from operation.errors
     if operation.body or operation.query or "{" in operation.path or operation.idempotent:
         yield errors.InvalidInput
@@ -133,7 +134,7 @@ _AUTH: dict[Auth, str] = {
 
 
 class _Writer:
-    """Writes operations with these schemas."""
+    """Writes operations, with references to the schemas."""
 
     def __init__(self, schemas: dict[Any, Schema], components: dict[str, Schema], public_url: str) -> None:
         self._schemas = schemas
@@ -199,7 +200,7 @@ class _Writer:
         for status, kind in operation.responses.items():
             response: Schema = {
                 "description": HTTPStatus(status).phrase,
-                "headers": _headers(*_answer_headers(operation, status)),
+                "headers": _headers(*_response_headers(operation, status)),
             }
             if isinstance(kind, str):
                 response["content"] = {kind: {"schema": {"type": "string"}, "example": "…"}}
@@ -241,7 +242,7 @@ class _Writer:
         }
 
     def _example(self, schema: Schema) -> Any:  # noqa: PLR0911 (one for each shape of schema)
-        """An example value, from the examples that the fields carry."""
+        """Make an example value from the examples of the fields."""
         match schema:
             case {"$ref": str(reference)}:
                 return self._example(self._components[reference.rpartition("/")[2]])
@@ -259,7 +260,7 @@ class _Writer:
         return {"integer": 0, "boolean": True, "object": {}}.get(str(schema.get("type")), "…")
 
 
-def _answer_headers(operation: Operation, status: int) -> Iterator[str]:
+def _response_headers(operation: Operation, status: int) -> Iterator[str]:
     yield "X-Request-Id"
     if status == HTTPStatus.CREATED:
         yield "Location"
@@ -280,7 +281,7 @@ def _header(name: str, schema: Schema) -> Schema:
 
 
 def _not_null(schema: Schema) -> Schema:
-    """A query parameter is there or not, but never null."""
+    """Remove null from a schema: a query parameter is present or absent, but never null."""
     if "anyOf" not in schema:
         return schema
     return next(kind for kind in schema["anyOf"] if kind != {"type": "null"})

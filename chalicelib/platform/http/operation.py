@@ -1,4 +1,4 @@
-"""An operation: one method of one path, as declared."""
+"""An operation: one HTTP method of one path, as its route declares it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ View = Callable[..., Response]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What a route enforces, and what the OpenAPI document says of it."""
+    """The declaration of a route, which the router enforces and the OpenAPI document describes."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Operation:
     query: type[Struct] | None
     takes_connection: bool
     idempotent: bool
-    """Takes an Idempotency-Key."""
+    """Accepts an Idempotency-Key."""
     conditional: bool
-    """Sends an ETag and heeds If-None-Match, or heeds If-Match."""
+    """Supports ETag and If-None-Match (reads) or If-Match (writes)."""
     media_type: str

@@ -1,4 +1,4 @@
-"""Paging: the query parameters that all lists share, and the headers that lead from page to page."""
+"""Pagination: the query parameters and the response headers of lists."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -19,7 +19,7 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
         Meta(
             ge=1,
             le=100,
-            description="Items a page.",
+            description="Items per page.",
         ),
     ] = 20
     offset: Annotated[
@@ -27,10 +27,10 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
         Meta(
             ge=0,
             le=MAX_OFFSET,
-            description="Items to pass over.",
+            description="Items to skip.",
             extra={
                 "message": f"must be a whole number from 0 to {MAX_OFFSET}; "
-                "go deeper with `cursor`, from the Link header of the page before"
+                "to go further, use the `cursor` of the `next` link"
             },
         ),
     ] = 0
@@ -41,7 +41,7 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
             Meta(
                 min_length=1,
                 max_length=4096,
-                description="Where to go on, from the `next` link of the page before.",
+                description="The position to continue from, as in the `next` link.",
                 extra={"message": "must be a cursor from the Link header"},
             ),
         ]
@@ -50,37 +50,37 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
 
     def page(self, sort: str) -> PageRequest:
         if self.cursor and self.offset:
-            raise InvalidInput(
-                errors=[FieldError("offset", "cannot be combined with cursor; give one of them")]
-            )
+            raise InvalidInput(errors=[FieldError("offset", "cannot be combined with cursor")])
         return PageRequest(
             sort=sort, limit=self.limit, offset=self.offset, order=self.order, cursor=self.cursor
         )
 
 
-def list_response(request: Request, page: PageRequest, part: Page, *, public: bool = False) -> Response:
-    """Answer a page with its total and links (RFC 8288)."""
-    exact = part.total <= MAX_EXACT_TOTAL
+def list_response(
+    request: Request, page_request: PageRequest, page: Page, *, public: bool = False
+) -> Response:
+    """Respond with a page, its total and its links (RFC 8288)."""
+    exact = page.total <= MAX_EXACT_TOTAL
     headers = {
-        "X-Total-Count": str(part.total if exact else MAX_EXACT_TOTAL),
-        "Link": _links(request, page, part),
+        "X-Total-Count": str(page.total if exact else MAX_EXACT_TOTAL),
+        "Link": _links(request, page_request, page),
     }
     if not exact:
         headers["X-Total-Count-Relation"] = "gte"
-    return Response(200, part.items, headers, public=public)
+    return Response(200, page.items, headers, public=public)
 
 
-def _links(request: Request, page: PageRequest, part: Page) -> str:
+def _links(request: Request, page_request: PageRequest, page: Page) -> str:
     base = {
         name: values[0] for name, values in request.parameters.items() if name not in {"offset", "cursor"}
     }
     targets: dict[str, Mapping[str, str]] = {"first": base}
-    if page.offset:
-        targets["prev"] = {**base, "offset": str(max(0, page.offset - page.limit))}
-    if part.next_cursor:
-        targets["next"] = {**base, "cursor": part.next_cursor}
-    if part.total <= MAX_EXACT_TOTAL:
-        last = max(0, part.total - 1) // page.limit * page.limit
+    if page_request.offset:
+        targets["prev"] = {**base, "offset": str(max(0, page_request.offset - page_request.limit))}
+    if page.next_cursor:
+        targets["next"] = {**base, "cursor": page.next_cursor}
+    if page.total <= MAX_EXACT_TOTAL:
+        last = max(0, page.total - 1) // page_request.limit * page_request.limit
         targets["last"] = {**base, "offset": str(last)} if last else base
     url = request.settings.public_url + request.path
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): how a refusal is answered."""
+"""Problem documents (RFC 9457)."""
 
 import json
 from http import HTTPStatus
@@ -22,9 +22,9 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""The kinds of refusal; a reason has the status of the kind it derives from."""
+"""The kinds of refusal. Every refusal has the status of the kind that it derives from."""
 
-FAULT = ("fault", "A fault on our side")
+FAULT = ("fault", "Something went wrong on our side")
 """The slug and title of status 500, which no refusal has."""
 
 

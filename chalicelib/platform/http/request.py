@@ -15,7 +15,7 @@ from chalicelib.platform.settings import Settings
 
 
 class Services(Protocol):
-    """What every request needs from its process."""
+    """The services of the process that requests use."""
 
     @property
     def settings(self) -> Settings: ...
@@ -30,7 +30,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     method: str
     route: str
-    """The path with its parameters unfilled, such as /events/{eventId}."""
+    """The path template, such as /events/{eventId}."""
     path: str
     headers: Mapping[str, str]
     parameters: Mapping[str, Sequence[str]]
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """When the request arrived, in UTC, to the millisecond."""
     caller: Caller | None
     get_services: Callable[[], Services]
-    """Not called before a view needs settings or the database: /health needs neither."""
+    """Called when the request first needs the settings or the database; /health needs neither."""
 
     @property
     def settings(self) -> Settings:
@@ -59,7 +59,7 @@ class Request(Struct, frozen=True, kw_only=True):
         return self.caller.user_id if self.caller else None
 
     def require_caller(self) -> Caller:
-        """Return the caller of a route that demands a token."""
+        """Return the caller of a route that requires a token."""
         if self.caller is None:
             raise Unauthenticated
         return self.caller
@@ -68,7 +68,7 @@ class Request(Struct, frozen=True, kw_only=True):
         """Return the caller if it has the role.
 
         Raises:
-            Forbidden: It has another role.
+            Forbidden: The caller has another role.
         """
         caller = self.require_caller()
         if caller.role != role:
@@ -77,14 +77,14 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Response(Struct, frozen=True):
-    """An HTTP response. Its body is JSON text, mostly as PostgreSQL rendered it."""
+    """An HTTP response. Most bodies are JSON rendered by PostgreSQL."""
 
     status: int
     body: str = ""
     headers: Mapping[str, str] = {}
     content_type: str = "application/json"
     public: bool = False
-    """Caches may share it when the request is anonymous."""
+    """Shared caches may store it if the request is anonymous."""
     personal_to: UUID | None = None
     """The account whose personal data the body holds; a stored replay is deleted with that account."""
 

@@ -1,6 +1,6 @@
 """The log line of a request.
 
-It goes directly to the output: through `logging` it would cost 2 % of a booking's client CPU.
+It is written directly to the output: `logging` would cost 2 % of a booking's CPU time.
 """
 
 import json
@@ -24,7 +24,7 @@ def write(
     request_id: str,
     metrics: Mapping[str, object],
 ) -> None:
-    """Log that a request was answered, with the metrics that its line carries."""
+    """Log a request with its metrics."""
     if not logs.is_enabled():
         return
     line: dict[str, object] = {

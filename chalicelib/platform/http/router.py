@@ -1,4 +1,4 @@
-"""Routes: declare what a view takes and returns; the OpenAPI document is made of the same declarations."""
+"""Declare routes. The OpenAPI document is made from the same declarations."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class Router:
         self.patch = partial(self._route, "PATCH")
         self.delete = partial(self._route, "DELETE")
 
-    def _route(
+    def _route(  # noqa: PLR0913 (keywords of a declaration)
         self,
         method: str,
         path: str,
@@ -76,7 +76,7 @@ class Router:
                 )
 
             handle.__name__ = view.__name__
-            # The content type is checked with the body, which can tell a missing one from a wrong one.
+            # Chalice does not check the content type: `validation` does, with better messages.
             register = self.blueprint.route(path, methods=[method], cors=CORS, content_types=[])
             register(handle)
             return view

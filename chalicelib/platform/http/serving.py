@@ -1,4 +1,4 @@
-"""Serve one request: authenticate, parse, run the view, and turn every outcome into a response and a log line."""
+"""Serve a request: authenticate, parse, run the view, and make a response and a log line of every outcome."""
 
 import re
 import time
@@ -26,11 +26,13 @@ from chalicelib.platform.settings import BadSetting
 
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+_NOT_CONFIGURED = "The service is not configured completely."
+
 PRIVATE = "private, no-store"
 SHARED = "public, max-age=2, stale-while-revalidate=10"
 
 CORS = CORSConfig(
-    allow_origin="*",  # tokens travel in a header that browsers never add by themselves
+    allow_origin="*",  # safe, because browsers do not add the Authorization header by themselves
     allow_headers=["Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"],
     expose_headers=[
         "ETag",
@@ -49,17 +51,17 @@ CORS = CORSConfig(
 
 @dataclass(frozen=True)
 class Security:
-    """What a router needs to serve requests: the process's services, and the check of an account."""
+    """The services of the process, and the check of the caller's account."""
 
     services: Callable[[], Services]
-    """Called when a request first needs them; /health never does."""
+    """Called when a request first needs the services; /health does not."""
     require_account: Callable[[Connection, Caller, AccountLock], None]
 
 
 def serve(
     operation: Operation, raw: ChaliceRequest, path_parameters: Mapping[str, str], security: Security
 ) -> ChaliceResponse:
-    """Serve one request. Whatever happens, the client gets a response and the log a line."""
+    """Serve one request. Every outcome makes a response and a log line."""
     request_id = request_id_of(raw)
     with request_context.bind(request_id), metrics.attach_to_request_log() as attached:
         return _serve(operation, raw, request_id, path_parameters, security, attached)
@@ -92,13 +94,13 @@ def _serve(
         response = _run(operation, request, _arguments(operation, request, path_parameters), security)
     except Refusal as refusal:
         if isinstance(refusal, errors.Unavailable):
-            logs.error("unavailable")
+            logs.exception("unavailable")
         response = _problem(refusal, _public_url(security), had_token="authorization" in raw.headers)
     except BadSetting:
-        logs.error("bad setting")
-        response = _problem(errors.Unavailable(retry_after=60), "")
-    except Exception:  # noqa: BLE001 (the last line of defence: the client still gets a problem document)
-        logs.error("unhandled exception")
+        logs.exception("bad setting")
+        response = _problem(errors.Unavailable(_NOT_CONFIGURED, retry_after=60), "")
+    except Exception:  # noqa: BLE001 (the client gets a problem document)
+        logs.exception("unhandled exception")
         response = _internal_error(_public_url(security))
     finished = _finish(response, request_id, anonymous=caller is None)
     request_log.write(
@@ -115,23 +117,22 @@ def _serve(
 
 def _run(operation: Operation, request: Request, arguments: dict[str, Any], security: Security) -> Response:
     """Run the view after checking the account, in one transaction if the view takes a connection."""
-    caller = request.caller
     if operation.auth == "self" and arguments["user_id"] != request.caller_id:
         raise Forbidden("You can do this for your own account only.")
-    check = caller is not None and operation.account_check == "router"
+    unchecked = request.caller if operation.account_check == "router" else None
     if not operation.takes_connection:
-        if check and caller:
+        if unchecked:
             with request.database.transaction() as connection:
-                security.require_account(connection, caller, "none")
+                security.require_account(connection, unchecked, "none")
         return operation.view(request, **arguments)
     with request.database.transaction() as connection:
-        if check and caller:
-            security.require_account(connection, caller, operation.account_lock)
+        if unchecked:
+            security.require_account(connection, unchecked, operation.account_lock)
         return operation.view(request, connection=connection, **arguments)
 
 
 def _public_url(security: Security) -> str:
-    """Where problem types are documented; relative if the settings cannot be read."""
+    """Return the API's URL, or an empty text if the settings cannot be read."""
     try:
         return security.services().settings.public_url
     except BadSetting:

@@ -1,7 +1,7 @@
-"""Input: JSON bodies and query strings checked against msgspec declarations, every fault named.
+"""Check JSON bodies, forms and query strings against msgspec declarations, with an error for each bad member.
 
-The OpenAPI document is made of the same declarations. The sentence that tells a client what a value must be is derived
-from the declaration's constraints, or declared by `message`.
+The OpenAPI document is made from the same declarations. The message of an error is derived from the
+constraints of the declaration, or declared by `message`.
 """
 
 import json
@@ -20,8 +20,8 @@ from msgspec import NODEFAULT, UNSET, Meta, Struct, UnsetType
 
 from chalicelib.platform.errors import ContentTooLarge, FieldError, InvalidInput, UnsupportedMediaType
 
-MAX_BODY = 256 * 1024
-"""Bytes: the longest valid event, every character of it escaped, takes half of this."""
+MAX_BODY_BYTES = 256 * 1024
+"""Twice the size of the longest valid event with every character escaped."""
 
 MAX_ERRORS = 100
 
@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def message(sentence: str, **more: Any) -> Any:
-    """Declare constraints with a sentence of their own, where the derived one would not help."""
+    """Declare constraints with a message, if the derived one would not help."""
     return Meta(extra={"message": sentence}, **more)
 
 
@@ -67,9 +67,9 @@ def parse_json(raw: bytes, content_type: str | None) -> Any:
     """Decode a request body.
 
     Raises:
-        ContentTooLarge: It is longer than MAX_BODY.
-        UnsupportedMediaType: It is not said to be JSON.
-        InvalidInput: It is empty, not JSON, too deep, or names a member twice.
+        ContentTooLarge: The body is longer than MAX_BODY_BYTES.
+        UnsupportedMediaType: The content type is not JSON.
+        InvalidInput: The body is empty, not JSON, nested too deeply, or has a member twice.
     """
     _check_body(raw, content_type, JSON_TYPES)
     try:
@@ -81,10 +81,10 @@ def parse_json(raw: bytes, content_type: str | None) -> Any:
 
 
 def parse_form(raw: bytes, content_type: str | None) -> Any:
-    """Decode the form of one of our pages.
+    """Decode the form of a page.
 
     Raises:
-        ContentTooLarge, UnsupportedMediaType, InvalidInput: As for JSON.
+        ContentTooLarge, UnsupportedMediaType, InvalidInput: As in `parse_json`.
     """
     _check_body(raw, content_type, (FORM_TYPE,))
     try:
@@ -95,8 +95,8 @@ def parse_form(raw: bytes, content_type: str | None) -> Any:
 
 
 def _check_body(raw: bytes, content_type: str | None, allowed: Sequence[str]) -> None:
-    if len(raw) > MAX_BODY:
-        raise ContentTooLarge(f"A body has {MAX_BODY} bytes at most.")
+    if len(raw) > MAX_BODY_BYTES:
+        raise ContentTooLarge(f"The limit is {MAX_BODY_BYTES} bytes.")
     if not raw:
         raise InvalidInput("A body is required.")
     if (content_type or "").partition(";")[0].strip().lower() not in allowed:
@@ -112,12 +112,12 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_no_constant)
-"""Kept, since making one takes longer than decoding a small body."""
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+"""Made once, because making it takes longer than decoding a small body."""
 
 
 def parse(declared: type[T], members: Any) -> T:
@@ -156,7 +156,7 @@ def _build(declared: type[T], members: Mapping[str, Any], *, lax: bool) -> T:
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             errors.append(FieldError(name, "is required"))
     errors += (
-        FieldError(name, f"is not known here; known are {', '.join(fields)}")
+        FieldError(name, f"is unknown; choose from {', '.join(fields)}")
         for name in members
         if name not in fields
     )
@@ -166,13 +166,13 @@ def _build(declared: type[T], members: Mapping[str, Any], *, lax: bool) -> T:
 
 
 def _invalid(errors: Iterable[FieldError]) -> InvalidInput:
-    """Name so many faults only, that the answer stays small however many the input has."""
+    """Refuse the input with at most MAX_ERRORS errors, so that the response stays small."""
     return InvalidInput(errors=list(islice(errors, MAX_ERRORS)))
 
 
 @cache
 def _fields(declared: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    """The members of a declaration by their names on the wire; reading annotations costs 30 µs."""
+    """Return the fields of a declaration by their JSON names. Cached: reading annotations costs 30 µs."""
     return {field.encode_name: field for field in msgspec.structs.fields(declared)}
 
 
@@ -186,19 +186,19 @@ def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
     try:
         value = msgspec.convert(value, declared, strict=not (lax and _base(declared) in {int, bool}))
     except msgspec.ValidationError as error:
-        raise ValueError(sentence(declared) or str(error)) from error
+        raise ValueError(_message_for(declared) or str(error)) from error
     if lax and value is None:  # msgspec accepts the text "null"
-        raise ValueError(sentence(declared))
+        raise ValueError(_message_for(declared))
     if isinstance(value, datetime):
         try:
             return value.astimezone(UTC)
         except OverflowError as error:
-            raise ValueError(sentence(declared)) from error
+            raise ValueError(_message_for(declared)) from error
     return value
 
 
-def sentence(declared: Any) -> str | None:  # noqa: PLR0911 (one for each kind of type)
-    """Say what a value must be: the declared message, else a sentence made from the type and its constraints."""
+def _message_for(declared: Any) -> str | None:  # noqa: PLR0911 (one return for each kind of type)
+    """Return the message for a bad value: as declared, or else derived from the type and its constraints."""
     meta = _meta(declared)
     base = _base(declared)
     if meta.extra and "message" in meta.extra:
@@ -227,7 +227,7 @@ def _is_verbatim(declared: Any) -> bool:
 
 @cache
 def _meta(declared: Any) -> Meta:
-    """The constraints of a field, also inside `Title | None` and `Title | UnsetType`."""
+    """Return the constraints of a field, also those inside `Title | None` or `Title | UnsetType`."""
     return next(_metas(declared), Meta())
 
 
@@ -240,7 +240,7 @@ def _metas(declared: Any) -> Iterator[Meta]:
 
 @cache
 def _base(declared: Any) -> Any:
-    """The type of a field without its constraints, without None and UNSET."""
+    """Return the type of a field without constraints, None and UNSET."""
     if get_origin(declared) is Annotated:
         return _base(get_args(declared)[0])
     if get_origin(declared) in {Union, UnionType}:
@@ -249,7 +249,7 @@ def _base(declared: Any) -> Any:
 
 
 def fields_set(members: Struct) -> dict[str, Any]:
-    """The members that the client sent, by their Python names: what a PATCH changes."""
+    """Return the members that the client sent, by their Python names."""
     return {
         name: value for name in members.__struct_fields__ if (value := getattr(members, name)) is not UNSET
     }

@@ -7,9 +7,11 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, func
 
+from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.rendering import system_time_json, user_time_json
+from chalicelib.platform.times import rfc3339
 
 _SYSTEM = "system time"
 SystemTime = Annotated[datetime, _SYSTEM]
@@ -58,7 +60,7 @@ class DomainEventBody:
             if member.field not in columns and member.field not in row.c:
                 raise LookupError(f"{cls.__name__}.{member.field} has no column")
             column = columns.pop(member.field) if member.field in columns else row.c[member.field]
-            parts += [literal_column(f"'{member.name}'"), _sql(member, column)]
+            parts += [sql_literal(member.name), _sql(member, column)]
         if columns:
             raise LookupError(f"{cls.__name__} has no fields {', '.join(columns)}")
         body = func.json_build_object(*parts)
@@ -121,7 +123,7 @@ def _plain(value: Any, timespec: str) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+        return rfc3339(value.astimezone(UTC), timespec)
     return _encode(value) if is_dataclass(value) else value
 
 

@@ -1,6 +1,5 @@
 """The outbox: domain events recorded in the transaction of their change, and relayed to SNS from there."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,14 +33,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from chalicelib.platform import ids
-from chalicelib.platform.database.columns import SystemTime
+from chalicelib.platform.database.columns import SystemTime, sql_literal
 from chalicelib.platform.database.engine import Database, metadata
 from chalicelib.platform.errors import Unavailable, Unreachable
 from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.ports import DomainEvent, Publisher
-from chalicelib.platform.observability import metrics, request_context
-
-_log = logging.getLogger("event-booking")
+from chalicelib.platform.observability import logs, metrics, request_context
 
 outbox = Table(
     "outbox",
@@ -116,7 +113,7 @@ def recording(
     """
     values = {
         "domain_event_id": func.uuidv7(),
-        "type": cast(literal_column(f"'{event.type}'"), Text),
+        "type": cast(sql_literal(event.type), Text),
         "version": literal_column(str(event.version)),
         "subject": subject,
         "occurred_at": now,
@@ -142,7 +139,7 @@ def relay(
         try:
             count = _round(database, publisher, holder)
         except (Unreachable, Unavailable):
-            _log.exception("outbox relay failed")
+            logs.exception("outbox relay failed")
             count = 0
         published += count
         if not count:
@@ -168,8 +165,7 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
         return 0
     refused = publisher.publish([_domain_event(row) for row in rows])
     if refused:
-        members = {"domainEventIds": sorted(map(str, refused))}
-        _log.error("domain events refused", extra={"members": members})
+        logs.error("domain events refused", domainEventIds=sorted(map(str, refused)))
     published = _without_held_back(rows, refused)
     _log_published(published)
     with database.transaction() as connection:
@@ -220,9 +216,9 @@ def _without_held_back(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[Row
 
 def _log_published(rows: Sequence[Row[Any]]) -> None:
     for row in rows:
-        members = {
-            "type": row.type,
-            "domainEventId": str(row.domain_event_id),
-            "requestId": row.request_id,
-        }
-        _log.info("domain event published", extra={"members": members})
+        logs.info(
+            "domain event published",
+            type=row.type,
+            domainEventId=str(row.domain_event_id),
+            requestId=row.request_id,
+        )

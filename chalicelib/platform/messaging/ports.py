@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from chalicelib.platform.times import rfc3339
+
 
 @dataclass(frozen=True, kw_only=True)
 class DomainEvent:
@@ -30,7 +32,7 @@ class DomainEvent:
             "type": self.type,
             "version": self.version,
             "subject": str(self.subject),
-            "time": self.time.isoformat().replace("+00:00", "Z"),
+            "time": rfc3339(self.time),
             "requestId": self.request_id,
             "body": self.body,
         }

@@ -42,7 +42,7 @@ def _process(
     try:
         message = decode(_json_object(body))
     except Exception:  # noqa: BLE001 (a malformed message must not stop its batch)
-        logs.error("message failed", message_id=message_id)
+        logs.exception("message failed", messageId=message_id)
         return False
     domain_event = domain_event_of(message)
     kind = domain_event.type if domain_event else None
@@ -50,9 +50,10 @@ def _process(
         try:
             handle(message)
         except Exception:  # noqa: BLE001 (a failed message must not stop its batch)
-            logs.error("message failed", kind=kind, message_id=message_id)
+            logs.exception("message failed", type=kind, messageId=message_id)
             return False
-        logs.message(kind=kind, message_id=message_id, milliseconds=(time.perf_counter() - started) * 1000)
+        elapsed_ms = round((time.perf_counter() - started) * 1000, 1)
+        logs.info("message handled", type=kind, messageId=message_id, ms=elapsed_ms)
         return True
 
 

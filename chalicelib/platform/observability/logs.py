@@ -1,6 +1,6 @@
-"""The log: JSON lines on standard output, each with the id of the request that it belongs to.
+"""The log: JSON lines on standard output, each with the id of its request.
 
-Every member of a line is listed here or by the caller, so that no header, body or secret is logged by accident.
+A line has only members that the code names, so that no header, body or secret is logged by accident.
 """
 
 import json
@@ -26,7 +26,6 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_origin(),
             **getattr(record, "members", {}),
-            **getattr(record, "metrics", {}),
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
@@ -41,14 +40,14 @@ def time_text(moment: datetime) -> str:
 
 
 def _origin() -> dict[str, object]:
-    """The ids of the request and of the function call that a line belongs to."""
-    known = {"requestId": request_context.current(), "traceId": request_context.xray()}
-    return {name: value for name, value in known.items() if value is not None}
+    """Return the ids of the current request and of its X-Ray trace, if there are any."""
+    ids = {"requestId": request_context.current(), "traceId": request_context.xray()}
+    return {name: value for name, value in ids.items() if value is not None}
 
 
 def set_up(output: TextIO | None = None) -> None:
-    """Send the log to standard output, where Lambda collects it, or to another output."""
-    global _output  # noqa: PLW0603 (one per process, as the log is one)
+    """Send the log to `output`, or to standard output, from which Lambda collects it."""
+    global _output  # noqa: PLW0603 (one log per process)
     _output = output or sys.stdout
     handler = logging.StreamHandler(_output)
     handler.setFormatter(FORMATTER)
@@ -59,9 +58,36 @@ def set_up(output: TextIO | None = None) -> None:
 
 def without_metrics() -> None:
     """Leave metrics out of the log, for people who read it."""
-    global _with_metrics  # noqa: PLW0603 (as above)
+    global _with_metrics  # noqa: PLW0603 (one log per process)
     _with_metrics = False
-    _log.addFilter(lambda record: record.msg != "metric")
+
+
+def info(message: str, /, **members: object) -> None:
+    _log.info(message, extra={"members": members})
+
+
+def warning(message: str, /, **members: object) -> None:
+    _log.warning(message, extra={"members": members})
+
+
+def error(message: str, /, **members: object) -> None:
+    _log.error(message, extra={"members": members})
+
+
+def exception(message: str, /, **members: object) -> None:
+    """Log an error with the traceback of the exception that is being handled."""
+    _log.error(message, exc_info=True, extra={"members": members})
+
+
+def metric(members: Mapping[str, object]) -> None:
+    """Log metrics in a line of their own."""
+    if _with_metrics:
+        info("metric", **members)
+
+
+def metrics_of(members: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the metrics to add to a line: none if the log is without metrics."""
+    return members if _with_metrics else {}
 
 
 def is_enabled() -> bool:
@@ -69,30 +95,9 @@ def is_enabled() -> bool:
 
 
 def write(line: str) -> None:
-    """Write a finished line directly to the output. A log that cannot be written fails no request."""
+    """Write a finished line directly to the output. A request does not fail if its line cannot be written."""
     try:
         _output.write(line + "\n")
         _output.flush()
     except (OSError, ValueError):
         pass
-
-
-def metrics_of(line_metrics: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the metrics to add to a line: none if the log is for people."""
-    return line_metrics if _with_metrics else {}
-
-
-def message(*, kind: str | None, message_id: str, milliseconds: float) -> None:
-    """Log that a queue message was handled. `kind` is the type of its domain event."""
-    members = {"type": kind, "messageId": message_id, "ms": round(milliseconds, 1)}
-    _log.info("message handled", extra={"members": members})
-
-
-def error(message: str, *, kind: str | None = None, message_id: str | None = None) -> None:
-    """Log the exception that is being handled, with its traceback.
-
-    For a queue message: its id, and the type of its domain event.
-    """
-    given = {"type": kind, "messageId": message_id}
-    members = {name: value for name, value in given.items() if value}
-    _log.error(message, exc_info=True, extra={"members": members})

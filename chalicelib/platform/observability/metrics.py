@@ -1,11 +1,12 @@
-"""Metrics, in the embedded metric format: a log line that CloudWatch turns into a number."""
+"""Metrics in CloudWatch's embedded metric format: log lines that CloudWatch turns into metrics."""
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
+
+from chalicelib.platform.observability import logs
 
 NAMESPACE = "EventBooking"
 
@@ -18,9 +19,9 @@ def put(name: str, value: float, unit: Unit, **dimensions: str) -> None:
 
 
 def put_all(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None:
-    """Record values of the same moment (CloudWatch embedded metric format, version of 2018).
+    """Record several values with the same dimensions.
 
-    The first of a request are carried by the request's own line, see `carried`.
+    The first values of a request are added to the request's own line, see `attach_to_request_log`.
     """
     members: dict[str, object] = {
         "_aws": {
@@ -36,25 +37,22 @@ def put_all(values: Mapping[str, tuple[float, Unit]], **dimensions: str) -> None
         **{name: value for name, (value, _) in values.items()},
         **dimensions,
     }
-    carrier = _carrier.get()
-    if carrier is not None and not carrier:
-        carrier.update(members)
+    attached = _attached.get()
+    if attached is not None and not attached:
+        attached.update(members)
     else:
-        logging.getLogger("event-booking").info("metric", extra={"metrics": members})
+        logs.metric(members)
 
 
-_carrier: ContextVar[dict[str, object] | None] = ContextVar("carrier", default=None)
+_attached: ContextVar[dict[str, object] | None] = ContextVar("attached", default=None)
 
 
 @contextmanager
 def attach_to_request_log() -> Iterator[dict[str, object]]:
-    """Give the first metrics of a block to the line that is written for the block anyway.
-
-    A line less for each booking, to write and to pay for.
-    """
+    """Collect the first metrics of a block for the request's own line, which saves a line per booking."""
     members: dict[str, object] = {}
-    token = _carrier.set(members)
+    token = _attached.set(members)
     try:
         yield members
     finally:
-        _carrier.reset(token)
+        _attached.reset(token)

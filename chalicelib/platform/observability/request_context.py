@@ -1,4 +1,4 @@
-"""Tracing: the id of the request that something goes back to, from the request to the e-mail."""
+"""The id of the current request. Domain events and messages carry it on to the e-mails."""
 
 import os
 import re
@@ -16,10 +16,10 @@ class RequestId(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Take an id over.
+        """Check and wrap an id.
 
         Raises:
-            ValueError: It has other characters, or is empty or too long.
+            ValueError: The id has other characters, is empty or is too long.
         """
         if not _VALID.fullmatch(text):
             raise ValueError("not a request id")
@@ -27,7 +27,7 @@ class RequestId(str):
 
     @classmethod
     def of(cls, text: object) -> Self | None:
-        """Take an id over if it is one; None if not."""
+        """Return the text as an id, or None if it is not valid."""
         if isinstance(text, cls):
             return text
         sane = isinstance(text, str) and _VALID.fullmatch(text)
@@ -38,13 +38,13 @@ _current: ContextVar[RequestId | None] = ContextVar("request_id", default=None)
 
 
 def current() -> RequestId | None:
-    """The request that what is done here goes back to, if any does."""
+    """Return the id of the current request, or None."""
     return _current.get()
 
 
 @contextmanager
 def bind(request_id: object) -> Iterator[None]:
-    """Do something on behalf of a request; of an id that is none it is on nobody's."""
+    """Bind a request id for the block. An invalid id binds None."""
     token = _current.set(RequestId.of(request_id))
     try:
         yield
@@ -53,5 +53,5 @@ def bind(request_id: object) -> Iterator[None]:
 
 
 def xray() -> str | None:
-    """AWS X-Ray's id of what this process is doing, as Lambda tells it for each call."""
+    """Return the X-Ray trace id of the current Lambda call, or None."""
     return os.environ.get("_X_AMZN_TRACE_ID")

@@ -10,7 +10,7 @@ STAGES = ("dev", "prod")
 # Connections: a db.t4g.micro accepts about 80 and a db.m7g.large about 900. The proxy opens 90 % of them.
 # Requests and bookings: what a database on two cores serves when both limits are reached and events are free.
 # Bursts of bookings and webhooks: at most the concurrency of their function.
-# Payments: Stripe's limit is 100 calls a second, or 25 in a sandbox. The arithmetic is in docs/scale.md.
+# Payments: Stripe allows 100 calls a second, or 25 in a sandbox; see "A rush" in docs/performance.md.
 _STAGE_VALUES: dict[str, tuple[Any, Any]] = {
     "BackupDays": (1, 14),
     "DeletionProtection": ("false", "true"),
