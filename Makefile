@@ -25,10 +25,11 @@ help: ## list these commands
 run: .venv/.installed ## run everything on this machine (PORT=8000 HOST=127.0.0.1 STACK=localstack)
 	@exec $(PY) -m infra.local run
 
-test: .venv/.installed ## run the tests (ARGS="-k booking" WORKERS=2)
-	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+test: .venv/.installed ## run the product's tests (ARGS="-k booking" WORKERS=2)
+	@$(PY) -m pytest -q -n $(WORKERS) -m "not slow and not tools" $(ARGS)
 
-check: lint types imports test ## all checks except those on LocalStack
+check: lint types imports .venv/.installed ## run all checks and all tests, except those on LocalStack
+	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 localstack-check: .venv/.installed .venv-localstack/.installed ## run the tests of SNS, SQS and SES on LocalStack (needs Python 3.13)
 	@LOCALSTACK_PYTHON=$(LOCALSTACK) $(PY) -m pytest -q -m 'not moto' $(ARGS) tests/infra/local/test_aws.py \

@@ -16,7 +16,7 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.http import request_log
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
-from tests.relay import relay_to
+from tests.round_trips import count_round_trips
 
 EVENTS = 200
 FAST, SLOW = "fast storage", "flushes 2 ms slower"
@@ -117,14 +117,14 @@ def _round_trips(way: str, url: str) -> Figure:
     database.clear_bookings(url)
     handle, turns = handlers()[way], []
     with (
-        relay_to(url) as (relay, relayed_url),
-        five_steps.connected(relayed_url),
-        using(Wiring(database.settings(relayed_url))) as wiring,
+        count_round_trips(url) as (counter, counted_url),
+        five_steps.connected(counted_url),
+        using(Wiring(database.settings(counted_url))) as wiring,
     ):
         for number in range(2):  # the first booking connects
             token = token_of(wiring.tokens, database.person_id(number))
             assert handle(booking_request(token, database.event_id(0)), None)["statusCode"] == 201
-            turns.append(relay.turns)
+            turns.append(counter.round_trips)
     most = 2 if way == "app" else None
     return Figure(f"round trips of a booking, {way}", "", [turns[1] - turns[0]], most=most)
 

@@ -16,7 +16,7 @@ from chalicelib.migrations import upgrade
 from chalicelib.platform.settings import Settings
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.races import until
+from tests.concurrency import until
 
 SETTINGS = {
     # No checkpoint during a run: it would slow down one run and spare another.

@@ -1,4 +1,4 @@
-"""A client that hands the app the events that API Gateway would, and reads its answers."""
+"""A client that calls the app in this process with the events of API Gateway."""
 
 import json
 import secrets
@@ -22,17 +22,24 @@ from chalicelib.users import accounts as users
 from chalicelib.wiring import Wiring
 from infra.aws import function_table
 
-# Chalice keeps the request that it serves on the app, as a container serves one at a time. In tests of what
-# happens at once, threads stand for containers.
+# Chalice keeps the current request on the app, because a container serves one request at a time. With this
+# class each thread has its own current request, so that threads can stand for containers.
 app.app.__class__ = type("ThreadedApp", (LocalChalice, type(app.app)), {})
 
 _FUNCTIONS = {
     route: getattr(app, function.name) for function in function_table.TABLE for route in function.routes
 }
-"""Those that answer some routes in the place of the API's, as deployed."""
+"""The functions of routes that have their own function when deployed."""
 
 PASSWORD = "correct horse battery"
 HOLD = timedelta(minutes=15)
+EVENT: dict[str, Any] = {
+    "title": "Jazz in the yard",
+    "startDateTime": timedelta(days=30),
+    "endDateTime": timedelta(days=30, hours=3),
+    "capacity": 100,
+}
+"""A body that publishes an event. `Client` sends a duration as the time that is this far from now."""
 
 
 @cache
@@ -42,7 +49,7 @@ def password_hash() -> str:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, its headers by lower-case names."""
+    """A response. The names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,7 +61,7 @@ class Reply:
 
     @property
     def problem(self) -> str:
-        """The name of the problem, after checking that this is a whole problem document."""
+        """Return the name of the problem, after checking the problem document."""
         problem = self.json
         assert self.headers["content-type"] == "application/problem+json"
         assert problem["status"] == self.status
@@ -66,7 +73,7 @@ class Reply:
         return {error["field"] for error in self.json.get("errors", [])}
 
     def links(self) -> dict[str, str]:
-        """The Link header, from relation to target."""
+        """Return the targets in the Link header by relation."""
         links: dict[str, str] = {}
         for link in filter(None, self.headers.get("link", "").split(", ")):
             target, _, relation = link.partition("; rel=")
@@ -76,7 +83,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody signed in."""
+    """An account with a valid token."""
 
     user_id: str
     name: str
@@ -86,7 +93,7 @@ class Account:
 
 @dataclass
 class Client:
-    """Calls the app in this process. Paths are as on the wire, with their query."""
+    """Calls the app in this process. A path can have a query."""
 
     wiring: Wiring
     matcher: RouteMatcher = field(default_factory=lambda: RouteMatcher(list(app.app.routes)))
@@ -101,10 +108,10 @@ class Client:
         headers: Mapping[str, str] | None = None,
         raw: bytes | None = None,
     ) -> Reply:
-        """Send a request; `body` as JSON, `raw` as it is; `by` an account or a token."""
+        """Send a request: `body` as JSON, `raw` as it is, `by` an account or a token."""
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         if body is not None:
-            raw = json.dumps(body).encode()
+            raw = json.dumps(with_times(body)).encode()
             sent.setdefault("content-type", "application/json")
         if by is not None:
             token = by.token if isinstance(by, Account) else by
@@ -133,7 +140,7 @@ class Client:
         return Reply(answer["statusCode"], received, answer["body"])
 
     def account(self, role: Role, name: str = "Somebody", email: str | None = None) -> Account:
-        """Make an account without the cost of hashing; its password is PASSWORD."""
+        """Make an account with the password PASSWORD, without the cost of hashing."""
         now = datetime.now(UTC)
         email = email or f"{secrets.token_hex(6)}@example.com"
         with self.wiring.database.transaction() as connection:
@@ -171,13 +178,13 @@ class Client:
         return Account(str(caller.user_id), name, email, token)
 
     def event(self, host: Account, **members: Any) -> Any:
-        """Publish an event over HTTP; `members` as on the wire."""
+        """Publish an event with these members of the body."""
         reply = self("POST", "/events", event_body(**members), by=host)
         assert reply.status == 201, reply.text
         return reply.json
 
     def past_event(self, host: Account, *, started_ago: timedelta, lasts: timedelta, **more: Any) -> str:
-        """Publish an event as of two days before its start, so that it can have begun, or ended."""
+        """Publish an event that has started, and possibly ended, as of two days before its start."""
         starts_at = datetime.now(UTC) - started_ago
         details: dict[str, Any] = {
             "title": "In the past",
@@ -210,13 +217,13 @@ class Client:
         return self("POST", "/bookings", {"eventId": event_id}, by=attendee, headers=headers)
 
     def book_as_of(self, attendee: Account, event_id: str, at: datetime) -> str:
-        """Book a place at an earlier time, when the event had not begun or ended; the booking's id."""
+        """Book a place as of an earlier time, before the event ended, and return the id of the booking."""
         caller = self.wiring.tokens.read(attendee.token)
         booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=at)
         return str(json.loads(booked.booking)["bookingId"])
 
     def pages(self, path: str, by: Account | None = None) -> Iterator[Any]:
-        """Follow `next` links to the end of a list and yield its items."""
+        """Yield the items of a list, following `next` links to its end."""
         target: str | None = path
         while target:
             reply = self("GET", target, by=by)
@@ -229,13 +236,20 @@ def in_days(days: float) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
 
 
-def event_body(**members: Any) -> dict[str, Any]:
-    """What a host sends to publish an event next month; members given as None are left out."""
-    body = {
-        "title": "Jazz in the yard",
-        "startDateTime": in_days(30),
-        "endDateTime": in_days(30.125),
-        "capacity": 100,
-        **members,
+def with_times(body: Any) -> Any:
+    """Replace each duration in an object by the time that is this far from now.
+
+    Parameters of tests are durations, because a test can run long after its module was imported.
+    """
+    if not isinstance(body, dict):
+        return body
+    now = datetime.now(UTC)
+    return {
+        name: (now + value).isoformat(timespec="seconds") if isinstance(value, timedelta) else value
+        for name, value in body.items()
     }
-    return {name: value for name, value in body.items() if value is not None}
+
+
+def event_body(**members: Any) -> dict[str, Any]:
+    """Return a valid body that publishes an event next month. Members that are None are left out."""
+    return {name: value for name, value in with_times(EVENT | members).items() if value is not None}

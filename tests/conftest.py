@@ -1,7 +1,8 @@
-"""What every test stands on: a PostgreSQL server per run, a fresh migrated database per test."""
+"""Fixtures: one PostgreSQL server for a run, and one migrated database for each test."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,20 @@ from tests.fakes import FakePayments
 SECRET = b"a secret for tests, of more than 32 bytes"
 WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
+WORKSHOP = [Path(__file__).with_name(name) for name in ("bench", "infra")]
+"""The folders whose tests are marked `tools`."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in WORKSHOP):
+            item.add_marker("tools")
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """A server whose data nobody will miss, with a migrated database to copy."""
+    """A temporary server with a migrated database as template."""
     with postgres.temporary() as server:
         postgres.create_database(server, TEMPLATE)
         upgrade(server.url(TEMPLATE))
@@ -29,7 +39,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def database_url(server: Postgres) -> Iterator[str]:
-    """The address of a database of this test alone."""
+    """The URL of the test's own database."""
     name = f"test_{os.urandom(6).hex()}"
     postgres.create_database(server, name, template=TEMPLATE)
     yield server.url(name)
@@ -38,7 +48,7 @@ def database_url(server: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def wiring(database_url: str) -> Iterator[Wiring]:
-    """The app's parts, set to the test's database."""
+    """The wiring of the app with the test's database."""
     settings = Settings(
         database_url=database_url,
         jwt_secret=SECRET,

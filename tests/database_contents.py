@@ -1,4 +1,4 @@
-"""What a database holds, to be compared before and after."""
+"""Digests of a database, to compare its contents before and after."""
 
 from chalicelib.platform.database.engine import metadata
 from tests.client import Client
@@ -10,7 +10,7 @@ _DIGEST = (
 
 
 def contents(client: Client) -> dict[str, str]:
-    """A digest of all rows of each table: the same before and after means that nothing was changed."""
+    """Return a digest of the rows of each table."""
     return {table.name: value(client, _DIGEST.format(table.name)) for table in metadata.sorted_tables}
 
 

@@ -1,4 +1,7 @@
-"""Stand-ins for the world outside: they work, in memory, and can be told to fail."""
+"""Fakes of the external services. They work in memory, and tests can make them fail.
+
+Each fake calls `at_step` before and after it does something.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,18 +15,18 @@ from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent
 
 
-def nothing() -> None:
-    """What happens at a step by default."""
+def do_nothing() -> None:
+    """Do nothing at a step, by default."""
 
 
 class FakePublisher:
-    """Keeps what was published. Each stand-in calls `at_step` before and after it does something."""
+    """Keeps published domain events."""
 
     def __init__(self) -> None:
         self.published: list[DomainEvent] = []
         self.reachable = True
         self.refused_once: set[UUID] = set()
-        self.at_step: Callable[[], None] = nothing
+        self.at_step: Callable[[], None] = do_nothing
 
     def publish(self, domain_events: Sequence[DomainEvent]) -> set[UUID]:
         if not self.reachable:
@@ -45,8 +48,8 @@ class FakeQueues:
         self.waiting: dict[str, deque[dict[str, Any]]] = {}
         self.reachable = True
         self.cut_after: int | None = None
-        """Messages to take before failing in the middle of a call."""
-        self.at_step: Callable[[], None] = nothing
+        """The number of messages to accept before a call fails halfway."""
+        self.at_step: Callable[[], None] = do_nothing
 
     def put(self, queue: str, message: dict[str, Any]) -> None:
         self.waiting.setdefault(queue, deque()).append(message)
@@ -57,7 +60,7 @@ class FakeQueues:
         self.at_step()
         for message in messages:
             if self.cut_after == 0:
-                raise Unreachable("SQS took some of the messages")
+                raise Unreachable("SQS accepted some of the messages")
             if self.cut_after is not None:
                 self.cut_after -= 1
             self.put(queue, message)
@@ -65,14 +68,14 @@ class FakeQueues:
 
 
 class FakeMailer:
-    """Keeps what was sent, by address."""
+    """Keeps sent e-mails with their addresses."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.reachable = True
         self.cut_after: int | None = None
         self.refused: set[str] = set()
-        self.at_step: Callable[[], None] = nothing
+        self.at_step: Callable[[], None] = do_nothing
 
     def send(self, address: str, message: bytes) -> None:
         if address in self.refused:
@@ -90,13 +93,13 @@ class FakeMailer:
 
 
 class FakePayments:
-    """Keeps payments and refunds. A payment is made by `pay`; the real adapter is tested by itself."""
+    """Keeps payments and refunds. `pay` makes a payment succeed. The real adapter has its own tests."""
 
     def __init__(self) -> None:
         self.intents: dict[str, PaymentIntent] = {}
         self.refunds: dict[str, Refund] = {}
         self.reachable = True
-        self.at_step: Callable[[], None] = nothing
+        self.at_step: Callable[[], None] = do_nothing
 
     def _call(self) -> None:
         if not self.reachable:
@@ -161,7 +164,7 @@ class FakePayments:
         return self.refunds[refund_id]
 
     def pay(self, intent_id: str) -> PaymentIntent:
-        """Pay as the attendee's browser does."""
+        """Pay, as the attendee's browser does."""
         intent = self.intents[intent_id]
         assert intent.status == "open"
         self.intents[intent_id] = replace(intent, status="succeeded", received=intent.amount)

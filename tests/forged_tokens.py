@@ -1,4 +1,4 @@
-"""Tokens made by hand, as somebody would who knows the format but not always the secret."""
+"""Handmade tokens with any claims, secret and algorithm."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 from tests.conftest import SECRET
@@ -14,7 +15,7 @@ Algorithm = Literal["HS256", "HS512", "none"]
 
 
 def claims(user_id: str, role: str, /, **changes: Any) -> dict[str, Any]:
-    """What a good token of somebody says now; members given as None are left out."""
+    """Return the claims of a valid token, changed. A duration is a time from now, None leaves a claim out."""
     now = int(time.time())
     good = {
         "iss": "event-booking",
@@ -25,12 +26,16 @@ def claims(user_id: str, role: str, /, **changes: Any) -> dict[str, Any]:
         "iat": now,
         "exp": now + 3600,
     }
-    return {name: value for name, value in (good | changes).items() if value is not None}
+    changed = {
+        name: now + int(value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in (good | changes).items()
+    }
+    return {name: value for name, value in changed.items() if value is not None}
 
 
-def token(said: Mapping[str, Any], secret: bytes = SECRET, algorithm: Algorithm = "HS256") -> str:
+def token(payload: Mapping[str, Any], secret: bytes = SECRET, algorithm: Algorithm = "HS256") -> str:
     """Sign claims as a JSON Web Signature in compact form (RFC 7515)."""
-    signed = f"{_encode({'alg': algorithm, 'typ': 'JWT'})}.{_encode(said)}"
+    signed = f"{_encode({'alg': algorithm, 'typ': 'JWT'})}.{_encode(payload)}"
     if algorithm == "none":
         return f"{signed}."
     digest = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}[algorithm]

@@ -1,8 +1,10 @@
-"""Read the test's database directly."""
+"""Queries of the test's database, past the API."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, event, text
 
 from tests.client import Client
 
@@ -15,7 +17,7 @@ class RecordedEvent(NamedTuple):
 
 
 def rows(client: Client, sql: str, **values: Any) -> list[Row[Any]]:
-    """Run a statement in its own transaction, and return its rows, if any."""
+    """Run a statement in its own transaction, and return its rows."""
     with client.wiring.database.transaction() as connection:
         result = connection.execute(text(sql), values)
         return list(result.all()) if result.returns_rows else []
@@ -27,12 +29,27 @@ def value(client: Client, sql: str, **values: Any) -> Any:
     return row[0]
 
 
+@contextmanager
+def executed_statements(client: Client) -> Iterator[list[str]]:
+    """Record the statements that are executed within the block."""
+    executed: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        executed.append(statement)
+
+    event.listen(client.wiring.database.engine, "before_cursor_execute", record)
+    try:
+        yield executed
+    finally:
+        event.remove(client.wiring.database.engine, "before_cursor_execute", record)
+
+
 def domain_events(client: Client, subject: str, *types: str) -> list[RecordedEvent]:
-    """Return the domain events about a subject in order, optionally of some types only."""
-    told = rows(
+    """Return the domain events about an event or a user in order, all or those of some types."""
+    recorded = rows(
         client, "SELECT type, body FROM outbox WHERE subject = :subject ORDER BY position", subject=subject
     )
-    return [RecordedEvent(row.type, row.body) for row in told if not types or row.type in types]
+    return [RecordedEvent(row.type, row.body) for row in recorded if not types or row.type in types]
 
 
 def taken(client: Client, event_id: str) -> int:

@@ -1,4 +1,4 @@
-"""What the deployed code loads: little, so that a container starts fast, and nothing of its surroundings."""
+"""The deployed app imports few modules, so that containers start fast, and reads no environment."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ HEAVY = {
 }
 
 
-def test_the_app_can_be_imported_with_an_empty_environment_and_loads_nothing_heavy() -> None:
+def test_the_app_imports_without_settings_or_heavy_modules() -> None:
     program = (
         "import gc, json, sys; import app; assert gc.isenabled(); print(json.dumps(sorted(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""How PostgreSQL answers each list when tables are large: by an index, a page at a time."""
+"""PostgreSQL reads each page of a list by an index when tables are large."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ LISTS: dict[str, tuple[ListQuery, Render]] = {
     "users": (USERS, user_json),
 }
 
-# Of each host 100 events, of each of them 5 bookings, of each attendee who has any 50.
+# Each host has 100 events, each event 5 bookings, and each of 400 attendees 50 bookings.
 FILL = """
 INSERT INTO users (user_id, role, name, email, created_at, updated_at)
 SELECT uuidv7(make_interval(secs => n - 6000)), CASE WHEN n % 100 = 0 THEN 'host' ELSE 'attendee' END,
@@ -63,24 +63,24 @@ FROM generate_series(1, 20000) n
 CROSS JOIN (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'attendee') people
 JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbered ON place = 1 + n % 4000;
 
--- What an index of words has not sorted in yet is read at each search, so that small tables are misleading.
+-- Each search reads the pending list of a GIN index, which matters more in small tables.
 SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words');
 
 SET default_statistics_target = 1000;
 ANALYZE users, events, places, ticket_types, bookings
 """
 # With exact statistics, and without an autovacuum that could sample the tables again, plans do not vary.
-STATIC = "ALTER TABLE {} SET (autovacuum_enabled = off)"
+WITHOUT_AUTOVACUUM = "ALTER TABLE {} SET (autovacuum_enabled = off)"
 
 
 @contextmanager
 def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
-    """A database of this name in which these statements have been run."""
+    """Create a database and run statements in it."""
     postgres.create_database(server, name, template=TEMPLATE)
     database = Database(Settings(database_url=server.url(name), jwt_secret=SECRET))
     with database.transaction() as connection:
         for table in metadata.tables:
-            connection.exec_driver_sql(STATIC.format(table))
+            connection.exec_driver_sql(WITHOUT_AUTOVACUUM.format(table))
         for statement in fill.split(";"):
             connection.exec_driver_sql(statement)
     yield database
@@ -90,13 +90,13 @@ def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def database(server: Postgres) -> Iterator[Database]:
-    """A database with some thousand rows in each table."""
+    """A database with thousands of rows in each table."""
     with filled(server, DATABASE, FILL) as database:
         yield database
 
 
 class Explain(Executable, ClauseElement):
-    """A statement's plan instead of its rows."""
+    """Returns the plan of a statement instead of its rows."""
 
     inherit_cache = False
 
@@ -119,7 +119,7 @@ def nodes(node: Node) -> Iterator[Node]:
 
 
 class Plan:
-    """The plan of a list: one part of it reads a page, the other counts."""
+    """The plan of a list, split into the part that reads the page and the part that counts."""
 
     def __init__(self, whole: Node) -> None:
         [self.counting, *_] = parts = [part for part in whole["Plans"] if "Subplan Name" in part]
@@ -129,12 +129,12 @@ class Plan:
     def indexes(self) -> set[str]:
         return {node["Index Name"] for node in self.page if "Index Name" in node}
 
-    def read_whole(self) -> set[str]:
-        """Tables of which every row is read for a page."""
+    def scanned_tables(self) -> set[str]:
+        """Return the tables that are scanned sequentially for a page."""
         return {node["Relation Name"] for node in self.page if node["Node Type"] == "Seq Scan"}
 
     def sorts(self) -> list[str]:
-        """The sorts of more than the rows of a page."""
+        """Return the sorts of more rows than a page has."""
         return [
             node["Node Type"]
             for node in self.page
@@ -176,7 +176,7 @@ def plan(
                 "host": host,
                 "event": event,
                 **{
-                    f"after_{i}": CURSORS.get(value, lambda _, v=value: v)(now)
+                    f"after_{i}": POSITIONS.get(value, lambda _, v=value: v)(now)
                     for i, value in enumerate(after)
                 },
             },
@@ -184,14 +184,14 @@ def plan(
     return Plan(explained[0]["Plan"])
 
 
-CURSORS: dict[Any, Callable[[datetime], Any]] = {
+POSITIONS: dict[Any, Callable[[datetime], Any]] = {
     "a later time": lambda now: now + timedelta(days=80),
     "a middle id": lambda now: ids.new(now - timedelta(seconds=4000)),
     "a middle booking": lambda now: ids.new(now - timedelta(seconds=20_000)),
 }
-"""Positions within the lists, at the time of the test; all other values stand for themselves."""
+"""Positions in the middle of the lists. Other values of a cursor stand for themselves."""
 
-EACH_ORDER: tuple[Order, ...] = ("asc", "desc")
+ORDERS: tuple[Order, ...] = ("asc", "desc")
 WALKS = [
     ("events", ["published"], "date", "ix_events_date", ("a later time", "a middle id")),
     ("events", ["published"], "title", "ix_events_title", ("8", "a middle id")),
@@ -210,13 +210,13 @@ WALKS = [
 ]
 
 
-@pytest.mark.parametrize("order", EACH_ORDER)
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
     ("listing", "filters", "sort", "index", "cursor"),
     WALKS,
     ids=[f"{index} by {sort} of {', '.join(filters) or 'all'}" for _, filters, sort, index, _ in WALKS],
 )
-def test_a_page_is_read_from_an_index_that_has_its_order(
+def test_a_page_is_read_from_an_index_in_its_order(
     database: Database,
     listing: str,
     filters: list[str],
@@ -229,21 +229,21 @@ def test_a_page_is_read_from_an_index_that_has_its_order(
         page = plan(database, listing, filters, sort, order=order, after=after)
 
         assert index in page.indexes()
-        assert page.read_whole() == set()
+        assert page.scanned_tables() == set()
         assert page.sorts() == []
 
 
 @pytest.mark.parametrize(
     ("order", "cursor"), [("desc", (61, 450, "a middle id")), ("asc", (30, 20, "a middle id"))]
 )
-def test_popularity_is_read_from_its_coarse_index_and_sorted_within_each_step(
+def test_popularity_is_sorted_within_steps_of_its_index(
     database: Database, order: Order, cursor: tuple[Any, ...]
 ) -> None:
     for after in ((), cursor):
         page = plan(database, "events", ["published"], "popularity", order=order, after=after)
 
         assert "ix_places_popularity" in page.indexes()
-        assert page.read_whole() == set()
+        assert page.scanned_tables() == set()
         assert page.sorts() == ["Incremental Sort"]
         [scan] = [node for node in page.page if node.get("Index Name") == "ix_places_popularity"]
         assert ("Index Cond" in scan) == bool(after)
@@ -259,41 +259,41 @@ def test_popularity_is_read_from_its_coarse_index_and_sorted_within_each_step(
         ("host's bookings", ["host"], "date", "ix_bookings_host_id", "bookings"),
     ],
 )
-def test_a_filter_that_leaves_little_is_answered_by_its_index(
+def test_a_selective_filter_uses_its_index(
     database: Database, listing: str, filters: list[str], sort: str, index: str, table: str
 ) -> None:
     page = plan(database, listing, filters, sort)
 
     assert index in page.indexes()
-    assert table not in page.read_whole()
+    assert table not in page.scanned_tables()
 
 
 @pytest.mark.parametrize(
-    ("listing", "filters", "sort", "index", "looked_up", "walked"),
+    ("listing", "filters", "sort", "index", "lookup", "walk"),
     [
         ("events", ["published", "q"], "date", "ix_events_words", "pk_events", "ix_events_date"),
         ("events", ["published", "q"], "popularity", "ix_events_words", "pk_events", "ix_places_popularity"),
         ("users", ["q"], "name", "ix_users_words", "pk_users", "ix_users_name"),
     ],
 )
-def test_what_a_search_finds_is_looked_up_or_if_that_is_much_walked_to(
+def test_a_search_uses_indexes_for_few_and_for_many_rows(
     database: Database,
     listing: str,
     filters: list[str],
     sort: str,
     index: str,
-    looked_up: str,
-    walked: str,
+    lookup: str,
+    walk: str,
 ) -> None:
     search = plan(database, listing, filters, sort)
 
     assert index in {node.get("Index Name") for node in nodes(search.counting)}
-    assert {looked_up, walked} <= search.indexes()
-    assert search.read_whole() == set()
-    # One by one, whatever PostgreSQL expects, so that a search that finds little never reads a whole table.
+    assert {lookup, walk} <= search.indexes()
+    assert search.scanned_tables() == set()
+    # Rows are looked up one by one, whatever PostgreSQL estimates, so that no search reads a whole table.
     limited = [list(nodes(node)) for node in search.page if node["Node Type"] == "Limit"]
     assert any(
-        {node["Index Name"] for node in below if node["Node Type"] == "Index Scan"} >= {looked_up}
+        {node["Index Name"] for node in below if node["Node Type"] == "Index Scan"} >= {lookup}
         and "CTE Scan" not in {node["Node Type"] for node in below}
         for below in limited
     )
@@ -309,7 +309,7 @@ def test_what_a_search_finds_is_looked_up_or_if_that_is_much_walked_to(
         ("users", [], "users"),
     ],
 )
-def test_counting_stops_at_a_bound_and_reads_nothing_that_only_decorates(
+def test_counting_is_bounded_and_reads_one_table(
     database: Database, listing: str, filters: list[str], table: str
 ) -> None:
     for sort in LISTS[listing][0].sorts:

@@ -1,26 +1,24 @@
-"""How often a request waits for the database: once for a booking, never once per row."""
+"""A booking takes one round trip to the database, and no request takes one per row."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, Reply
 from tests.conftest import SECRET
-from tests.relay import Relay, relay_to
+from tests.round_trips import RoundTripCounter, count_round_trips
+from tests.rows import executed_statements
 
 
 @pytest.fixture
-def relayed(database_url: str) -> Iterator[tuple[Relay, Client]]:
-    """A client of an app that reaches its database by one connection, as a container does, and a relay."""
-    with relay_to(database_url) as (relay, url):
+def counted(database_url: str) -> Iterator[tuple[RoundTripCounter, Client]]:
+    """A client of an app with one connection, as in a container, and the counter of its round trips."""
+    with count_round_trips(database_url) as (counter, url):
         settings = Settings(database_url=url, jwt_secret=SECRET)
         with using(Wiring(settings)) as wiring:
-            yield relay, Client(wiring)
+            yield counter, Client(wiring)
 
 
 def prepared_booking(client: Client) -> Callable[[], Reply]:
@@ -54,62 +52,47 @@ def prepared_sold_out(client: Client) -> Callable[[], Reply]:
         (prepared_sold_out, 409),
     ],
 )
-def test_a_booking_waits_for_the_database_once(
-    relayed: tuple[Relay, Client], prepare: Callable[[Client], Callable[[], Reply]], status: int
+def test_a_booking_takes_one_round_trip(
+    counted: tuple[RoundTripCounter, Client], prepare: Callable[[Client], Callable[[], Reply]], status: int
 ) -> None:
-    relay, client = relayed
+    counter, client = counted
     book = prepare(client)
-    before = relay.turns
+    before = counter.round_trips
 
     reply = book()
 
     assert reply.status == status
-    assert relay.turns - before == 1
+    assert counter.round_trips - before == 1
 
 
-def test_reading_waits_twice_for_one_statement_and_its_end(relayed: tuple[Relay, Client]) -> None:
-    relay, client = relayed
-    client("GET", "/events")  # the first connects
-    before = relay.turns
+def test_a_read_takes_two_round_trips(counted: tuple[RoundTripCounter, Client]) -> None:
+    counter, client = counted
+    client("GET", "/events")  # connects
+    before = counter.round_trips
 
     client("GET", "/events")
 
-    assert relay.turns - before == 2
+    assert counter.round_trips - before == 2
 
 
-def test_each_further_statement_is_waited_for_once(relayed: tuple[Relay, Client]) -> None:
-    relay, client = relayed
+def test_each_further_statement_takes_one_round_trip(counted: tuple[RoundTripCounter, Client]) -> None:
+    counter, client = counted
     host = client.host()
     client("GET", "/bookings", by=host)
-    with statements(client) as executed:
-        before = relay.turns
+    with executed_statements(client) as executed:
+        before = counter.round_trips
 
         client("GET", "/bookings", by=host)
 
     assert len(executed) == 2
-    assert relay.turns - before == 3
-
-
-@contextmanager
-def statements(client: Client) -> Iterator[list[str]]:
-    """The statements that are executed meanwhile."""
-    executed: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        executed.append(statement)
-
-    event.listen(client.wiring.database.engine, "before_cursor_execute", note)
-    try:
-        yield executed
-    finally:
-        event.remove(client.wiring.database.engine, "before_cursor_execute", note)
+    assert counter.round_trips - before == 3
 
 
 ROWS = 12
 
 LISTS = [
-    ("/events", "nobody"),
-    ("/events?q=jazz&onSale=true&sort=popularity", "nobody"),
+    ("/events", "anonymous"),
+    ("/events?q=jazz&onSale=true&sort=popularity", "anonymous"),
     ("/events", "attendee"),
     ("/events?mine=true", "host"),
     ("/bookings", "attendee"),
@@ -120,8 +103,12 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("path", "reader"), LISTS)
-def test_a_list_takes_as_many_statements_whatever_its_length(client: Client, path: str, reader: str) -> None:
-    readers = {"nobody": None, "host": client.host("One host"), "attendee": client.account("attendee", "One")}
+def test_a_list_needs_a_fixed_number_of_statements(client: Client, path: str, reader: str) -> None:
+    readers = {
+        "anonymous": None,
+        "host": client.host("One host"),
+        "attendee": client.account("attendee", "One"),
+    }
     host, attendee = readers["host"], readers["attendee"]
     assert host
     assert attendee
@@ -130,48 +117,48 @@ def test_a_list_takes_as_many_statements_whatever_its_length(client: Client, pat
     long = add_and_list(client, host, attendee, (path, readers[reader]), rows=ROWS)
 
     assert short[1] < long[1]
-    assert short[0] == long[0] == (1 if reader == "nobody" else 2)
+    assert short[0] == long[0] == (1 if reader == "anonymous" else 2)
 
 
 def add_and_list(
     client: Client, host: Account, attendee: Account, request: tuple[str, Account | None], rows: int
 ) -> tuple[int, int]:
-    """How many statements a list takes, and how many items it has, with so many more of all."""
+    """Add rows of each kind. Return the number of statements and of items of a list."""
     for other in client.attendees(rows):
         made = client.event(host)
         client.book(attendee, made["eventId"])
         client.book(other, made["eventId"])
     path, reader = request
-    with statements(client) as executed:
+    with executed_statements(client) as executed:
         items = client("GET", path, by=reader).json
     return len(executed), len(items)
 
 
-@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
-def test_an_event_is_called_off_in_as_many_statements_however_many_booked(
-    client: Client, method: str, end: str
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/cancel"), ("DELETE", "")])
+def test_cancelling_an_event_needs_a_fixed_number_of_statements(
+    client: Client, method: str, suffix: str
 ) -> None:
     host = client.host()
-    taken = []
+    counts = []
     for size in (1, ROWS):
         made = client.event(host)
         for attendee in client.attendees(size):
             client.book(attendee, made["eventId"])
-        with statements(client) as executed:
-            assert client(method, f"/events/{made['eventId']}{end}", by=host).status in {200, 204}
-        taken.append(len(executed))
+        with executed_statements(client) as executed:
+            assert client(method, f"/events/{made['eventId']}{suffix}", by=host).status in {200, 204}
+        counts.append(len(executed))
 
-    assert taken[0] == taken[1]
+    assert counts[0] == counts[1]
 
 
-def test_an_attendee_leaves_in_as_many_statements_however_much_they_booked(client: Client) -> None:
+def test_deleting_an_account_needs_a_fixed_number_of_statements(client: Client) -> None:
     host = client.host()
-    taken = []
+    counts = []
     for attendee, size in zip(client.attendees(2), (1, ROWS), strict=True):
         for _ in range(size):
             client.book(attendee, client.event(host)["eventId"])
-        with statements(client) as executed:
+        with executed_statements(client) as executed:
             assert client("DELETE", "/users/me", by=attendee).status == 204
-        taken.append(len(executed))
+        counts.append(len(executed))
 
-    assert taken[0] == taken[1]
+    assert counts[0] == counts[1]

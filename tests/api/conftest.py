@@ -1,4 +1,4 @@
-"""What the tests of the HTTP edge share."""
+"""Fixtures of the API's tests: one database for a module, and a world of examples."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.fakes import FakePayments
 
 @dataclass(frozen=True)
 class World:
-    """A little of everything that there can be."""
+    """One example of each resource."""
 
     client: Client
     host: Account
@@ -29,7 +29,7 @@ class World:
     booking: dict[str, Any]
     hold: dict[str, Any]
     notification_id: str
-    """Of the attendee."""
+    """A notification of the attendee."""
 
 
 def make_world(client: Client) -> World:
@@ -49,7 +49,7 @@ def make_world(client: Client) -> World:
 
 @pytest.fixture(scope="module")
 def shared(server: Postgres) -> Iterator[Client]:
-    """A client with one database for all tests of a module, for those that do not touch what others made."""
+    """A client whose database is shared by the tests of a module. They do not change each other's rows."""
     name = f"shared_{os.urandom(6).hex()}"
     postgres.create_database(server, name, template=TEMPLATE)
     settings = Settings(
@@ -66,5 +66,5 @@ def shared(server: Postgres) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def world(shared: Client) -> World:
-    """A world for all tests of a module, of which none changes what it finds, and checks that."""
+    """A world that is shared by the tests of a module. They check that they do not change it."""
     return make_world(shared)

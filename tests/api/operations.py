@@ -1,4 +1,4 @@
-"""Every operation that the app serves, as declared: what the tests that leave none out go by."""
+"""All operations that the app declares, for tests that cover each of them."""
 
 import pytest
 
@@ -13,10 +13,10 @@ def name(operation: Operation) -> str:
 
 
 def short(value: object) -> str:
-    """A test's label for a value that may be long or not even text."""
+    """Return the label of a test for a value that can be long or not printable."""
     return ascii(value)[:30]
 
 
 def each(operations: list[Operation]) -> pytest.MarkDecorator:
-    """A test for each of some operations."""
+    """Parametrize a test by operations."""
     return pytest.mark.parametrize("operation", operations, ids=name)

@@ -1,4 +1,4 @@
-"""Bad bodies: not JSON, not said to be JSON, or too much of it, at every operation that takes a body."""
+"""Each operation with a body refuses malformed JSON, other content types and bodies over the limit."""
 
 import json
 
@@ -19,7 +19,7 @@ MALFORMED: dict[str, bytes] = {
     "two documents": b"{}{}",
     "a trailing comma": b'{"title": "Jazz",}',
     "single quotes": b"{'title': 'Jazz'}",
-    "a comment": b"{} // nothing",
+    "a comment": b"{} // a comment",
     "a line break in a string": b'{"title": "Ja\nzz"}',
     "a bad escape": b'{"title": "\\x41"}',
     "not a number": b'{"capacity": NaN}',
@@ -41,11 +41,10 @@ MALFORMED: dict[str, bytes] = {
     "null": b"null",
 }
 
-TAKING_A_BODY = [
+WITH_JSON_BODY = [
     operation for operation in OPERATIONS if operation.body and operation.media_type != FORM_TYPE
 ]
-"""The forms of pages have tests of their own."""
-TYPES_THAT_ARE_NOT_JSON = [
+OTHER_CONTENT_TYPES = [
     None,
     "",
     "text/plain",
@@ -77,20 +76,20 @@ def send(world: World, raw: bytes, content_type: str | None = "application/json"
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-def test_a_body_that_is_no_json_object_is_refused_by_every_operation(world: World, raw: bytes) -> None:
+def test_a_malformed_body_is_refused_by_every_operation(world: World, raw: bytes) -> None:
     before = contents(world.client)
 
-    for operation in TAKING_A_BODY:
+    for operation in WITH_JSON_BODY:
         reply = send_to(operation, world, raw)
         assert (reply.status, reply.problem) == (400, "invalid-input"), (operation.path, reply.text)
         assert reply.json["detail"]
-        assert reply.faulty_fields == set()  # the body is at fault, not what it says
+        assert reply.faulty_fields == set()  # the whole body is at fault
 
     assert contents(world.client) == before
 
 
-@each(TAKING_A_BODY)
-def test_a_body_over_the_limit_is_refused_whatever_it_is(world: World, operation: Operation) -> None:
+@each(WITH_JSON_BODY)
+def test_a_body_over_the_limit_is_refused(world: World, operation: Operation) -> None:
     before = contents(world.client)
     of_10_mb = json.dumps(event_body(title="x" * 10_000_000)).encode()
 
@@ -101,7 +100,7 @@ def test_a_body_over_the_limit_is_refused_whatever_it_is(world: World, operation
     assert contents(world.client) == before
 
 
-def test_a_body_just_within_the_limit_is_read(client: Client) -> None:
+def test_a_body_of_the_maximum_size_is_read(client: Client) -> None:
     raw = json.dumps(event_body()).encode().ljust(MAX_BODY_BYTES)
 
     reply = client("POST", "/events", by=client.host(), raw=raw, headers={"Content-Type": "application/json"})
@@ -109,8 +108,8 @@ def test_a_body_just_within_the_limit_is_read(client: Client) -> None:
     assert reply.status == 201
 
 
-@pytest.mark.parametrize("content_type", TYPES_THAT_ARE_NOT_JSON)
-def test_a_body_that_is_not_said_to_be_json_is_refused(world: World, content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", OTHER_CONTENT_TYPES)
+def test_a_content_type_other_than_json_is_refused(world: World, content_type: str | None) -> None:
     before = contents(world.client)
 
     reply = send(world, json.dumps(event_body()).encode(), content_type)
@@ -130,7 +129,7 @@ def test_a_body_that_is_not_said_to_be_json_is_refused(world: World, content_typ
         "application/merge-patch+json",
     ],
 )
-def test_a_body_that_is_said_to_be_json_is_read(client: Client, content_type: str) -> None:
+def test_a_json_content_type_is_accepted(client: Client, content_type: str) -> None:
     reply = client(
         "POST",
         "/events",
@@ -142,7 +141,7 @@ def test_a_body_that_is_said_to_be_json_is_read(client: Client, content_type: st
     assert reply.status == 201
 
 
-def test_a_member_that_is_given_twice_is_named(world: World) -> None:
+def test_a_duplicate_member_is_named(world: World) -> None:
     good = json.dumps(event_body())[1:-1]
     before = contents(world.client)
 
@@ -154,14 +153,14 @@ def test_a_member_that_is_given_twice_is_named(world: World) -> None:
     assert contents(world.client) == before
 
 
-def test_a_member_is_given_twice_also_when_it_is_written_differently(world: World) -> None:
+def test_an_escaped_duplicate_member_is_named(world: World) -> None:
     good = json.dumps(event_body())[1:-1]
 
     assert send(world, f'{{{good}, "\\u0074itle": "Twice"}}'.encode()).faulty_fields == {"title"}
 
 
-def test_many_members_of_which_one_is_given_twice_are_refused_by_that_one(world: World) -> None:
-    """Looking for it must not cost the square of their number, which would take minutes here."""
+def test_a_duplicate_among_20_000_members_is_named(world: World) -> None:
+    """A search in quadratic time would take minutes here."""
     members = ",".join(f'"{number:x}":0' for number in range(20_000))
 
     reply = send(world, f'{{{members},"0":0}}'.encode())
@@ -169,7 +168,7 @@ def test_many_members_of_which_one_is_given_twice_are_refused_by_that_one(world:
     assert (reply.status, reply.faulty_fields) == (400, {"0"})
 
 
-def test_a_body_where_none_is_taken_is_not_read(client: Client) -> None:
+def test_an_unexpected_body_is_ignored(client: Client) -> None:
     host = client.host()
     path = f"/events/{client.event(host)['eventId']}"
 

@@ -1,4 +1,4 @@
-"""Bad queries and paths: each is refused by the name of its parameter."""
+"""Bad parameters of queries and paths are refused by name."""
 
 import re
 from urllib.parse import quote
@@ -59,7 +59,7 @@ def path_of(operation: Operation) -> str:
 
 
 def get(world: World, path: str, by: Account | None = None) -> Reply:
-    """Ask as the host, and see that nothing is changed by it."""
+    """Send a request, by default as the host, and check that it changes nothing."""
     before = contents(world.client)
     reply = world.client("GET", path, by=by or world.host)
     assert contents(world.client) == before
@@ -78,7 +78,7 @@ def test_a_bad_parameter_of_a_list_is_named(world: World, operation: Operation) 
 
 
 @each(LISTS)
-def test_a_parameter_that_is_given_twice_is_named(world: World, operation: Operation) -> None:
+def test_a_duplicate_parameter_is_named(world: World, operation: Operation) -> None:
     for parameter in ("limit", "sort", "unknown"):
         reply = get(world, f"{path_of(operation)}?{parameter}=5&{parameter}=5")
 
@@ -86,7 +86,7 @@ def test_a_parameter_that_is_given_twice_is_named(world: World, operation: Opera
 
 
 @each(LISTS)
-def test_all_bad_parameters_are_named_at_once(world: World, operation: Operation) -> None:
+def test_all_bad_parameters_are_named(world: World, operation: Operation) -> None:
     reply = get(world, f"{path_of(operation)}?limit=0&offset=-1&order=up&colour=red")
 
     assert reply.faulty_fields == {"limit", "offset", "order", "colour"}
@@ -107,14 +107,14 @@ def test_all_bad_parameters_are_named_at_once(world: World, operation: Operation
         ("/events?colour=x", ["hostId", "from", "to", "q", "status", "onSale", "mine", "sort", "cursor"]),
     ],
 )
-def test_what_would_be_allowed_is_said(world: World, path: str, allowed: list[str]) -> None:
+def test_the_error_lists_the_allowed_values(world: World, path: str, allowed: list[str]) -> None:
     [error] = get(world, path).json["errors"]
 
     assert set(allowed) <= set(re.findall(r"\w+", error["message"]))
 
 
 @each(LISTS)
-def test_an_offset_beyond_the_deepest_names_the_cursor(world: World, operation: Operation) -> None:
+def test_an_offset_over_the_maximum_points_to_the_cursor(world: World, operation: Operation) -> None:
     [error] = get(world, f"{path_of(operation)}?offset=10001").json["errors"]
 
     assert error["field"] == "offset"
@@ -123,7 +123,7 @@ def test_an_offset_beyond_the_deepest_names_the_cursor(world: World, operation: 
 
 
 @each([operation for operation in OPERATIONS if "{" in operation.path])
-def test_a_path_without_an_id_where_one_belongs_names_it(world: World, operation: Operation) -> None:
+def test_a_malformed_id_in_a_path_is_named(world: World, operation: Operation) -> None:
     [parameter] = re.findall(r"\{(\w+)\}", operation.path)
     ids = [quote(str(value), safe="") for value in NOT_IDS if value] + ["%00", "x" * 8000, "%ff", "..%2f"]
     before = contents(world.client)
@@ -141,7 +141,7 @@ def test_a_path_without_an_id_where_one_belongs_names_it(world: World, operation
     assert contents(world.client) == before
 
 
-def test_an_id_is_the_same_in_capital_letters(world: World) -> None:
+def test_an_id_can_have_capital_letters(world: World) -> None:
     assert get(world, f"/events/{world.event['eventId'].upper()}").json == world.event | {
         "numberOfAttendees": 1
     }
@@ -150,7 +150,7 @@ def test_an_id_is_the_same_in_capital_letters(world: World) -> None:
 @pytest.mark.parametrize(
     "words", ["'", "\\", "a'b\\c", "& | ! ( ) : * <->", ":*", "%", "\u2028a", "\U0001f3b7"]
 )
-def test_any_words_can_be_looked_for(client: Client, words: str) -> None:
+def test_any_words_can_be_searched(client: Client, words: str) -> None:
     host = client.host()
 
     for path in ("/events", "/users"):

@@ -1,26 +1,26 @@
-"""Idempotency when the first request with a key has not ended yet."""
+"""Idempotency while the first request with a key is in progress."""
 
 from functools import partial
 
 from chalicelib.platform.http import idempotency
-from tests.api.test_idempotency import KEY, booking, let_a_day_pass, publishing, registering
+from tests.api.test_idempotency import KEY, age_keys_by_a_day, booking, publishing, registering
 from tests.client import Client
 from tests.concurrency import run_concurrently
 from tests.database_contents import count
 from tests.rows import domain_events, rows, taken
 
 
-def test_a_key_whose_first_request_still_runs_is_told_so(client: Client) -> None:
-    """The request that runs is played by an open transaction that holds the key's row."""
+def test_a_key_of_a_request_in_progress_is_refused(client: Client) -> None:
+    """An open transaction that locks the row of the key stands for the request in progress."""
     database = client.wiring.database
     name = database.engine.url.database
     send = registering(client)
     publish = publishing(client)
     for request in (send, publish):
         request(headers=KEY)
-    let_a_day_pass(client)
+    age_keys_by_a_day(client)
     rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
-    database.engine.dispose()  # connections made from now on have it
+    database.engine.dispose()  # new connections have the new timeout
 
     with database.transaction() as connection:
         connection.execute(idempotency.idempotency_keys.update().values(status=201))
@@ -33,12 +33,12 @@ def test_a_key_whose_first_request_still_runs_is_told_so(client: Client) -> None
     assert publish(headers=KEY).status == 201
 
 
-def test_a_booking_whose_first_request_still_runs_is_told_so(client: Client) -> None:
+def test_a_key_of_a_booking_in_progress_is_refused(client: Client) -> None:
     database = client.wiring.database
     name = database.engine.url.database
     book = booking(client)
     book(headers=KEY)
-    let_a_day_pass(client)
+    age_keys_by_a_day(client)
     rows(client, "UPDATE bookings SET status = 'cancelled'")
     rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
     database.engine.dispose()
@@ -52,7 +52,7 @@ def test_a_booking_whose_first_request_still_runs_is_told_so(client: Client) -> 
     assert count(client, "bookings") == 1
 
 
-def test_fifty_at_once_with_one_key_publish_one_event(client: Client) -> None:
+def test_50_concurrent_requests_with_one_key_publish_one_event(client: Client) -> None:
     publish = partial(publishing(client), headers=KEY)
 
     replies = run_concurrently([publish] * 50)
@@ -64,7 +64,7 @@ def test_fifty_at_once_with_one_key_publish_one_event(client: Client) -> None:
     assert len(domain_events(client, replies[0].json["eventId"], "event-published")) == 1
 
 
-def test_twenty_at_once_with_one_key_take_one_place(client: Client) -> None:
+def test_20_concurrent_requests_with_one_key_book_one_place(client: Client) -> None:
     event = client.event(client.host(), capacity=1)
     book = partial(client.book, client.attendee(), event["eventId"], **KEY)
 
@@ -76,7 +76,7 @@ def test_twenty_at_once_with_one_key_take_one_place(client: Client) -> None:
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 1
 
 
-def test_twenty_at_once_with_one_key_register_one_account(client: Client) -> None:
+def test_20_concurrent_requests_with_one_key_register_once(client: Client) -> None:
     register = partial(registering(client), headers=KEY)
 
     replies = run_concurrently([register] * 20)

@@ -1,4 +1,4 @@
-"""Conditional requests: not sent again what is known, not overwritten what has changed."""
+"""Conditional requests: a known version is not sent again, a changed version is not overwritten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from tests.database_contents import contents
 
 
 @dataclass(frozen=True)
-class Thing:
-    """Something that one of them can read and write, and a change of it."""
+class Resource:
+    """A resource, an account that can change it, and valid changes."""
 
     path: str
     by: Account
@@ -21,72 +21,77 @@ class Thing:
     replacement: dict[str, Any] | None = None
 
 
-def an_event(client: Client) -> Thing:
+def an_event(client: Client) -> Resource:
     host = client.host()
     path = f"/events/{client.event(host)['eventId']}"
-    return Thing(path, host, {"title": "New"}, event_body(title="New"))
+    return Resource(path, host, {"title": "New"}, event_body(title="New"))
 
 
-def a_user(client: Client) -> Thing:
+def a_user(client: Client) -> Resource:
     host = client.host()
     replacement = {"name": "New", "email": "new@example.com"}
-    return Thing(f"/users/{host.user_id}", host, {"name": "New"}, replacement)
+    return Resource(f"/users/{host.user_id}", host, {"name": "New"}, replacement)
 
 
-def a_booking(client: Client) -> Thing:
+def a_booking(client: Client) -> Resource:
     attendee = client.attendee()
     booking = client.book(attendee, client.event(client.host())["eventId"]).json
-    return Thing(f"/bookings/{booking['bookingId']}", attendee, None)
+    return Resource(f"/bookings/{booking['bookingId']}", attendee, None)
 
 
-Make = Callable[[Client], Thing]
-everything = pytest.mark.parametrize("make", [an_event, a_user, a_booking], ids=lambda make: make.__name__)
-changeable = pytest.mark.parametrize("make", [an_event, a_user], ids=lambda make: make.__name__)
+Make = Callable[[Client], Resource]
+each_resource = pytest.mark.parametrize("make", [an_event, a_user, a_booking], ids=lambda make: make.__name__)
+each_changeable_resource = pytest.mark.parametrize("make", [an_event, a_user], ids=lambda make: make.__name__)
 
 
-def etag(client: Client, thing: Thing) -> str:
-    return client("GET", thing.path, by=thing.by).headers["etag"]
+def etag(client: Client, resource: Resource) -> str:
+    return client("GET", resource.path, by=resource.by).headers["etag"]
 
 
-def get(client: Client, thing: Thing, if_none_match: str) -> Reply:
-    return client("GET", thing.path, by=thing.by, headers={"If-None-Match": if_none_match})
+def get(client: Client, resource: Resource, if_none_match: str) -> Reply:
+    return client("GET", resource.path, by=resource.by, headers={"If-None-Match": if_none_match})
 
 
-def writes(client: Client, thing: Thing, if_match: str) -> list[Reply]:
-    """Try all the ways there are to write the thing."""
-    ways: list[tuple[str, str, Any]] = [("DELETE", thing.path, None)]
-    if thing.change:
-        ways = [("PUT", thing.path, thing.replacement), ("PATCH", thing.path, thing.change), *ways]
-    if thing.path.startswith("/events"):
-        ways.insert(0, ("POST", f"{thing.path}/cancel", None))
+def writes(client: Client, resource: Resource, if_match: str) -> list[Reply]:
+    """Send each request that changes the resource."""
+    requests: list[tuple[str, str, Any]] = [("DELETE", resource.path, None)]
+    if resource.change:
+        requests = [
+            ("PUT", resource.path, resource.replacement),
+            ("PATCH", resource.path, resource.change),
+            *requests,
+        ]
+    if resource.path.startswith("/events"):
+        requests.insert(0, ("POST", f"{resource.path}/cancel", None))
     return [
-        client(method, path, body, by=thing.by, headers={"If-Match": if_match}) for method, path, body in ways
+        client(method, path, body, by=resource.by, headers={"If-Match": if_match})
+        for method, path, body in requests
     ]
 
 
-@everything
-def test_what_the_client_has_is_not_sent_again(client: Client, make: Make) -> None:
-    thing = make(client)
-    tag = etag(client, thing)
+@each_resource
+def test_a_known_version_is_not_sent_again(client: Client, make: Make) -> None:
+    resource = make(client)
+    tag = etag(client, resource)
 
     for known in (tag, f"W/{tag}", f'"other", {tag}', f'{tag},"other"', f'W/"other" , W/{tag}', "*", " * "):
-        reply = get(client, thing, known)
+        reply = get(client, resource, known)
         assert (reply.status, reply.text, reply.headers["etag"]) == (304, "", tag), known
         assert "content-type" not in reply.headers
 
 
-@everything
-def test_what_the_client_does_not_have_is_sent(client: Client, make: Make) -> None:
-    thing = make(client)
-    tag = etag(client, thing)
+@each_resource
+def test_an_unknown_version_is_sent(client: Client, make: Make) -> None:
+    resource = make(client)
+    tag = etag(client, resource)
 
     for known in ('"other"', 'W/"other"', tag.strip('"'), f'"{tag[1:-2]}"', '"*"', f'{tag[:-1]}x"'):
-        reply = get(client, thing, known)
+        reply = get(client, resource, known)
         assert (reply.status, reply.headers["etag"]) == (200, tag), known
         assert reply.text
 
 
-def test_the_tag_of_a_write_is_the_tag_of_the_next_read(client: Client) -> None:
+def test_a_write_returns_the_tag_of_the_next_read(client: Client) -> None:
     host = client.host()
     created = client("POST", "/events", event_body(), by=host)
     path = created.headers["location"]
@@ -102,102 +107,107 @@ def test_the_tag_of_a_write_is_the_tag_of_the_next_read(client: Client) -> None:
     assert len(set(tags)) == 4
 
 
-@changeable
+@each_changeable_resource
 def test_a_change_makes_a_new_tag(client: Client, make: Make) -> None:
-    thing = make(client)
-    tag = etag(client, thing)
+    resource = make(client)
+    tag = etag(client, resource)
 
-    client("PATCH", thing.path, thing.change, by=thing.by)
+    client("PATCH", resource.path, resource.change, by=resource.by)
 
-    assert get(client, thing, tag).status == 200
-    assert etag(client, thing) != tag
+    assert get(client, resource, tag).status == 200
+    assert etag(client, resource) != tag
 
 
-@everything
+@each_resource
 def test_a_stale_version_is_not_overwritten(client: Client, make: Make) -> None:
-    thing = make(client)
-    stale = etag(client, thing)
-    if thing.change:
-        client("PATCH", thing.path, thing.change, by=thing.by)
+    resource = make(client)
+    stale = etag(client, resource)
+    if resource.change:
+        client("PATCH", resource.path, resource.change, by=resource.by)
     else:
         stale = '"99-0123456789abcdef"'
     before = contents(client)
 
-    for if_match in (stale, f'"other", {stale}', f"W/{etag(client, thing)}", '"no version"', "1", '""'):
-        for reply in writes(client, thing, if_match):
+    for if_match in (stale, f'"other", {stale}', f"W/{etag(client, resource)}", '"no version"', "1", '""'):
+        for reply in writes(client, resource, if_match):
             assert (reply.status, reply.problem) == (412, "stale-version"), if_match
 
     assert contents(client) == before
 
 
-@changeable
+@each_changeable_resource
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("if_match", ["{}", '"other", {}', "{},{}", "*"])
-def test_the_present_version_is_overwritten(client: Client, make: Make, method: str, if_match: str) -> None:
-    thing = make(client)
-    headers = {"If-Match": if_match.replace("{}", etag(client, thing))}
+def test_the_current_version_is_overwritten(client: Client, make: Make, method: str, if_match: str) -> None:
+    resource = make(client)
+    headers = {"If-Match": if_match.replace("{}", etag(client, resource))}
 
     reply = client(
         method,
-        thing.path,
-        thing.change if method == "PATCH" else thing.replacement,
-        by=thing.by,
+        resource.path,
+        resource.change if method == "PATCH" else resource.replacement,
+        by=resource.by,
         headers=headers,
     )
 
     assert reply.status == 200
 
 
-@everything
-def test_the_present_version_can_be_deleted(client: Client, make: Make) -> None:
-    thing = make(client)
+@each_resource
+def test_the_current_version_can_be_deleted(client: Client, make: Make) -> None:
+    resource = make(client)
 
-    reply = client("DELETE", thing.path, by=thing.by, headers={"If-Match": etag(client, thing)})
+    reply = client("DELETE", resource.path, by=resource.by, headers={"If-Match": etag(client, resource)})
 
     assert reply.status == 204
 
 
-def test_the_present_version_of_an_event_can_be_cancelled(client: Client) -> None:
-    thing = an_event(client)
+def test_the_current_version_of_an_event_can_be_cancelled(client: Client) -> None:
+    resource = an_event(client)
 
-    reply = client("POST", f"{thing.path}/cancel", by=thing.by, headers={"If-Match": etag(client, thing)})
+    reply = client(
+        "POST", f"{resource.path}/cancel", by=resource.by, headers={"If-Match": etag(client, resource)}
+    )
 
     assert (reply.status, reply.json["status"]) == (200, "cancelled")
 
 
-def test_a_place_taken_makes_a_new_tag_but_does_not_keep_the_host_from_writing(client: Client) -> None:
-    thing = an_event(client)
-    tag = etag(client, thing)
-    client.book(client.attendee(), thing.path.rpartition("/")[2])
+def test_a_booking_makes_a_new_tag_but_no_new_version(client: Client) -> None:
+    resource = an_event(client)
+    tag = etag(client, resource)
+    client.book(client.attendee(), resource.path.rpartition("/")[2])
 
-    assert etag(client, thing) != tag
-    reread = get(client, thing, tag)
+    assert etag(client, resource) != tag
+    reread = get(client, resource, tag)
     assert (reread.status, reread.json["numberOfAttendees"]) == (200, 1)
-    written = client("PATCH", thing.path, thing.change, by=thing.by, headers={"If-Match": tag})
+    written = client("PATCH", resource.path, resource.change, by=resource.by, headers={"If-Match": tag})
     assert (written.status, written.json["numberOfAttendees"]) == (200, 1)
 
 
-def test_a_new_event_of_a_host_makes_a_new_tag_of_their_page(client: Client) -> None:
-    thing = a_user(client)
-    tag = etag(client, thing)
+def test_a_new_event_makes_a_new_tag_of_its_host(client: Client) -> None:
+    resource = a_user(client)
+    tag = etag(client, resource)
 
-    client.event(thing.by)
+    client.event(resource.by)
 
-    assert get(client, thing, tag).status == 200
-    assert client("PATCH", thing.path, thing.change, by=thing.by, headers={"If-Match": tag}).status == 200
+    assert get(client, resource, tag).status == 200
+    assert (
+        client("PATCH", resource.path, resource.change, by=resource.by, headers={"If-Match": tag}).status
+        == 200
+    )
 
 
 def test_a_cancelled_booking_makes_a_new_tag(client: Client) -> None:
-    thing = a_booking(client)
-    tag = etag(client, thing)
+    resource = a_booking(client)
+    tag = etag(client, resource)
 
-    client("DELETE", thing.path, by=thing.by)
+    client("DELETE", resource.path, by=resource.by)
 
-    reread = get(client, thing, tag)
+    reread = get(client, resource, tag)
     assert (reread.status, reread.json["status"]) == (200, "cancelled")
 
 
-def test_the_tag_of_a_new_booking_serves_to_cancel_it(client: Client) -> None:
+def test_the_tag_of_a_new_booking_can_cancel_it(client: Client) -> None:
     attendee = client.attendee()
     booked = client.book(attendee, client.event(client.host())["eventId"])
 
@@ -208,13 +218,13 @@ def test_the_tag_of_a_new_booking_serves_to_cancel_it(client: Client) -> None:
     assert reply.status == 204
 
 
-@changeable
-def test_of_those_who_write_the_same_version_at_once_one_does(client: Client, make: Make) -> None:
-    thing = make(client)
-    headers = {"If-Match": etag(client, thing)}
+@each_changeable_resource
+def test_one_of_many_concurrent_writes_succeeds(client: Client, make: Make) -> None:
+    resource = make(client)
+    headers = {"If-Match": etag(client, resource)}
 
     replies = run_concurrently(
-        [lambda: client("PATCH", thing.path, thing.change, by=thing.by, headers=headers)] * 4
+        [lambda: client("PATCH", resource.path, resource.change, by=resource.by, headers=headers)] * 4
     )
 
     assert sorted(reply.status for reply in replies) == [200, 412, 412, 412]

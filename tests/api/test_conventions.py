@@ -1,4 +1,4 @@
-"""What all answers have in common: ids, caching, CORS, challenges, problem documents."""
+"""What all responses have in common: request ids, caching, CORS, challenges and problem documents."""
 
 import re
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ def all_refusals(kind: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
         yield from all_refusals(refusal)
 
 
-def some_of_everything(world: World) -> list[Reply]:
-    """Answers of many statuses, made in all places where answers are made."""
+def replies_of_all_kinds(world: World) -> list[Reply]:
+    """Return replies of many statuses, from all places that make responses."""
     client, event = world.client, f"/events/{world.event['eventId']}"
     etag = client("GET", event).headers["etag"]
     replies = [
@@ -46,8 +46,8 @@ def some_of_everything(world: World) -> list[Reply]:
     return replies
 
 
-def test_every_answer_carries_an_id_of_its_own(world: World) -> None:
-    ids = [reply.headers["x-request-id"] for reply in some_of_everything(world)]
+def test_every_response_has_a_unique_request_id(world: World) -> None:
+    ids = [reply.headers["x-request-id"] for reply in replies_of_all_kinds(world)]
 
     assert all(ids)
     assert len(set(ids)) == len(ids)
@@ -55,7 +55,7 @@ def test_every_answer_carries_an_id_of_its_own(world: World) -> None:
 
 @pytest.mark.parametrize("path", ["/events", "/users", "/events?limit=0", "/events/x", "/health"])
 @pytest.mark.parametrize("sent", ["a", "0af7651916cd43dd8448eb211c80319c", "A-b-1", "x" * 128])
-def test_the_clients_own_request_id_comes_back(world: World, path: str, sent: str) -> None:
+def test_the_request_id_of_the_client_is_returned(world: World, path: str, sent: str) -> None:
     for method in ("GET", "PUT"):
         reply = world.client(method, path, headers={"X-Request-Id": sent})
         assert reply.headers["x-request-id"] == sent
@@ -64,14 +64,14 @@ def test_the_clients_own_request_id_comes_back(world: World, path: str, sent: st
 @pytest.mark.parametrize(
     "sent", ["", "-", "x" * 129, "a b", "a\nX-Injected: 1", "ü", '"', "<script>", "a;b", "\udc80"]
 )
-def test_a_request_id_that_could_do_harm_is_replaced(world: World, sent: str) -> None:
+def test_a_malformed_request_id_is_replaced(world: World, sent: str) -> None:
     reply = world.client("GET", "/events", headers={"X-Request-Id": sent})
 
     assert reply.headers["x-request-id"] != sent
     assert re.fullmatch(r"[0-9a-f-]{36}", reply.headers["x-request-id"])
 
 
-def test_reads_of_events_by_anyone_may_be_kept_by_a_cache_for_a_moment(world: World) -> None:
+def test_anonymous_reads_of_events_are_cacheable(world: World) -> None:
     event = f"/events/{world.event['eventId']}"
     etag = world.client("GET", event).headers["etag"]
 
@@ -85,7 +85,7 @@ def test_reads_of_events_by_anyone_may_be_kept_by_a_cache_for_a_moment(world: Wo
         assert reply.headers["cache-control"] == SHARED
 
 
-def test_all_else_is_kept_by_nobody(world: World) -> None:
+def test_all_other_responses_are_not_cacheable(world: World) -> None:
     event = f"/events/{world.event['eventId']}"
     draft = f"/events/{world.draft['eventId']}"
 
@@ -107,13 +107,13 @@ def test_all_else_is_kept_by_nobody(world: World) -> None:
         assert reply.headers["cache-control"] == PRIVATE
 
 
-def test_caches_tell_answers_apart_by_who_asks_and_from_where(world: World) -> None:
-    for reply in some_of_everything(world):
+def test_caches_vary_by_caller_and_origin(world: World) -> None:
+    for reply in replies_of_all_kinds(world):
         assert reply.headers["vary"] == "Authorization, Origin"
 
 
-def test_a_page_of_any_origin_may_ask_and_see_what_it_needs(world: World) -> None:
-    for reply in some_of_everything(world):
+def test_pages_of_any_origin_can_call_and_read_headers(world: World) -> None:
+    for reply in replies_of_all_kinds(world):
         assert reply.headers["access-control-allow-origin"] == "*"
         exposed = set(reply.headers["access-control-expose-headers"].split(","))
         assert exposed == {
@@ -138,7 +138,7 @@ def test_a_page_of_any_origin_may_ask_and_see_what_it_needs(world: World) -> Non
         }
 
 
-def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_takes(world: World) -> None:
+def test_a_wrong_method_is_refused_with_the_allowed_ones(world: World) -> None:
     for method, path, allowed in (
         ("PUT", "/events", {"GET", "POST"}),
         ("POST", f"/events/{world.event['eventId']}", {"GET", "PUT", "PATCH", "DELETE"}),
@@ -151,7 +151,7 @@ def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_takes(worl
         assert set(reply.headers["allow"].split(", ")) == allowed
 
 
-def test_who_is_not_let_in_is_told_how_to_ask(world: World) -> None:
+def test_a_401_has_a_challenge(world: World) -> None:
     without = world.client("GET", "/users/me")
     bad = world.client("GET", "/users/me", by="x")
     wrong = world.client("POST", "/auth/login", {"email": "nobody@example.com", "password": "x"})
@@ -161,15 +161,15 @@ def test_who_is_not_let_in_is_told_how_to_ask(world: World) -> None:
     assert wrong.headers["www-authenticate"] == 'Bearer realm="event-booking"'
 
 
-def test_every_refusal_is_a_problem_document_and_nothing_else(world: World) -> None:
-    for reply in some_of_everything(world):
+def test_every_refusal_is_a_problem_document(world: World) -> None:
+    for reply in replies_of_all_kinds(world):
         if reply.status < 400:
             continue
         assert reply.problem
         assert set(reply.json) <= {"type", "title", "status", "detail", "errors"}
 
 
-def test_every_refusal_has_a_title_and_a_name_of_its_own() -> None:
+def test_every_refusal_has_a_title_and_a_unique_name() -> None:
     refusals = list(all_refusals())
 
     assert len({refusal.slug() for refusal in refusals}) == len(refusals)
@@ -180,19 +180,19 @@ def test_every_refusal_has_a_title_and_a_name_of_its_own() -> None:
         assert re.fullmatch(r"[A-Z0-9].*[^.]", refusal.title())
 
 
-def test_every_refusal_is_explained_where_its_type_points(world: World) -> None:
+def test_every_problem_type_points_to_an_explanation(world: World) -> None:
     page = world.client("GET", "/docs/problems").text
 
     for refusal in all_refusals():
         assert page.count(f'id="{refusal.slug()}"') == 1
-    for reply in some_of_everything(world):
+    for reply in replies_of_all_kinds(world):
         if reply.status >= 400:
             path, _, anchor = reply.json["type"].partition("#")
             assert path == "/docs/problems"
             assert f'id="{anchor}"' in page
 
 
-def test_addresses_begin_with_where_clients_reach_the_api(client: Client) -> None:
+def test_urls_begin_with_the_public_url(client: Client) -> None:
     url = "https://api.example.com/v1"
     with using(Wiring(replace(client.wiring.settings, public_url=url))) as wiring:
         world = make_world(Client(wiring))
@@ -207,7 +207,7 @@ def test_addresses_begin_with_where_clients_reach_the_api(client: Client) -> Non
     assert document["servers"] == [{"url": url}]
 
 
-def test_answers_are_compact_json_in_camel_case_without_nulls(world: World) -> None:
+def test_json_is_compact_camel_case_without_nulls(world: World) -> None:
     for path in ("/events", "/users", "/bookings"):
         reply = world.client("GET", path, by=world.host)
 
@@ -218,7 +218,7 @@ def test_answers_are_compact_json_in_camel_case_without_nulls(world: World) -> N
         assert not re.search(r":\s*null", reply.text)
 
 
-def test_times_in_answers_are_utc_and_say_so(world: World) -> None:
+def test_times_are_in_utc_with_a_z(world: World) -> None:
     for path in ("/events", "/users", "/bookings"):
         text = world.client("GET", path, by=world.host).text
 

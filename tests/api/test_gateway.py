@@ -1,4 +1,4 @@
-"""What API Gateway hands over, beyond what a client sends: its own ids, encodings and empty places."""
+"""What API Gateway adds to a request: its request id, Base64 bodies and null members."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def publishing(client: Client, **members: Any) -> dict[str, Any]:
     return gateway_event(requestContext=context, headers=headers, **members)
 
 
-def test_the_gateways_request_id_is_taken_over_where_the_client_sends_none(client: Client) -> None:
+def test_the_request_id_of_the_gateway_is_the_default(client: Client) -> None:
     answer = app.app(gateway_event(), None)
     named = app.app(gateway_event(headers={"x-request-id": "my-own"}), None)
 
@@ -45,7 +45,7 @@ def test_the_gateways_request_id_is_taken_over_where_the_client_sends_none(clien
     assert client("GET", "/health").status == 200
 
 
-def test_a_request_without_any_headers_is_answered(client: Client) -> None:
+def test_a_request_without_headers_gets_a_response(client: Client) -> None:
     context = {**gateway_event()["requestContext"], "resourcePath": "/users"}
 
     assert client("GET", "/users").status == 401
@@ -77,7 +77,7 @@ def test_a_body_as_text_is_read(client: Client) -> None:
         {"body": '{"title": "\ud800"}'},
     ],
 )
-def test_a_body_that_cannot_be_decoded_is_refused(client: Client, members: dict[str, Any]) -> None:
+def test_an_undecodable_body_is_refused(client: Client, members: dict[str, Any]) -> None:
     answer = app.app(publishing(client, **members), None)
 
     assert answer["statusCode"] == 400

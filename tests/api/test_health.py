@@ -1,4 +1,6 @@
-"""Health, and what becomes of requests when what they need is not there."""
+"""Health and readiness, and the responses without a database or a setting."""
+
+from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -9,29 +11,28 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.client import Client, event_body
+from tests.client import EVENT, Client
 from tests.conftest import SECRET
 from tests.forged_tokens import claims, token
 from tests.rows import rows
 
-# The discard service's port: nobody listens there.
+# Port 9 belongs to the discard service, which does not run here.
 NO_DATABASE = Settings(database_url="postgresql+pg8000://nobody@127.0.0.1:9/none", jwt_secret=SECRET)
-HOST = token(claims("019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90", "host"))
-ATTENDEE = token(claims("019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90", "attendee"))
+AN_ID = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
 
 
-def test_a_process_is_healthy_without_any_database() -> None:
+def test_a_process_is_healthy_without_a_database() -> None:
     with using(Wiring(NO_DATABASE)) as wiring:
         reply = Client(wiring)("GET", "/health")
 
     assert (reply.status, reply.json) == (200, {"status": "ok"})
 
 
-def test_a_process_is_ready_with_the_schema_that_it_knows(client: Client) -> None:
+def test_a_process_is_ready_with_the_expected_schema(client: Client) -> None:
     assert client("GET", "/health/ready").status == 200
 
 
-def test_expected_schema_is_the_newest_migration() -> None:
+def test_the_expected_schema_is_the_newest_migration() -> None:
     script = ScriptDirectory.from_config(migrations.config(""))
 
     assert script.get_current_head() == health.newest_migration()
@@ -67,22 +68,22 @@ def test_a_process_is_not_ready_with_an_empty_database(server: Postgres) -> None
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "by"),
+    ("method", "path", "body", "role"),
     [
         ("GET", "/health/ready", None, None),
         ("GET", "/events", None, None),
-        ("GET", "/users/me", None, HOST),
-        ("POST", "/events", event_body(), HOST),
-        ("POST", "/bookings", {"eventId": "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"}, ATTENDEE),
+        ("GET", "/users/me", None, "host"),
+        ("POST", "/events", EVENT, "host"),
+        ("POST", "/bookings", {"eventId": AN_ID}, "attendee"),
         ("POST", "/auth/login", {"email": "ada@example.com", "password": "x"}, None),
     ],
     ids=["ready", "read", "signed in", "write", "book", "log in"],
 )
-def test_without_its_database_every_request_is_asked_to_come_again(
-    method: str, path: str, body: dict[str, str] | None, by: str | None
+def test_without_a_database_requests_are_asked_to_retry(
+    method: str, path: str, body: dict[str, Any] | None, role: str | None
 ) -> None:
     with using(Wiring(NO_DATABASE)) as wiring:
-        reply = Client(wiring)(method, path, body, by=by)
+        reply = Client(wiring)(method, path, body, by=role and token(claims(AN_ID, role)))
 
     assert (reply.status, reply.problem) == (503, "unavailable")
     assert "database" in reply.json["detail"]
@@ -90,11 +91,11 @@ def test_without_its_database_every_request_is_asked_to_come_again(
     assert "nobody" not in reply.text
 
 
-def test_a_deployment_that_lacks_a_setting_asks_to_come_again_and_names_it_in_the_log(
+def test_a_missing_setting_is_answered_503_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    client = Client(Wiring(NO_DATABASE))  # not in use: the environment is asked
+    client = Client(Wiring(NO_DATABASE))  # not in use, so that the app reads the environment
 
     reply = client("GET", "/events")
 

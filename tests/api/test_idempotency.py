@@ -1,4 +1,4 @@
-"""Idempotency: what was sent twice is done once, and answered twice the same."""
+"""Idempotency: a request that is sent twice is executed once and gets the same response twice."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def booking(client: Client) -> Send:
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
 
 
-CREATING = pytest.mark.parametrize(
+each_creation = pytest.mark.parametrize(
     ("creating", "table"),
     [(registering, "users"), (publishing, "events"), (booking, "bookings")],
     ids=["register", "publish", "book"],
@@ -46,8 +46,8 @@ CREATING = pytest.mark.parametrize(
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
 
-def let_a_day_pass(client: Client, *, but: str = "0 seconds") -> None:
-    """Make the keys older, as the clock of the app is not to be turned."""
+def age_keys_by_a_day(client: Client, *, but: str = "0 seconds") -> None:
+    """Make all keys one day older, except for `but`, because the app's clock cannot be set."""
     rows(
         client,
         "UPDATE idempotency_keys SET created_at = created_at - interval '24 hours' + CAST(:but AS interval)",
@@ -55,8 +55,8 @@ def let_a_day_pass(client: Client, *, but: str = "0 seconds") -> None:
     )
 
 
-@CREATING
-def test_the_same_again_is_answered_the_same_and_not_done_again(
+@each_creation
+def test_a_repeated_request_gets_the_first_response(
     client: Client, creating: Callable[[Client], Send], table: str
 ) -> None:
     send = creating(client)
@@ -71,16 +71,16 @@ def test_the_same_again_is_answered_the_same_and_not_done_again(
     assert "idempotent-replayed" not in first.headers
     for again in (second, third):
         assert again.headers["idempotent-replayed"] == "true"
-        mine = {"x-request-id", "idempotent-replayed"}
-        assert {name: value for name, value in again.headers.items() if name not in mine} == {
-            name: value for name, value in first.headers.items() if name not in mine
+        own = {"x-request-id", "idempotent-replayed"}
+        assert {name: value for name, value in again.headers.items() if name not in own} == {
+            name: value for name, value in first.headers.items() if name not in own
         }
     assert contents(client) == after_first
     assert count(client, table) == before + 1
 
 
-@CREATING
-def test_without_a_key_or_with_another_it_is_done_again(
+@each_creation
+def test_without_the_key_a_request_is_executed_again(
     client: Client, creating: Callable[[Client], Send], table: str
 ) -> None:
     send = creating(client)
@@ -97,7 +97,7 @@ def test_without_a_key_or_with_another_it_is_done_again(
         assert count(client, table) == made
 
 
-@CREATING
+@each_creation
 def test_another_body_with_the_same_key_is_refused(
     client: Client, creating: Callable[[Client], Send], table: str
 ) -> None:
@@ -117,17 +117,15 @@ def test_another_body_with_the_same_key_is_refused(
     assert send(headers=KEY).text == first.text
 
 
-@CREATING
-def test_a_key_is_free_again_after_24_hours(
-    client: Client, creating: Callable[[Client], Send], table: str
-) -> None:
+@each_creation
+def test_a_key_expires_after_24_hours(client: Client, creating: Callable[[Client], Send], table: str) -> None:
     send = creating(client)
     send(headers=KEY)
     made = count(client, table)
 
-    let_a_day_pass(client, but="1 minute")
+    age_keys_by_a_day(client, but="1 minute")
     assert send(headers=KEY).headers["idempotent-replayed"] == "true"
-    let_a_day_pass(client)
+    age_keys_by_a_day(client)
     again = send(headers=KEY)
 
     assert "idempotent-replayed" not in again.headers
@@ -135,10 +133,10 @@ def test_a_key_is_free_again_after_24_hours(
     assert count(client, table) == (made + 1 if table == "events" else made)
 
 
-def test_a_free_key_can_be_used_for_something_else(client: Client) -> None:
+def test_an_expired_key_can_be_reused(client: Client) -> None:
     host = client.host()
     client("POST", "/events", event_body(), by=host, headers=KEY)
-    let_a_day_pass(client)
+    age_keys_by_a_day(client)
     publish_another = partial(client, "POST", "/events", event_body(title="New"), by=host, headers=KEY)
 
     second, third = publish_another(), publish_another()
@@ -148,7 +146,7 @@ def test_a_free_key_can_be_used_for_something_else(client: Client) -> None:
     assert count(client, "events") == 2
 
 
-def test_a_refusal_is_not_kept_since_a_retry_may_fare_better(client: Client) -> None:
+def test_a_refusal_is_not_stored(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host, capacity=1)
     other = client.attendee()
@@ -167,7 +165,7 @@ def test_a_refusal_is_not_kept_since_a_retry_may_fare_better(client: Client) -> 
     assert client("POST", "/auth/register", registration(email="new@example.com"), headers=KEY).status == 201
 
 
-def test_a_place_taken_is_answered_again_even_when_all_are_gone_or_the_event_is(client: Client) -> None:
+def test_a_booking_is_replayed_after_its_event_is_gone(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=1)
     book = partial(
@@ -184,7 +182,7 @@ def test_a_place_taken_is_answered_again_even_when_all_are_gone_or_the_event_is(
     assert taken(client, event["eventId"]) == 0
 
 
-def test_keys_of_two_callers_have_nothing_to_do_with_each_other(client: Client) -> None:
+def test_two_callers_can_use_the_same_key(client: Client) -> None:
     body = event_body()
     event = client.event(client.host())
 
@@ -197,7 +195,7 @@ def test_keys_of_two_callers_have_nothing_to_do_with_each_other(client: Client) 
         assert all("idempotent-replayed" not in reply.headers for reply in replies)
 
 
-def test_two_people_who_register_with_one_key_both_get_their_own_account(client: Client) -> None:
+def test_two_people_can_register_with_the_same_key(client: Client) -> None:
     ada = client("POST", "/auth/register", registration(), headers=KEY)
     grace = client("POST", "/auth/register", registration(email="grace@example.com"), headers=KEY)
 
@@ -206,7 +204,7 @@ def test_two_people_who_register_with_one_key_both_get_their_own_account(client:
     assert grace.json["token"] != ada.json["token"]
 
 
-def test_who_knows_the_key_of_a_registration_but_not_the_password_gets_no_token(client: Client) -> None:
+def test_a_key_without_the_password_returns_no_token(client: Client) -> None:
     client("POST", "/auth/register", registration(), headers=KEY)
 
     guessed = client("POST", "/auth/register", registration(password="a mere guess"), headers=KEY)
@@ -214,7 +212,7 @@ def test_who_knows_the_key_of_a_registration_but_not_the_password_gets_no_token(
     assert (guessed.status, guessed.problem) == (422, "idempotency-key-reused")
 
 
-def test_a_replay_needs_an_account_that_still_stands(client: Client) -> None:
+def test_a_replay_needs_an_existing_account(client: Client) -> None:
     host = client.host()
     publish = partial(client, "POST", "/events", event_body(), by=host, headers=KEY)
     publish()
@@ -223,25 +221,25 @@ def test_a_replay_needs_an_account_that_still_stands(client: Client) -> None:
     assert publish().problem == "invalid-token"
 
 
-def test_only_keys_past_their_day_are_forgotten(client: Client) -> None:
+def test_only_expired_keys_are_purged(client: Client) -> None:
     host = client.host()
     for number in range(5):
         client("POST", "/events", event_body(), by=host, headers={"Idempotency-Key": f"old {number}"})
-    let_a_day_pass(client)
+    age_keys_by_a_day(client)
     client("POST", "/events", event_body(), by=host, headers={"Idempotency-Key": "new"})
     [young] = rows(client, "SELECT key FROM idempotency_keys ORDER BY created_at DESC LIMIT 1")
 
-    forgotten = idempotency.purge(client.wiring.database, datetime.now(UTC), batch_size=2)
+    purged = idempotency.purge(client.wiring.database, datetime.now(UTC), batch_size=2)
 
-    assert forgotten == 5
+    assert purged == 5
     assert rows(client, "SELECT key FROM idempotency_keys") == [young]
     assert idempotency.purge(client.wiring.database, datetime.now(UTC), batch_size=2) == 0
 
 
-def test_keys_and_requests_are_kept_as_hashes(client: Client) -> None:
+def test_keys_and_requests_are_stored_as_hashes(client: Client) -> None:
     registering(client)(headers=KEY)
 
-    [row] = rows(client, "SELECT k::text AS kept FROM idempotency_keys k")
+    [row] = rows(client, "SELECT k::text AS stored FROM idempotency_keys k")
 
     for secret in (KEY["Idempotency-Key"], "correct horse", "eyJ"):
-        assert secret not in row.kept
+        assert secret not in row.stored

@@ -1,4 +1,4 @@
-"""Long lists: how many items a page has, how far they are counted, and how deep one can go."""
+"""Long lists: the page size, the bound of the count, and lists beyond the last offset."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.rows import rows
 
 
 @pytest.mark.parametrize("path", ["/events", "/users", "/bookings"])
-def test_a_page_has_20_items_when_nothing_is_said(client: Client, path: str) -> None:
+def test_a_page_has_20_items_by_default(client: Client, path: str) -> None:
     host, attendee = client.host(), client.attendee()
     for number in range(21):
         book(client, host, attendee, number)
@@ -31,7 +31,7 @@ def add_attendees(client: Client, first: int, last: int) -> None:
     )
 
 
-def test_items_are_counted_to_10_000_and_not_beyond(client: Client) -> None:
+def test_items_are_counted_up_to_10_000(client: Client) -> None:
     host = client.host()
     path = "/users?role=attendee"
     add_attendees(client, 1, 10_000)
@@ -47,7 +47,7 @@ def test_items_are_counted_to_10_000_and_not_beyond(client: Client) -> None:
     assert "last" not in more.links()
 
 
-def test_a_list_goes_on_by_cursor_where_the_offset_ends(client: Client) -> None:
+def test_a_cursor_continues_after_the_last_offset(client: Client) -> None:
     host = client.host()
     add_attendees(client, 1, 10_050)
 
@@ -62,7 +62,7 @@ def test_a_list_goes_on_by_cursor_where_the_offset_ends(client: Client) -> None:
 
 @pytest.mark.parametrize("attendees", [9_999, 10_050])
 @pytest.mark.parametrize(
-    ("sort", "other_way", "query"),
+    ("sort", "reverse", "query"),
     [
         (
             "name",
@@ -73,10 +73,10 @@ def test_a_list_goes_on_by_cursor_where_the_offset_ends(client: Client) -> None:
     ],
     ids=["by name", "by age"],
 )
-def test_a_search_finds_the_same_whether_that_is_counted_to_its_end_or_not(
-    client: Client, attendees: int, sort: str, other_way: str, query: str
+def test_both_plans_of_a_search_return_the_same(
+    client: Client, attendees: int, sort: str, reverse: str, query: str
 ) -> None:
-    """What is found is read in one way where it is little, and in another where it is much."""
+    """A search has one plan for results that are counted to the end, and another for more results."""
     host = client.host()
     add_attendees(client, 1, attendees)
     path = f"/users?limit=100&sort={sort}&q=ada"
@@ -85,13 +85,13 @@ def test_a_search_finds_the_same_whether_that_is_counted_to_its_end_or_not(
     for _ in range(3):
         pages.append(client("GET", pages[-1].links()["next"], by=host))
     skipped = client("GET", f"{path}&offset=300", by=host)
-    backwards = client("GET", f"{path}&order={other_way}", by=host)
+    backwards = client("GET", f"{path}&order={reverse}", by=host)
     one = client("GET", f"/users?q=ada+{attendees}", by=host)
 
     found = [user["userId"] for page in pages for user in page.json]
-    wanted = [str(row.user_id) for row in rows(client, query)]
-    assert found == wanted[:400]
+    expected = [str(row.user_id) for row in rows(client, query)]
+    assert found == expected[:400]
     assert [user["userId"] for user in skipped.json] == found[300:]
-    assert [user["userId"] for user in backwards.json] == wanted[:-101:-1]
+    assert [user["userId"] for user in backwards.json] == expected[:-101:-1]
     assert [user["name"] for user in one.json] == [f"Ada {attendees}"]
     assert {page.headers["x-total-count"] for page in pages} == {str(min(attendees, 10_000))}

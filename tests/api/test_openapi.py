@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and of one piece with what is served."""
+"""The OpenAPI document is valid and complete, and agrees with the responses."""
 
 import json
 import re
@@ -28,22 +28,22 @@ def document(shared: Client) -> Schema:
     return served
 
 
-def written(document: Schema, operation: Operation) -> Schema:
+def description(document: Schema, operation: Operation) -> Schema:
     found: Schema = document["paths"][operation.path][operation.method.lower()]
     return found
 
 
 def refusals(document: Schema, operation: Operation) -> dict[int, set[str]]:
-    """What the document says that an operation may refuse: problem names by status."""
+    """Return the refusals of an operation in the document: problem names by status."""
     return {
         int(status): set(response["content"][problems.CONTENT_TYPE]["examples"])
-        for status, response in written(document, operation)["responses"].items()
+        for status, response in description(document, operation)["responses"].items()
         if int(status) >= 400
     }
 
 
 def parts(schema: Any) -> Iterator[Schema]:
-    """Every object in a document, at any depth."""
+    """Yield each object in a document, at any depth."""
     if isinstance(schema, dict):
         yield schema
         for member in schema.values():
@@ -59,19 +59,19 @@ def test_the_document_is_valid_openapi_3_1(document: Schema) -> None:
     assert document["openapi"] == "3.1.0"
 
 
-def test_the_document_has_every_operation_and_no_other(document: Schema) -> None:
+def test_the_document_lists_exactly_the_operations(document: Schema) -> None:
     in_document = {
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
 
     assert in_document == {(operation.method, operation.path) for operation in OPERATIONS}
-    names = [written(document, operation)["operationId"] for operation in OPERATIONS]
+    names = [description(document, operation)["operationId"] for operation in OPERATIONS]
     assert len(set(names)) == len(names)
 
 
 @each(OPERATIONS)
-def test_an_operation_says_what_it_does_and_for_whom(document: Schema, operation: Operation) -> None:
-    described = written(document, operation)
+def test_an_operation_has_a_summary_and_its_callers(document: Schema, operation: Operation) -> None:
+    described = description(document, operation)
 
     assert re.fullmatch(r"[A-Z].*[^.]", described["summary"])
     assert "Who can call it: " in described["description"]
@@ -87,8 +87,8 @@ def test_an_operation_says_what_it_does_and_for_whom(document: Schema, operation
 
 
 @each(OPERATIONS)
-def test_every_body_has_an_example_that_fits_its_schema(document: Schema, operation: Operation) -> None:
-    described = written(document, operation)
+def test_examples_match_their_schemas(document: Schema, operation: Operation) -> None:
+    described = description(document, operation)
     contents = [response.get("content", {}) for response in described["responses"].values()]
     contents += [described["requestBody"]["content"]] if operation.body else []
 
@@ -102,25 +102,23 @@ def test_every_body_has_an_example_that_fits_its_schema(document: Schema, operat
 
 
 @each(OPERATIONS)
-def test_every_refusal_that_an_operation_declares_is_in_the_document(
-    document: Schema, operation: Operation
-) -> None:
-    said = refusals(document, operation)
+def test_declared_refusals_are_in_the_document(document: Schema, operation: Operation) -> None:
+    documented = refusals(document, operation)
 
     for refusal in operation.errors:
-        assert refusal.slug() in said[int(problems.status(refusal))]
+        assert refusal.slug() in documented[int(problems.status(refusal))]
     expected = {429, 503}
     expected |= {400, 413, 415} if operation.body else set()
     expected |= {400} if operation.query or "{" in operation.path or operation.idempotent else set()
     expected |= {401} if operation.auth != "none" else set()
     expected |= {403} if operation.auth in {"host", "attendee"} else set()
     expected |= {409, 422} if operation.idempotent else set()
-    assert expected <= set(said)
+    assert expected <= set(documented)
 
 
 @each(OPERATIONS)
-def test_every_answer_names_its_headers(document: Schema, operation: Operation) -> None:
-    responses = written(document, operation)["responses"]
+def test_responses_declare_their_headers(document: Schema, operation: Operation) -> None:
+    responses = description(document, operation)["responses"]
 
     for status, response in responses.items():
         assert "X-Request-Id" in response["headers"]
@@ -136,12 +134,10 @@ def test_every_answer_names_its_headers(document: Schema, operation: Operation) 
 
 
 @each(OPERATIONS)
-def test_every_condition_that_an_operation_heeds_is_a_parameter(
-    document: Schema, operation: Operation
-) -> None:
+def test_conditions_are_header_parameters(document: Schema, operation: Operation) -> None:
     headers = {
         parameter["name"]
-        for parameter in written(document, operation)["parameters"]
+        for parameter in description(document, operation)["parameters"]
         if parameter["in"] == "header"
     }
 
@@ -152,8 +148,8 @@ def test_every_condition_that_an_operation_heeds_is_a_parameter(
     }
 
 
-def test_the_refusals_of_the_edge_are_those_that_it_makes(world: World, document: Schema) -> None:
-    """A sample of refusals as they are answered, each of which the document must have announced."""
+def test_common_refusals_are_in_the_document(world: World, document: Schema) -> None:
+    """Each refusal of this sample must be in the document."""
     client, event = world.client, f"/events/{world.event['eventId']}"
     by_name = {f"{operation.method} {operation.path}": operation for operation in OPERATIONS}
     sample = [
@@ -178,14 +174,14 @@ def test_the_refusals_of_the_edge_are_those_that_it_makes(world: World, document
         assert refusal in openapi.refusals(by_name[operation])
 
 
-def test_every_reference_leads_to_a_schema_and_every_schema_is_led_to(document: Schema) -> None:
+def test_every_schema_is_defined_and_referenced(document: Schema) -> None:
     schemas = document["components"]["schemas"]
     references = {part["$ref"] for part in parts(document) if isinstance(part.get("$ref"), str)}
 
     assert references == {f"#/components/schemas/{name}" for name in schemas}
 
 
-def test_the_limits_in_the_document_are_those_that_are_kept(document: Schema) -> None:
+def test_the_document_has_the_enforced_limits(document: Schema) -> None:
     event = document["components"]["schemas"]["EventDetails"]
 
     assert event["additionalProperties"] is False
@@ -195,7 +191,7 @@ def test_the_limits_in_the_document_are_those_that_are_kept(document: Schema) ->
     assert (capacity["minimum"], capacity["maximum"]) == (1, 1_000_000)
 
 
-def test_parameters_of_a_list_are_told_with_their_bounds_and_defaults(document: Schema) -> None:
+def test_list_parameters_have_bounds_and_defaults(document: Schema) -> None:
     parameters = {
         parameter["name"]: parameter["schema"]
         for parameter in document["paths"]["/events"]["get"]["parameters"]
@@ -206,7 +202,7 @@ def test_parameters_of_a_list_are_told_with_their_bounds_and_defaults(document: 
     assert set(parameters["sort"]["enum"]) == {"date", "title", "createdAt", "popularity"}
 
 
-def test_the_document_has_no_secrets_and_no_fields_of_python(document: Schema) -> None:
+def test_the_document_has_no_internal_names(document: Schema) -> None:
     text = json.dumps(document)
 
     assert "password_hash" not in text

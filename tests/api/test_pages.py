@@ -1,22 +1,14 @@
 """The pages behind the links in e-mails."""
 
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 
-from chalicelib.users import verification
 from chalicelib.users.verification import Purpose
-from tests.client import Account, Client, Reply
+from tests.client import Client, Reply
+from tests.users.verification_emails import token
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def token(client: Client, user: Account, purpose: Purpose) -> str:
-    with client.wiring.database.transaction() as connection:
-        issued = verification.issue(connection, purpose=purpose, email=user.email, now=datetime.now(UTC))
-    assert issued is not None
-    return issued.token
 
 
 def submit(client: Client, path: str, **fields: str) -> Reply:
@@ -24,9 +16,9 @@ def submit(client: Client, path: str, **fields: str) -> Reply:
 
 
 @pytest.mark.parametrize("page", ["verify-email", "reset-password"])
-def test_opening_a_link_shows_a_form_and_uses_nothing_up(client: Client, page: Purpose) -> None:
+def test_opening_a_link_does_not_use_the_token(client: Client, page: Purpose) -> None:
     user = client.attendee()
-    link = f"/{page}?token={token(client, user, page)}"
+    link = f"/{page}?token={token(client, page, user)}"
 
     opened = client("GET", link)
 
@@ -35,18 +27,18 @@ def test_opening_a_link_shows_a_form_and_uses_nothing_up(client: Client, page: P
     assert submit(client, link, password="another password").status == 200
 
 
-def test_pressing_the_button_verifies_the_address_once(client: Client) -> None:
+def test_the_button_verifies_the_address_once(client: Client) -> None:
     user = client.attendee()
-    link = f"/verify-email?token={token(client, user, 'verify-email')}"
+    link = f"/verify-email?token={token(client, 'verify-email', user)}"
 
     assert submit(client, link).status == 200
     assert client("GET", "/users/me", by=user).json["emailVerified"] is True
     assert submit(client, link).status == 400
 
 
-def test_the_form_sets_a_new_password_and_ends_tokens(client: Client) -> None:
+def test_the_form_sets_a_password_and_revokes_tokens(client: Client) -> None:
     user = client.attendee()
-    link = f"/reset-password?token={token(client, user, 'reset-password')}"
+    link = f"/reset-password?token={token(client, 'reset-password', user)}"
 
     assert submit(client, link, password="a new pass & phrase").status == 200
 
@@ -58,13 +50,13 @@ def test_the_form_sets_a_new_password_and_ends_tokens(client: Client) -> None:
 @pytest.mark.parametrize("fields", [{"password": "short"}, {}, {"password": "long enough", "more": "x"}])
 def test_a_bad_form_is_a_problem_and_changes_nothing(client: Client, fields: dict[str, str]) -> None:
     user = client.attendee()
-    link = f"/reset-password?token={token(client, user, 'reset-password')}"
+    link = f"/reset-password?token={token(client, 'reset-password', user)}"
 
     assert submit(client, link, **fields).problem == "invalid-input"
     assert client("GET", "/users/me", by=user).status == 200
 
 
-def test_a_page_takes_no_json(client: Client) -> None:
+def test_a_page_accepts_no_json(client: Client) -> None:
     reply = client("POST", "/reset-password?token=x", {"password": "long enough"})
 
     assert reply.problem == "unsupported-media-type"

@@ -1,4 +1,4 @@
-"""Paging: every list, in every order, leads past each of its items exactly once."""
+"""Paging: each list, in each order, visits each of its items exactly once."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,23 +17,23 @@ from chalicelib.users.profile import USERS
 from tests.client import Account, Client, Reply, in_days
 from tests.rows import rows
 
-SOME = 13
-"""Items in a list; pages of 5 leave a rest, those of 13 and more do not."""
+SIZE = 13
+"""Items in a list. Pages of 5 leave a remainder, a page of 13 does not."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A list with items in it, many of which are equal in what it is sorted by."""
+    """A list with items, many of which have equal sort keys."""
 
     path: str
     id: str
     by: Account | None
     add: Callable[[int], object]
-    """Makes one more item; a higher number makes it later, and higher in all that lists are sorted by."""
+    """Adds an item. A higher number gives it a later time and a higher sort key in each order."""
 
 
 def publish(client: Client, host: Account, number: int) -> UUID:
-    """Publish an event that has its time, title and guests in common with others of near numbers."""
+    """Publish an event. Events of near numbers share their start, title and popularity."""
     next_month = datetime.fromisoformat(in_days(30)).replace(hour=12, minute=0, second=0)
     starts_at = next_month + timedelta(days=number // 4)
     details = Details(
@@ -82,7 +82,7 @@ def events_of_a_host(client: Client) -> Listed:
     return Listed(path, "eventId", None, lambda number: publish(client, host, number))
 
 
-def ones_own_events(client: Client) -> Listed:
+def own_events(client: Client) -> Listed:
     host = client.host()
     return Listed("/events?mine=true", "eventId", host, lambda number: publish(client, host, number))
 
@@ -93,13 +93,13 @@ def profiles(client: Client) -> Listed:
     return Listed(path, "userId", client.host(), lambda number: register(client, family, number))
 
 
-def ones_own_bookings(client: Client) -> Listed:
+def own_bookings(client: Client) -> Listed:
     host, attendee = client.host(), client.attendee()
     path = "/bookings?status=confirmed"
     return Listed(path, "bookingId", attendee, lambda number: book(client, host, attendee, number))
 
 
-def bookings_of_ones_events(client: Client) -> Listed:
+def bookings_of_own_events(client: Client) -> Listed:
     host, attendee = client.host(), client.attendee()
     path = "/bookings?status=confirmed"
     return Listed(path, "bookingId", host, lambda number: book(client, host, attendee, number))
@@ -107,13 +107,13 @@ def bookings_of_ones_events(client: Client) -> Listed:
 
 LISTS = {
     events_of_a_host: EVENTS,
-    ones_own_events: EVENTS,
+    own_events: EVENTS,
     profiles: USERS,
-    ones_own_bookings: BOOKINGS,
-    bookings_of_ones_events: BOOKINGS,
+    own_bookings: BOOKINGS,
+    bookings_of_own_events: BOOKINGS,
 }
 
-everywhere = pytest.mark.parametrize(
+each_list_and_order = pytest.mark.parametrize(
     ("make", "sort", "order"),
     [
         pytest.param(make, sort, order, id=f"{make.__name__} by {sort} {order}")
@@ -127,19 +127,19 @@ Make = Callable[[Client], Listed]
 
 def filled(client: Client, make: Make) -> Listed:
     listed = make(client)
-    for number in range(SOME):
+    for number in range(SIZE):
         listed.add(number)
     return listed
 
 
 @pytest.fixture(scope="module")
 def lists(shared: Client) -> dict[Make, Listed]:
-    """All lists with their items, for tests that add none."""
+    """All lists with their items, for tests that add no items."""
     return {make: filled(shared, make) for make in LISTS}
 
 
 def walk(client: Client, listed: Listed, query: str) -> Iterator[list[str]]:
-    """The ids on each page, from the first by `next` to the end."""
+    """Yield the ids on each page, following `next` from the first page to the last."""
     target: str | None = f"{listed.path}&{query}"
     while target:
         reply = client("GET", target, by=listed.by)
@@ -152,30 +152,30 @@ def joined(pages: Iterator[list[str]]) -> list[str]:
     return [item for page in pages for item in page]
 
 
-def as_whole(client: Client, listed: Listed, query: str) -> Reply:
+def whole_list(client: Client, listed: Listed, query: str) -> Reply:
     reply = client("GET", f"{listed.path}&{query}&limit=100", by=listed.by)
-    assert len(reply.json) == SOME
+    assert len(reply.json) == SIZE
     return reply
 
 
-@everywhere
-def test_following_next_passes_each_item_once_in_the_order_of_the_whole(
+@each_list_and_order
+def test_next_links_visit_each_item_once_in_order(
     shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
 ) -> None:
     listed = lists[make]
     query = f"sort={sort}&order={order}"
-    whole = [item[listed.id] for item in as_whole(shared, listed, query).json]
+    whole = [item[listed.id] for item in whole_list(shared, listed, query).json]
 
     pages = list(walk(shared, listed, f"{query}&limit=5"))
 
     assert [len(page) for page in pages] == [5, 5, 3]
     assert joined(iter(pages)) == whole
-    assert len(set(whole)) == SOME
+    assert len(set(whole)) == SIZE
     assert joined(walk(shared, listed, f"{query}&limit=1")) == whole
 
 
-@everywhere
-def test_offset_and_cursor_lead_to_the_same(
+@each_list_and_order
+def test_offsets_and_cursors_return_the_same_pages(
     shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
 ) -> None:
     listed = lists[make]
@@ -187,46 +187,44 @@ def test_offset_and_cursor_lead_to_the_same(
     ]
 
     assert list(walk(shared, listed, query)) == by_offset
-    last = shared("GET", f"{listed.path}&{query}&offset={SOME}", by=listed.by)
-    assert (last.json, last.headers["x-total-count"]) == ([], str(SOME))
+    last = shared("GET", f"{listed.path}&{query}&offset={SIZE}", by=listed.by)
+    assert (last.json, last.headers["x-total-count"]) == ([], str(SIZE))
 
 
-@everywhere
-def test_the_two_orders_are_each_others_reverse(
+@each_list_and_order
+def test_desc_is_the_reverse_of_asc(
     shared: Client, lists: dict[Make, Listed], make: Make, sort: str, order: str
 ) -> None:
     listed = lists[make]
     other = "desc" if order == "asc" else "asc"
 
-    one = [item[listed.id] for item in as_whole(shared, listed, f"sort={sort}&order={order}").json]
-    reverse = [item[listed.id] for item in as_whole(shared, listed, f"sort={sort}&order={other}").json]
+    one = [item[listed.id] for item in whole_list(shared, listed, f"sort={sort}&order={order}").json]
+    reverse = [item[listed.id] for item in whole_list(shared, listed, f"sort={sort}&order={other}").json]
 
     assert one == reverse[::-1]
 
 
-@everywhere
-def test_items_that_come_in_during_a_walk_shift_none_of_the_others(
-    shared: Client, make: Make, sort: str, order: str
-) -> None:
+@each_list_and_order
+def test_new_items_do_not_shift_later_pages(shared: Client, make: Make, sort: str, order: str) -> None:
     listed = filled(shared, make)
     query = f"sort={sort}&order={order}"
-    there_before = [item[listed.id] for item in as_whole(shared, listed, query).json]
-    newcomer = SOME
+    before = [item[listed.id] for item in whole_list(shared, listed, query).json]
+    number = SIZE
 
     passed: list[str] = []
     for page in walk(shared, listed, f"{query}&limit=4"):
         passed += page
-        listed.add(newcomer)  # at the front or at the end, by the order
-        newcomer += 1
-        if newcomer > SOME + 20:
+        listed.add(number)  # at the front or at the end, by the order
+        number += 1
+        if number > SIZE + 20:
             break
 
-    assert [item for item in passed if item in there_before] == there_before
+    assert [item for item in passed if item in before] == before
     assert len(passed) == len(set(passed))
 
 
 @pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)
-def test_the_links_lead_to_the_first_the_one_before_the_next_and_the_last_page(
+def test_links_lead_to_the_first_prev_next_and_last_page(
     shared: Client, lists: dict[Make, Listed], make: Make
 ) -> None:
     listed = lists[make]
@@ -244,9 +242,9 @@ def test_the_links_lead_to_the_first_the_one_before_the_next_and_the_last_page(
     assert get(first.links()["next"]).json == middle.json == get(last.links()["prev"]).json
     assert get(middle.links()["first"]).json == get(middle.links()["prev"]).json == first.json
     assert get(middle.links()["next"]).json == last.json
-    assert len(last.json) == SOME % 5
+    assert len(last.json) == SIZE % 5
     for reply in (first, middle, last):
-        assert reply.headers["x-total-count"] == str(SOME)
+        assert reply.headers["x-total-count"] == str(SIZE)
         assert "x-total-count-relation" not in reply.headers
 
 
@@ -254,10 +252,10 @@ def test_the_links_lead_to_the_first_the_one_before_the_next_and_the_last_page(
 def test_an_empty_list_is_one_empty_page(shared: Client, make: Make) -> None:
     listed = make(shared)
 
-    nothing = shared("GET", f"{listed.path}&limit=5&order=desc", by=listed.by)
+    empty = shared("GET", f"{listed.path}&limit=5&order=desc", by=listed.by)
 
-    assert (nothing.json, nothing.headers["x-total-count"]) == ([], "0")
-    assert set(nothing.links()) == {"first", "last"}
+    assert (empty.json, empty.headers["x-total-count"]) == ([], "0")
+    assert set(empty.links()) == {"first", "last"}
 
 
 def test_links_keep_the_filters(client: Client) -> None:

@@ -1,9 +1,9 @@
-"""Rights: every operation there is, against everyone who may not do it."""
+"""Permissions: each operation refuses each wrong caller."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -16,7 +16,7 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import proof, stripe_event, unsubscribe_token
+from tests.api.resources import email_token, stripe_event, unsubscribe_token
 from tests.client import PASSWORD, Account, Client, event_body
 from tests.database_contents import contents
 from tests.forged_tokens import claims, token
@@ -36,10 +36,10 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "PUT /events/{eventId}": lambda _: event_body(title="Eve's"),
     "PATCH /events/{eventId}": lambda _: {"title": "Eve's"},
     "POST /bookings": lambda world: {"eventId": world.event["eventId"]},
-    "POST /auth/verify-email": lambda world: {"token": proof(world.client, "verify-email")},
+    "POST /auth/verify-email": lambda world: {"token": email_token(world.client, "verify-email")},
     "POST /auth/forgot-password": lambda world: {"email": world.host.email},
     "POST /auth/reset-password": lambda world: {
-        "token": proof(world.client, "reset-password"),
+        "token": email_token(world.client, "reset-password"),
         "password": "another password",
     },
     "POST /reset-password": lambda _: {"password": "another password"},
@@ -47,19 +47,19 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
         "email": dict.fromkeys(TOPICS, False),
     },
 }
-"""A body that would be accepted, for every operation that takes one."""
+"""A valid body for each operation that has one."""
 
 QUERIES: dict[str, Callable[[World], str]] = {
-    "GET /verify-email": lambda world: proof(world.client, "verify-email"),
-    "POST /verify-email": lambda world: proof(world.client, "verify-email"),
-    "GET /reset-password": lambda world: proof(world.client, "reset-password"),
-    "POST /reset-password": lambda world: proof(world.client, "reset-password"),
+    "GET /verify-email": lambda world: email_token(world.client, "verify-email"),
+    "POST /verify-email": lambda world: email_token(world.client, "verify-email"),
+    "GET /reset-password": lambda world: email_token(world.client, "reset-password"),
+    "POST /reset-password": lambda world: email_token(world.client, "reset-password"),
     "GET /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
     "POST /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
 }
-"""The token in the query, for every operation that demands one."""
+"""A valid token for each operation that needs one in its query."""
 
-OTHERS: dict[str, tuple[int, str] | Literal["public", "one's own"]] = {
+OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /users/{userId}": "public",
     "PUT /users/{userId}": (403, "forbidden"),
     "PATCH /users/{userId}": (403, "forbidden"),
@@ -73,10 +73,10 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "one's own"]] = {
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
-    "PUT /events/{eventId}/interest": "one's own",
-    "DELETE /events/{eventId}/interest": "one's own",
-    "PUT /users/{userId}/follow": "one's own",
-    "DELETE /users/{userId}/follow": "one's own",
+    "PUT /events/{eventId}/interest": "own",
+    "DELETE /events/{eventId}/interest": "own",
+    "PUT /users/{userId}/follow": "own",
+    "DELETE /users/{userId}/follow": "own",
     "GET /users/{userId}/following": (403, "forbidden"),
     "GET /users/{userId}/followers": (403, "forbidden"),
     "GET /users/{userId}/interests": (403, "forbidden"),
@@ -84,17 +84,15 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "one's own"]] = {
     "PUT /users/{userId}/preferences": (403, "forbidden"),
     "POST /notifications/{notificationId}/read": (404, "no-such-notification"),
 }
-"""How somebody else of the right role is answered, for every operation on one thing.
+"""The refusal of another account with the right role, for each operation on one resource.
 
-Interest and following are the caller's own, whosever the event or the host is.
+"own" operations change only the caller's own interest or follow, at any event or host.
 """
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """Somebody who may not come in."""
-
-    what: str
+class BadToken:
+    name: str
     token: str
 
 
@@ -103,25 +101,25 @@ def for_whom(*auth: str) -> pytest.MarkDecorator:
 
 
 def path(operation: Operation, world: World, *, user: str = "me", event: str | None = None) -> str:
-    """The operation's path, of things that are there."""
-    things = {
+    """Return the path of an operation on existing resources."""
+    ids = {
         "userId": world.host.user_id if operation.path.endswith("/follow") else user,
         "notificationId": world.notification_id,
         "eventId": event or world.event["eventId"],
         "bookingId": (world.hold if operation.path.endswith("/payment") else world.booking)["bookingId"],
     }
-    filled = operation.path.format_map(things)  # an unknown kind of thing is to be added above
+    filled = operation.path.format_map(ids)  # a new kind of id fails here: add it above
     return f"{filled}?token={QUERIES[name(operation)](world)}" if name(operation) in QUERIES else filled
 
 
 def body(operation: Operation, world: World) -> dict[str, Any] | None:
-    """A body that would be accepted; an operation that is not known here is to be added above."""
+    """Return a valid body. A new operation fails here: add its body above."""
     return BODIES[name(operation)](world) if operation.body else None
 
 
 @pytest.fixture(scope="module")
-def gone(world: World) -> dict[str, Account]:
-    """Accounts that were deleted, by role."""
+def deleted(world: World) -> dict[str, Account]:
+    """Deleted accounts by role."""
     accounts = {"host": world.client.host(), "attendee": world.client.attendee()}
     for account in accounts.values():
         world.client("DELETE", "/users/me", by=account)
@@ -129,8 +127,8 @@ def gone(world: World) -> dict[str, Account]:
 
 
 @pytest.fixture(scope="module")
-def careful(world: World) -> dict[str, Account]:
-    """Accounts whose password has changed since their token, by role."""
+def changed(world: World) -> dict[str, Account]:
+    """Accounts by role whose password was changed after their token was issued."""
     accounts = {"host": world.client.host(), "attendee": world.client.attendee()}
     for account in accounts.values():
         rows(
@@ -141,23 +139,23 @@ def careful(world: World) -> dict[str, Account]:
     return accounts
 
 
-def strangers(
-    operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
-) -> Iterator[Stranger]:
-    """Bad tokens, each of them good but for one thing."""
+def bad_tokens(
+    operation: Operation, world: World, deleted: dict[str, Account], changed: dict[str, Account]
+) -> Iterator[BadToken]:
+    """Yield tokens that are each invalid for one reason."""
     role: Literal["host", "attendee"] = "host" if operation.auth == "host" else "attendee"
     user_id = (world.host if role == "host" else world.attendee).user_id
     good = claims(user_id, role)
-    yield Stranger("expired", token(claims(user_id, role, exp=int(time.time()) - 60)))
-    yield Stranger("signed by another", token(good, secret=b"a guess at the secret, of 32 bytes or more"))
-    yield Stranger("not signed", token(good, algorithm="none"))
-    yield Stranger("for another API", token(claims(user_id, role, aud="another-api")))
-    yield Stranger("of an unknown user", token(claims(str(uuid4()), role)))
-    yield Stranger("of a deleted account", gone[role].token)
-    yield Stranger("of an earlier password", careful[role].token)
+    yield BadToken("expired", token(claims(user_id, role, exp=timedelta(minutes=-1))))
+    yield BadToken("signed by another", token(good, secret=b"a guess at the secret, of 32 bytes or more"))
+    yield BadToken("not signed", token(good, algorithm="none"))
+    yield BadToken("for another API", token(claims(user_id, role, aud="another-api")))
+    yield BadToken("of an unknown user", token(claims(str(uuid4()), role)))
+    yield BadToken("of a deleted account", deleted[role].token)
+    yield BadToken("of an earlier password", changed[role].token)
 
 
-def test_every_route_is_declared_with_who_may_call_it() -> None:
+def test_every_route_declares_its_callers() -> None:
     served = {f"{method} {path}" for path, methods in app.app.routes.items() for method in methods}
 
     assert {name(operation) for operation in OPERATIONS} == served
@@ -176,22 +174,20 @@ def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> 
 
 @for_whom("optional", "required", "host", "attendee", "self")
 def test_with_a_bad_token_nothing_is_done(
-    operation: Operation, world: World, gone: dict[str, Account], careful: dict[str, Account]
+    operation: Operation, world: World, deleted: dict[str, Account], changed: dict[str, Account]
 ) -> None:
     before = contents(world.client)
 
-    for stranger in strangers(operation, world, gone, careful):
-        reply = world.client(
-            operation.method, path(operation, world), body(operation, world), by=stranger.token
-        )
+    for bad in bad_tokens(operation, world, deleted, changed):
+        reply = world.client(operation.method, path(operation, world), body(operation, world), by=bad.token)
 
-        assert (reply.status, reply.problem) == (401, "invalid-token"), stranger.what
-        assert reply.headers["www-authenticate"].endswith('error="invalid_token"'), stranger.what
+        assert (reply.status, reply.problem) == (401, "invalid-token"), bad.name
+        assert reply.headers["www-authenticate"].endswith('error="invalid_token"'), bad.name
     assert contents(world.client) == before
 
 
 @for_whom("none", "optional")
-def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: Client) -> None:
+def test_public_operations_need_no_token(operation: Operation, client: Client) -> None:
     world = make_world(client)
     target, sent = path(operation, world), body(operation, world)
 
@@ -208,14 +204,14 @@ def test_what_is_open_to_anyone_asks_for_no_token(operation: Operation, client: 
 
 
 @for_whom("optional", "required", "host", "attendee", "self")
-def test_who_may_do_it_can(operation: Operation, client: Client) -> None:
-    """Else the refusals in this file could be for another reason."""
+def test_the_right_caller_is_allowed(operation: Operation, client: Client) -> None:
+    """Otherwise the refusals in this file could have another reason."""
     world = make_world(client)
     caller = world.host if operation.auth == "host" else world.attendee
     if name(operation) == "GET /users/{userId}/followers":
         caller = world.host
     if name(operation) == "POST /bookings":
-        caller = client.attendee()  # the other one has a place already
+        caller = client.attendee()  # the other attendee has a booking already
 
     reply = client(operation.method, path(operation, world), body(operation, world), by=caller)
 
@@ -223,7 +219,7 @@ def test_who_may_do_it_can(operation: Operation, client: Client) -> None:
 
 
 @for_whom("host", "attendee")
-def test_the_other_role_does_nothing(operation: Operation, world: World) -> None:
+def test_the_wrong_role_is_refused(operation: Operation, world: World) -> None:
     other = world.attendee if operation.auth == "host" else world.host
     before = contents(world.client)
 
@@ -233,8 +229,8 @@ def test_the_other_role_does_nothing(operation: Operation, world: World) -> None
     assert contents(world.client) == before
 
 
-@each([operation for operation in OPERATIONS if OTHERS.get(name(operation), "one's own") != "one's own"])
-def test_on_the_thing_of_somebody_else_nothing_is_done(operation: Operation, world: World) -> None:
+@each([operation for operation in OPERATIONS if OTHERS.get(name(operation), "own") != "own"])
+def test_resources_of_others_are_protected(operation: Operation, world: World) -> None:
     allowed = OTHERS[name(operation)]
     roles = [operation.auth] if operation.auth in {"host", "attendee"} else ["host", "attendee"]
     others = {"host": world.client.host, "attendee": world.client.attendee}
@@ -263,7 +259,7 @@ def test_on_the_thing_of_somebody_else_nothing_is_done(operation: Operation, wor
         if "{eventId}" in operation.path and name(operation) != "DELETE /events/{eventId}/interest"
     ]
 )
-def test_a_draft_is_not_there_for_anyone_but_its_host(operation: Operation, world: World) -> None:
+def test_a_draft_is_hidden_from_everyone_but_its_host(operation: Operation, world: World) -> None:
     callers = [world.client.host()]
     callers += [world.attendee] if operation.auth not in {"host", "attendee"} else []
     before = contents(world.client)
@@ -280,13 +276,13 @@ def test_a_draft_is_not_there_for_anyone_but_its_host(operation: Operation, worl
     assert contents(world.client) == before
 
 
-def test_lists_of_bookings_show_nobody_elses(world: World) -> None:
+def test_booking_lists_show_no_bookings_of_others(world: World) -> None:
     for other in (world.client.host(), world.client.attendee()):
         for query in ("", f"?eventId={world.event['eventId']}", "?status=confirmed"):
             assert world.client("GET", f"/bookings{query}", by=other).json == []
 
 
-def test_lists_of_events_show_no_drafts_of_others(world: World) -> None:
+def test_event_lists_show_no_drafts_of_others(world: World) -> None:
     draft = world.draft["eventId"]
     for caller in (None, world.attendee, world.client.host()):
         for query in ("", f"?hostId={world.host.user_id}", "?onSale=false", "?q=jazz"):
@@ -297,12 +293,12 @@ def test_lists_of_events_show_no_drafts_of_others(world: World) -> None:
     ]
 
 
-def test_only_hosts_have_events_of_their_own(world: World) -> None:
+def test_only_hosts_can_list_their_own_events(world: World) -> None:
     assert world.client("GET", "/events?mine=true").problem == "unauthenticated"
     assert world.client("GET", "/events?mine=true", by=world.attendee).problem == "forbidden"
 
 
-def test_every_path_that_names_something_says_how_others_are_answered() -> None:
+def test_every_path_with_an_id_has_an_entry() -> None:
     of_one_thing = {name(operation) for operation in OPERATIONS if re.search(r"\{\w+\}", operation.path)}
 
     assert set(OTHERS) == of_one_thing

@@ -1,24 +1,23 @@
-"""Proving an e-mail address over HTTP: verifying it, and setting a forgotten password."""
+"""E-mail tokens over HTTP: verifying an address and resetting a password."""
 
 import secrets
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from chalicelib.platform.database.engine import metadata
 from chalicelib.users.verification import Purpose
 from tests.client import PASSWORD, Account, Client, Reply
+from tests.rows import executed_statements
 from tests.users.verification_emails import is_verified, query, requests, token, verify
 
 NEW_PASSWORD = "another correct horse"
-WAYS: list[Purpose] = ["verify-email", "reset-password"]
+PURPOSES: list[Purpose] = ["verify-email", "reset-password"]
 
 
 def redeem(client: Client, purpose: Purpose, sent: str) -> Reply:
@@ -36,21 +35,7 @@ def profile(client: Client, account: Account) -> Any:
     return client("GET", "/users/me", by=account).json
 
 
-@contextmanager
-def statements(client: Client) -> Iterator[list[str]]:
-    """What is asked of the database within the block."""
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    engine = client.wiring.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield asked
-    event.remove(engine, "before_cursor_execute", note)
-
-
-def test_registering_asks_for_the_address_to_be_verified(client: Client) -> None:
+def test_registration_requests_a_verification_e_mail(client: Client) -> None:
     body = {"name": "Ada", "email": "Ada@Example.com", "password": PASSWORD, "role": "host"}
 
     reply = client("POST", "/auth/register", body)
@@ -73,7 +58,7 @@ def test_the_token_from_the_e_mail_verifies_the_address(client: Client) -> None:
     assert client("PATCH", "/users/me", {"name": "New"}, by=ada, headers=stale).status == 412
 
 
-def test_whether_an_address_is_verified_is_shown_to_oneself_alone(client: Client) -> None:
+def test_only_the_owner_sees_if_the_address_is_verified(client: Client) -> None:
     ada, grace = client.attendees(2)
     verify(client, ada)
 
@@ -100,14 +85,14 @@ def expired(client: Client, account: Account, purpose: Purpose) -> str:
     return token(client, purpose, account, ago=timedelta(hours=24))
 
 
-def ended(client: Client, account: Account, purpose: Purpose) -> str:
+def replaced(client: Client, account: Account, purpose: Purpose) -> str:
     sent = token(client, purpose, account, ago=timedelta(minutes=2))
     token(client, purpose, account)
     return sent
 
 
 def for_the_other_purpose(client: Client, account: Account, purpose: Purpose) -> str:
-    [other] = set(WAYS) - {purpose}
+    [other] = set(PURPOSES) - {purpose}
     return token(client, other, account)
 
 
@@ -117,11 +102,11 @@ def to_another_address(client: Client, account: Account, purpose: Purpose) -> st
     return sent
 
 
-@pytest.mark.parametrize("purpose", WAYS)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize(
-    "bad", [unknown, not_a_token, used, expired, ended, for_the_other_purpose, to_another_address]
+    "bad", [unknown, not_a_token, used, expired, replaced, for_the_other_purpose, to_another_address]
 )
-def test_a_token_that_is_no_good_is_refused_in_the_same_words_whatever_is_the_matter(
+def test_all_bad_tokens_get_the_same_response(
     client: Client, purpose: Purpose, bad: Callable[[Client, Account, Purpose], str]
 ) -> None:
     ada = client.attendee()
@@ -135,17 +120,17 @@ def test_a_token_that_is_no_good_is_refused_in_the_same_words_whatever_is_the_ma
     assert query(client, "SELECT u, c FROM users u JOIN credentials c USING (user_id)") == before
 
 
-@pytest.mark.parametrize("purpose", WAYS)
-def test_of_many_who_bring_a_token_at_once_one_is_let_through(client: Client, purpose: Purpose) -> None:
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_concurrent_requests_use_a_token_once(client: Client, purpose: Purpose) -> None:
     for ada in client.attendees(3):
         sent, start = token(client, purpose, ada), Barrier(4)
 
-        def bring(_: int, sent: str = sent, start: Barrier = start) -> int:
+        def use(_: int, sent: str = sent, start: Barrier = start) -> int:
             start.wait()
             return redeem(client, purpose, sent).status
 
         with ThreadPoolExecutor(4) as pool:
-            assert sorted(pool.map(bring, range(4))) == [204, 400, 400, 400]
+            assert sorted(pool.map(use, range(4))) == [204, 400, 400, 400]
 
 
 @pytest.mark.parametrize(
@@ -159,29 +144,27 @@ def test_of_many_who_bring_a_token_at_once_one_is_let_through(client: Client, pu
         ("reset-password", {"token": "x", "password": "short"}, {"password"}),
     ],
 )
-def test_input_that_is_not_as_declared_is_named(
-    client: Client, path: str, body: dict[str, Any], faulty: set[str]
-) -> None:
+def test_bad_members_are_named(client: Client, path: str, body: dict[str, Any], faulty: set[str]) -> None:
     reply = client("POST", f"/auth/{path}", body)
 
     assert (reply.status, reply.problem, reply.faulty_fields) == (400, "invalid-input", faulty)
 
 
-def test_a_password_that_is_too_short_leaves_the_token_good(client: Client) -> None:
+def test_a_short_password_does_not_use_the_token(client: Client) -> None:
     sent = token(client, "reset-password", client.attendee())
 
     assert client("POST", "/auth/reset-password", {"token": sent, "password": "short"}).status == 400
     assert redeem(client, "reset-password", sent).status == 204
 
 
-def test_asking_again_is_for_those_who_are_signed_in(client: Client) -> None:
+def test_resending_needs_a_login(client: Client) -> None:
     assert client("POST", "/auth/verify-email/resend").status == 401
     ada = client.attendee()
     assert client("DELETE", "/users/me", by=ada).status == 204
     assert client("POST", "/auth/verify-email/resend", by=ada).status == 401
 
 
-def test_asking_again_is_answered_the_same_whether_verified_or_not(client: Client) -> None:
+def test_resending_answers_the_same_for_a_verified_address(client: Client) -> None:
     ada, grace = client.attendees(2)
     verify(client, ada)
 
@@ -193,17 +176,17 @@ def test_asking_again_is_answered_the_same_whether_verified_or_not(client: Clien
     ]
 
 
-def test_a_forgotten_password_has_the_same_answer_and_costs_the_same_for_an_unknown_address(
+def test_forgot_password_does_not_reveal_accounts(
     client: Client,
 ) -> None:
     ada = client.attendee()
 
-    def ask(email: str) -> tuple[int, str, set[str], list[str]]:
-        with statements(client) as asked:
+    def request(email: str) -> tuple[int, str, set[str], list[str]]:
+        with executed_statements(client) as executed:
             reply = client("POST", "/auth/forgot-password", {"email": email})
-        return reply.status, reply.text, set(reply.headers), asked
+        return reply.status, reply.text, set(reply.headers), executed
 
-    known, unknown = ask(ada.email), ask("nobody@example.com")
+    known, unknown = request(ada.email), request("nobody@example.com")
 
     assert known == unknown
     assert known[:2] == (202, "")
@@ -212,7 +195,7 @@ def test_a_forgotten_password_has_the_same_answer_and_costs_the_same_for_an_unkn
     ]
 
 
-def test_a_token_from_an_e_mail_sets_a_new_password(client: Client) -> None:
+def test_the_token_from_the_e_mail_sets_a_new_password(client: Client) -> None:
     ada = client.attendee()
 
     reply = redeem(client, "reset-password", token(client, "reset-password", ada))
@@ -222,7 +205,7 @@ def test_a_token_from_an_e_mail_sets_a_new_password(client: Client) -> None:
     assert login_status(client, ada, NEW_PASSWORD) == 200
 
 
-def test_a_new_password_ends_older_sessions_and_older_tokens(client: Client) -> None:
+def test_a_new_password_revokes_sessions_and_tokens(client: Client) -> None:
     ada = client.attendee()
     older = token(client, "reset-password", ada, ago=timedelta(minutes=2))
     assert redeem(client, "reset-password", token(client, "reset-password", ada)).status == 204
@@ -232,7 +215,7 @@ def test_a_new_password_ends_older_sessions_and_older_tokens(client: Client) -> 
     assert query(client, "SELECT * FROM email_tokens") == []
 
 
-def test_a_password_changed_by_its_owner_ends_the_tokens_for_a_new_one(client: Client) -> None:
+def test_a_changed_password_revokes_reset_tokens(client: Client) -> None:
     ada = client.attendee()
     sent = token(client, "reset-password", ada)
     change = {"password": NEW_PASSWORD, "currentPassword": PASSWORD}
@@ -241,7 +224,7 @@ def test_a_password_changed_by_its_owner_ends_the_tokens_for_a_new_one(client: C
     assert redeem(client, "reset-password", sent).problem == "invalid-email-token"
 
 
-def test_who_sets_a_password_by_e_mail_has_proven_the_address(client: Client) -> None:
+def test_resetting_the_password_verifies_the_address(client: Client) -> None:
     ada = client.attendee()
     assert redeem(client, "reset-password", token(client, "reset-password", ada)).status == 204
 
@@ -250,7 +233,7 @@ def test_who_sets_a_password_by_e_mail_has_proven_the_address(client: Client) ->
     assert reply.json["user"]["emailVerified"] is True
 
 
-def test_verifying_what_is_verified_changes_nothing(client: Client) -> None:
+def test_verifying_again_changes_nothing(client: Client) -> None:
     ada = client.attendee()
     to_verify = token(client, "verify-email", ada)
     assert redeem(client, "reset-password", token(client, "reset-password", ada)).status == 204
@@ -262,7 +245,7 @@ def test_verifying_what_is_verified_changes_nothing(client: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_another_address_is_to_be_verified_anew(client: Client, method: str) -> None:
+def test_a_new_address_is_not_verified(client: Client, method: str) -> None:
     ada = client.attendee()
     verify(client, ada)
 
@@ -273,7 +256,7 @@ def test_another_address_is_to_be_verified_anew(client: Client, method: str) -> 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_the_same_address_written_otherwise_stays_verified(client: Client, method: str) -> None:
+def test_the_same_address_in_capitals_stays_verified(client: Client, method: str) -> None:
     ada = client.attendee()
     verify(client, ada)
 
@@ -283,7 +266,7 @@ def test_the_same_address_written_otherwise_stays_verified(client: Client, metho
     assert len(requests(client)) == 1
 
 
-def test_an_address_that_somebody_else_has_is_not_written_to(client: Client) -> None:
+def test_a_taken_address_gets_no_e_mail(client: Client) -> None:
     ada, grace = client.attendees(2)
     verify(client, ada)
     before = requests(client)
@@ -294,15 +277,15 @@ def test_an_address_that_somebody_else_has_is_not_written_to(client: Client) -> 
     assert requests(client) == before
 
 
-def test_nothing_of_a_token_stands_in_the_database(client: Client) -> None:
+def test_the_database_contains_no_tokens(client: Client) -> None:
     ada = client.attendee()
     key = {"Idempotency-Key": "one"}
     body = {"name": "Grace", "email": "grace@example.com", "password": PASSWORD, "role": "attendee"}
     client("POST", "/auth/register", body, headers=key)
     client("POST", "/auth/forgot-password", {"email": ada.email}, headers=key)
-    waiting = [token(client, purpose, ada, ago=timedelta(minutes=2)) for purpose in WAYS]
-    spent = [token(client, purpose, ada) for purpose in WAYS]
-    for purpose, sent in zip(WAYS, spent, strict=True):
+    waiting = [token(client, purpose, ada, ago=timedelta(minutes=2)) for purpose in PURPOSES]
+    spent = [token(client, purpose, ada) for purpose in PURPOSES]
+    for purpose, sent in zip(PURPOSES, spent, strict=True):
         reply = client("POST", f"/auth/{purpose}", {"token": sent, "password": NEW_PASSWORD}, headers=key)
         assert reply.status == (400 if purpose == "verify-email" else 204)
 

@@ -5,8 +5,6 @@ import pytest
 from bench import database, load_shedding
 from bench.gateway_sim import LATE, Outcome, TokenBucket
 
-pytestmark = pytest.mark.tools
-
 
 def test_a_throttle_admits_its_rate_and_a_burst() -> None:
     throttle = TokenBucket(rate=10, burst=3, now=0)

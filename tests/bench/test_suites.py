@@ -11,8 +11,6 @@ from bench import report
 from bench.figures import Figure, percentile, ratios
 from bench.suites import SUITES
 
-pytestmark = pytest.mark.tools
-
 CHECKOUT = Path(__file__).parents[2]
 
 

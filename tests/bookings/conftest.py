@@ -8,7 +8,7 @@ import app
 from chalicelib.wiring import Wiring
 from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
-from tests.races import Web
+from tests.concurrency import Web
 
 
 @pytest.fixture

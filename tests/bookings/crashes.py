@@ -18,8 +18,8 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
 from tests.client import HOLD, Client
+from tests.concurrency import until
 from tests.conftest import SECRET
-from tests.races import until
 from tests.rows import rows
 
 DATABASE = "durable"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.client import Client, in_days
+from tests.client import Client
 
 
 def taken(client: Client, event_id: str) -> int:
@@ -64,8 +64,8 @@ def test_who_has_a_place_is_told_so_even_when_it_is_sold_out(client: Client) -> 
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
-        ({"saleStartsAt": in_days(1)}, "sale-not-started"),
-        ({"saleEndsAt": in_days(-1)}, "sale-ended"),
+        ({"saleStartsAt": timedelta(days=1)}, "sale-not-started"),
+        ({"saleEndsAt": timedelta(days=-1)}, "sale-ended"),
         ({"status": "draft"}, "no-such-event"),
     ],
 )

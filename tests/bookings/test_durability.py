@@ -19,6 +19,8 @@ from tests.bookings.procedure import replace_procedure, without_guard
 from tests.client import Client
 from tests.rows import rows, value
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def new_server() -> Iterator[Postgres]:

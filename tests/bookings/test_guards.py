@@ -20,7 +20,7 @@ from chalicelib.payments import cancellation
 from chalicelib.users import authentication
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import Account, Client
-from tests.races import until_waiting
+from tests.concurrency import until_waiting
 from tests.rows import domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.client import Account, Client, Reply
-from tests.races import until_waiting
+from tests.concurrency import until_waiting
 from tests.rows import domain_events, rows, taken
 
 KEY = {"Idempotency-Key": "a key"}

@@ -9,7 +9,7 @@ from itertools import chain, cycle, islice
 import pytest
 
 from tests.client import Account, Client, Reply
-from tests.races import Deed, Line, Web, until
+from tests.concurrency import Deed, Line, Web, until
 from tests.rows import domain_events, rows, taken, value
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -173,6 +174,7 @@ class Life(RuleBasedStateMachine):
         }
 
 
+@pytest.mark.slow
 def test_the_counter_counts_the_live_bookings_whatever_happens(client: Client) -> None:
     class LifeHere(Life):
         def __init__(self) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, event_body, in_days
+from tests.client import EVENT, Client, in_days
 from tests.rows import taken
 
 HOUR = timedelta(hours=1)
 
 WAYS: list[tuple[str, str, dict[str, Any] | None]] = [
-    ("PUT", "", event_body(title="Taken over")),
+    ("PUT", "", EVENT | {"title": "Taken over"}),
     ("PATCH", "", {"title": "Taken over"}),
     ("DELETE", "", None),
     ("POST", "/cancel", None),
@@ -41,8 +41,8 @@ def test_all_but_the_start_of_an_event_that_has_begun_can_be_changed(client: Cli
     assert (replaced.status, replaced.json["startDateTime"]) == (200, event["startDateTime"])
 
 
-@pytest.mark.parametrize("body", [{"title": "Too late"}, {"endDateTime": in_days(1)}, {}])
-def test_an_event_that_has_ended_cannot_be_changed(client: Client, body: dict[str, str]) -> None:
+@pytest.mark.parametrize("body", [{"title": "Too late"}, {"endDateTime": timedelta(days=1)}, {}])
+def test_an_event_that_has_ended_cannot_be_changed(client: Client, body: dict[str, Any]) -> None:
     host = client.host()
     event_id = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
 
@@ -51,7 +51,7 @@ def test_an_event_that_has_ended_cannot_be_changed(client: Client, body: dict[st
     assert (reply.status, reply.problem) == (409, "event-ended")
 
 
-@pytest.mark.parametrize(("method", "body"), [("PATCH", {"title": "Back again"}), ("PUT", event_body())])
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"title": "Back again"}), ("PUT", EVENT)])
 def test_a_cancelled_event_cannot_be_changed(client: Client, method: str, body: dict[str, Any]) -> None:
     host = client.host()
     event = client.event(host)
@@ -63,7 +63,7 @@ def test_a_cancelled_event_cannot_be_changed(client: Client, method: str, body: 
 
 
 @pytest.mark.parametrize(
-    ("method", "body"), [("PATCH", {"status": "draft"}), ("PUT", event_body(status="draft"))]
+    ("method", "body"), [("PATCH", {"status": "draft"}), ("PUT", EVENT | {"status": "draft"})]
 )
 def test_a_published_event_cannot_become_a_draft_again(
     client: Client, method: str, body: dict[str, Any]
@@ -78,7 +78,7 @@ def test_a_published_event_cannot_become_a_draft_again(
 
 
 @pytest.mark.parametrize(
-    ("method", "body"), [("PATCH", {"status": "published"}), ("PUT", event_body(status="published"))]
+    ("method", "body"), [("PATCH", {"status": "published"}), ("PUT", EVENT | {"status": "published"})]
 )
 def test_a_draft_can_be_published(client: Client, method: str, body: dict[str, Any]) -> None:
     host = client.host()

@@ -1,11 +1,11 @@
 """Changing an event: what PUT and PATCH do to what they name and to what they leave out."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.client import Account, Client, Reply, event_body, in_days
+from tests.client import Account, Client, Reply, event_body
 
 FULL = {
     "title": "Tango",
@@ -149,7 +149,7 @@ def test_null_cannot_take_a_required_member_away(client: Client, member: str) ->
 @pytest.mark.parametrize(
     ("members", "faulty"),
     [
-        ({"startDateTime": in_days(-1)}, {"startDateTime", "endDateTime"}),
+        ({"startDateTime": timedelta(days=-1)}, {"startDateTime", "endDateTime"}),
         ({"endDateTime": "2030-06-05T17:31:00Z"}, {"endDateTime", "saleEndsAt"}),
         ({"saleEndsAt": "2030-06-05T20:00:01Z"}, {"saleEndsAt"}),
         ({"saleStartsAt": "2030-06-02T00:00:00Z"}, {"saleStartsAt"}),

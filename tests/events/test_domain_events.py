@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import Account, Client, event_body, in_days
+from tests.client import Account, Client, event_body
 from tests.rows import RecordedEvent, domain_events
 
 HOUR = timedelta(hours=1)
@@ -100,8 +100,8 @@ def test_several_changes_at_once_are_told_as_one(client: Client) -> None:
         {"description": "Now with wine"},
         {"capacity": 7},
         {"currency": "chf"},
-        {"saleStartsAt": in_days(1)},
-        {"saleEndsAt": in_days(2)},
+        {"saleStartsAt": timedelta(days=1)},
+        {"saleEndsAt": timedelta(days=2)},
         {"capacity": 0},
         {"status": "draft", "title": "Milonga"},
     ],

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, in_days
+from tests.client import Client
 
 
 def test_everybody_can_read_a_published_event(client: Client) -> None:
@@ -61,10 +61,10 @@ def test_an_event_that_never_was_is_not_found(client: Client, event_id: str, sta
     ("members", "on_sale"),
     [
         ({}, True),
-        ({"saleStartsAt": in_days(-1)}, True),
-        ({"saleStartsAt": in_days(1)}, False),
-        ({"saleEndsAt": in_days(1)}, True),
-        ({"saleEndsAt": in_days(-1)}, False),
+        ({"saleStartsAt": timedelta(days=-1)}, True),
+        ({"saleStartsAt": timedelta(days=1)}, False),
+        ({"saleEndsAt": timedelta(days=1)}, True),
+        ({"saleEndsAt": timedelta(days=-1)}, False),
         ({"status": "draft"}, False),
     ],
 )

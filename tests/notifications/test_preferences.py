@@ -12,6 +12,7 @@ from chalicelib.notifications import preferences
 from chalicelib.notifications.models import TOPICS
 from chalicelib.users import authentication
 from tests.client import Account, Client
+from tests.concurrency import WAIT_TIMEOUT
 
 ALL: Any = dict.fromkeys(TOPICS, True)
 PATH = "/users/me/preferences"
@@ -125,7 +126,7 @@ def test_of_two_concurrent_calls_the_later_wins(client: Client) -> None:
             with pytest.raises(TimeoutError):
                 reply.result(timeout=0.3)
             preferences.replace(connection, caller.user_id, {**ALL, "newEvent": False})
-        assert reply.result(timeout=10).json == {"email": later}
+        assert reply.result(timeout=WAIT_TIMEOUT).json == {"email": later}
 
     assert wanted(client, user) == later
 

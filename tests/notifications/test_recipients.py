@@ -12,7 +12,7 @@ from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.models import TOPICS, Topic, suppressed_addresses
 from tests.client import Account, Client
 
-NOW = datetime.now(UTC)
+NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 
 
 def found(client: Client, *users: Account, topic: Topic | None = "newEvent") -> list[str]:

@@ -1,12 +1,13 @@
 """Cancelling what was paid: when the money goes back, and that it goes back once."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from infra.stripe_fake.fake import StripeFake
-from tests.client import Client, in_days
+from tests.client import Client
 from tests.payments.purchases import (
     Hold,
     bought,
@@ -22,7 +23,7 @@ from tests.payments.purchases import (
 )
 from tests.rows import domain_events, taken
 
-LATER, OVER = in_days(20), in_days(-1)
+LATER, OVER = timedelta(days=20), timedelta(days=-1)
 
 Ending = Callable[[Client, Hold], object]
 
@@ -60,7 +61,7 @@ OF_THE_HOST = [
 ]
 
 
-def policy(client: Client, held: Hold, until: str | None) -> None:
+def policy(client: Client, held: Hold, until: timedelta | None) -> None:
     change: dict[str, Any] = {"refundUntil": until}
     assert client("PATCH", f"/events/{held.event_id}", change, by=held.host).status == 200
 
@@ -87,7 +88,7 @@ def loses_it(client: Client, stripe: StripeFake, held: Hold) -> None:
 @pytest.mark.parametrize(("end", "reason"), [*OF_THE_ATTENDEE, *OF_THE_HOST])
 @pytest.mark.parametrize("until", [None, LATER], ids=["until the start", "until a day"])
 def test_until_the_time_agreed_money_goes_back_whoever_cancels(
-    client: Client, stripe: StripeFake, end: Ending, reason: str, until: str | None
+    client: Client, stripe: StripeFake, end: Ending, reason: str, until: timedelta | None
 ) -> None:
     paid = bought(client, stripe, refundUntil=until)
 

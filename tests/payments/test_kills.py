@@ -22,6 +22,8 @@ PRICE = 2500
 
 T = TypeVar("T")
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The process ends here: nothing catches this, and nothing is tidied up."""

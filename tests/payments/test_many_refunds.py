@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.payments import refunds
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
@@ -116,6 +118,7 @@ def refund_all(client: Client, stripe: StripeFake, many: int) -> int:
     return deadly.kills
 
 
+@pytest.mark.slow
 def test_everybody_is_paid_back_once_though_functions_die_again_and_again(
     client: Client, stripe: StripeFake
 ) -> None:

@@ -148,6 +148,7 @@ def test_an_odd_reason_for_a_failure_is_no_fault_of_ours(client: Client, failure
     assert send(client, event("payment_intent.payment_failed", of)).status in {200, 400}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "members"),
     [

@@ -18,7 +18,7 @@ from infra.stripe_fake.errors import ApiError
 from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import Fault
 from tests.client import Client
-from tests.concurrency import run_concurrently
+from tests.concurrency import WAIT_TIMEOUT, run_concurrently, until_waiting
 from tests.fakes import FakePayments
 from tests.notifications.pipeline import PostOffice
 from tests.payments.purchases import (
@@ -38,7 +38,6 @@ from tests.payments.purchases import (
     tell,
     told,
 )
-from tests.races import PATIENCE, until_waiting
 from tests.rows import rows, taken
 
 
@@ -248,7 +247,7 @@ class RefusingBoth(FakePayments):
         self._both = Barrier(2)
 
     def create_refund(self, charge: Charge, intent_id: str) -> Refund:
-        self._both.wait(PATIENCE)
+        self._both.wait(WAIT_TIMEOUT)
         raise PaymentRefused(f"{charge.attempt} of {intent_id}")
 
 

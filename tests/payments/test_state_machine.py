@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -231,6 +232,7 @@ class Life(RuleBasedStateMachine):
         )
 
 
+@pytest.mark.slow
 def test_place_and_money_agree_in_the_end_whatever_happens(client: Client, stripe: StripeFake) -> None:
     class LifeHere(Life):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The database's edge: a connection that failed half-way never serves the next one."""
+"""Connections: a failure mixes up no later results, and lost connections are replaced."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from tests.rows import rows, value
 
 @pytest.fixture
 def database(client: Client) -> Iterator[Database]:
-    """A database of one connection, as a container has it."""
+    """A database with one connection, as in a container."""
     database = Database(replace(client.wiring.settings, database_pool_size=1))
     yield database
     database.close()
@@ -33,9 +33,9 @@ def database(client: Client) -> Iterator[Database]:
         ),
         bindparam("value", "\ud800", Text),
     ],
-    ids=["a time before all times", "a lone surrogate"],
+    ids=["a time before the year 1", "a lone surrogate"],
 )
-def test_a_value_that_the_driver_cannot_send_does_not_mix_up_later_answers(
+def test_an_unsendable_value_does_not_mix_up_later_results(
     database: Database, parameter: BindParameter[Any]
 ) -> None:
     for number in range(3):
@@ -49,7 +49,7 @@ def test_a_value_that_the_driver_cannot_send_does_not_mix_up_later_answers(
         assert database.call(f"SELECT {number}, 'é', NULL") == [str(number), "é", ""]
 
 
-def test_a_server_that_drops_its_connections_is_found_again(client: Client) -> None:
+def test_lost_connections_are_replaced(client: Client) -> None:
     host = client.host()
     event = client.event(host)
     drop = (
@@ -67,7 +67,7 @@ def test_a_server_that_drops_its_connections_is_found_again(client: Client) -> N
         assert statuses[-1] == 201
 
 
-def test_an_error_of_the_server_leaves_the_connection_as_it_was(database: Database) -> None:
+def test_a_database_error_keeps_the_connection(database: Database) -> None:
     with database.transaction() as connection:
         before = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
 
@@ -78,8 +78,8 @@ def test_an_error_of_the_server_leaves_the_connection_as_it_was(database: Databa
         assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() == before
 
 
-def test_an_error_does_not_tell_the_values_that_it_is_about(database: Database) -> None:
-    """They would stand in the log."""
+def test_an_error_does_not_contain_bound_values(database: Database) -> None:
+    """The log would contain them."""
     statement = text("SELECT length(:secret) / :nothing")
 
     with pytest.raises(DBAPIError) as failed, database.transaction() as connection:
@@ -89,20 +89,20 @@ def test_an_error_does_not_tell_the_values_that_it_is_about(database: Database) 
     assert "hunter2" not in str(failed.value)
 
 
-def test_what_a_transaction_did_before_it_failed_is_undone(client: Client) -> None:
-    def fail_half_way() -> None:
+def test_a_failed_transaction_is_rolled_back(client: Client) -> None:
+    def fail_halfway() -> None:
         with client.wiring.database.transaction() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = 'new'"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fail_half_way()
+        fail_halfway()
 
     assert value(client, "SELECT version_num FROM alembic_version") != "new"
 
 
-def test_an_answer_of_any_length_is_read_whole(database: Database) -> None:
-    """Answers come in pieces of the network's choosing."""
+def test_a_result_of_any_length_is_read(database: Database) -> None:
+    """The network splits results into pieces of any size."""
     with database.transaction() as connection:
         for length in (0, 1, 8_180, 8_192, 70_000, 1_000_000):
             rows = connection.execute(
@@ -111,8 +111,8 @@ def test_an_answer_of_any_length_is_read_whole(database: Database) -> None:
             assert [(len(filled), n) for filled, n in rows] == [(length, 1), (length, 2), (length, 3)]
 
 
-def test_a_statement_is_read_as_its_columns_are_now(database: Database) -> None:
-    """What is kept of a statement is not kept for too long."""
+def test_a_cached_statement_sees_a_new_column(database: Database) -> None:
+    """The cached columns of a statement become invalid with a change of its table."""
     statement = text("SELECT * FROM changing WHERE 1 = :one")
     found = []
     with database.transaction() as connection:
@@ -127,14 +127,14 @@ def test_a_statement_is_read_as_its_columns_are_now(database: Database) -> None:
 @pytest.mark.parametrize(
     "given", [None, "", "100 % of 'it' é $1 \\ %s", 0, -(2**62), True, ["a", None, 'b"c']], ids=repr
 )
-def test_a_value_comes_back_as_it_was_given(database: Database, given: Any) -> None:
+def test_a_value_is_read_as_it_was_written(database: Database, given: Any) -> None:
     with database.transaction() as connection:
-        table = "CREATE TEMPORARY TABLE kept (value " + _TYPES[type(given)] + ")"
+        table = "CREATE TEMPORARY TABLE stored (value " + _TYPES[type(given)] + ")"
         connection.execute(text(table))
-        connection.execute(text("INSERT INTO kept VALUES (:given)"), {"given": given})
+        connection.execute(text("INSERT INTO stored VALUES (:given)"), {"given": given})
 
         assert (
-            connection.execute(text("SELECT value FROM kept WHERE 1 = :one"), {"one": 1}).scalar_one()
+            connection.execute(text("SELECT value FROM stored WHERE 1 = :one"), {"one": 1}).scalar_one()
             == given
         )
 
@@ -142,7 +142,7 @@ def test_a_value_comes_back_as_it_was_given(database: Database, given: Any) -> N
 _TYPES = {type(None): "text", str: "text", int: "bigint", bool: "boolean", list: "text[]"}
 
 
-def test_a_statement_that_fails_with_the_beginning_of_its_transaction_can_be_followed_by_others(
+def test_a_connection_survives_a_failed_first_statement(
     database: Database,
 ) -> None:
     with database.transaction() as connection:
@@ -156,8 +156,8 @@ def test_a_statement_that_fails_with_the_beginning_of_its_transaction_can_be_fol
         assert connection.execute(text("SELECT 1 + :one"), {"one": 1}).scalar_one() == 2
 
 
-def test_a_call_whose_answer_was_read_by_half_does_not_mix_up_later_ones(database: Database) -> None:
-    """The driver gives up amidst a copy, for which it has been given no place."""
+def test_a_half_read_call_does_not_mix_up_later_results(database: Database) -> None:
+    """The driver fails in the middle of a COPY, because it was given no stream to write to."""
     for number in range(3):
         with pytest.raises(Unavailable):
             database.call("COPY (SELECT generate_series(1, 100000)) TO STDOUT")
@@ -165,8 +165,8 @@ def test_a_call_whose_answer_was_read_by_half_does_not_mix_up_later_ones(databas
         assert database.call(f"SELECT {number}") == [str(number)]
 
 
-def test_a_call_leaves_the_only_connection_to_whoever_waits_for_it(database: Database) -> None:
-    """It keeps it for the next call only where nobody else is there."""
+def test_calls_release_the_only_connection_to_waiters(database: Database) -> None:
+    """A call keeps the connection for the next call only while no thread waits for it."""
 
     def use(number: int) -> int:
         if number % 2:
@@ -200,13 +200,13 @@ def call(database: Database) -> str:
 
 @pytest.mark.parametrize("before", [read, call], ids=["in the pool", "kept for the next call"])
 @pytest.mark.parametrize("use", [read, call])
-def test_a_connection_that_has_rested_is_tried_before_it_is_used(
+def test_an_idle_connection_is_tested_before_its_use(
     client: Client,
     database: Database,
     before: Callable[[Database], str],
     use: Callable[[Database], str],
 ) -> None:
-    """A container may have been frozen for so long that the server has hung up."""
+    """A container can be frozen for so long that the server closes the connection."""
     pooled = database.engine.raw_connection()
     connection = pooled.driver_connection
     pooled.close()

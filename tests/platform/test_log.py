@@ -1,4 +1,4 @@
-"""The log: a line of JSON for every request, that tells who did what and nothing that is secret."""
+"""The log has one line of JSON for each request, with the user and the outcome and without secrets."""
 
 import io
 import json
@@ -21,7 +21,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 class BrokenDatabase(Database):
-    """A database that fails as nothing foresees."""
+    """A database that fails with an unexpected error."""
 
     def transaction(self) -> NoReturn:
         raise RuntimeError("the cause")
@@ -32,7 +32,7 @@ LOGGER = logging.getLogger("event-booking")
 
 @pytest.fixture
 def set_up() -> Iterator[Callable[..., None]]:
-    """The deployed app's own way to set its log up, undone afterwards."""
+    """The function that sets up the log of the deployed app. Its effect is undone after the test."""
     handlers = LOGGER.handlers
     yield logs.set_up
     logs.set_up()
@@ -41,7 +41,7 @@ def set_up() -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def log(set_up: Callable[..., None]) -> Lines:
-    """What was logged since the last look."""
+    """A function that returns the lines since its last call."""
     stream = io.StringIO()
     set_up(stream)
 
@@ -54,7 +54,7 @@ def log(set_up: Callable[..., None]) -> Lines:
     return lines
 
 
-def test_the_log_is_standard_output(
+def test_the_log_goes_to_standard_output(
     client: Client, capsys: pytest.CaptureFixture[str], set_up: Callable[..., None]
 ) -> None:
     set_up()
@@ -87,7 +87,7 @@ def test_each_request_is_one_line(client: Client, log: Lines) -> None:
     assert line["time"].endswith("+00:00")
 
 
-def test_a_line_has_the_id_of_the_trace_where_lambda_tells_one(
+def test_a_line_has_the_trace_id_of_lambda(
     client: Client, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-65f0-2b7c")
@@ -98,9 +98,7 @@ def test_a_line_has_the_id_of_the_trace_where_lambda_tells_one(
     assert [line["traceId"] for line in log()] == ["Root=1-65f0-2b7c"] * 2
 
 
-def test_a_request_is_answered_also_where_nothing_can_be_logged(
-    client: Client, set_up: Callable[..., None]
-) -> None:
+def test_a_failing_log_does_not_fail_requests(client: Client, set_up: Callable[..., None]) -> None:
     closed = io.StringIO()
     closed.close()
     set_up(closed)
@@ -108,7 +106,7 @@ def test_a_request_is_answered_also_where_nothing_can_be_logged(
     assert client("GET", "/health").status == 200
 
 
-def test_a_log_of_warnings_has_no_lines_of_requests(client: Client, log: Lines) -> None:
+def test_requests_are_not_logged_at_level_warning(client: Client, log: Lines) -> None:
     LOGGER.setLevel(logging.WARNING)
 
     client("GET", "/health")
@@ -116,7 +114,7 @@ def test_a_log_of_warnings_has_no_lines_of_requests(client: Client, log: Lines) 
     assert log() == []
 
 
-def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -> None:
+def test_the_line_of_a_booking_has_its_metrics(client: Client, log: Lines) -> None:
     event = client.event(client.host(), capacity=1)
     attendees = client.attendee(), client.attendee()
     log()
@@ -134,7 +132,7 @@ def test_the_line_of_a_booking_carries_its_metrics(client: Client, log: Lines) -
     assert booked["BookingLatency"] > 0
 
 
-def test_metrics_that_a_line_has_no_room_for_have_a_line_of_their_own(log: Lines) -> None:
+def test_further_metrics_have_their_own_lines(log: Lines) -> None:
     with metrics.attach_to_request_log() as carried:
         metrics.put("Refunds", 1, "Count", outcome="refunded")
         metrics.put("Refunds", 1, "Count", outcome="failed")
@@ -147,7 +145,7 @@ def test_metrics_that_a_line_has_no_room_for_have_a_line_of_their_own(log: Lines
     assert (lines[0]["outcome"], lines[1]["DomainEventsPublished"]) == ("failed", 2)
 
 
-def test_a_text_that_is_no_unicode_is_logged_all_the_same() -> None:
+def test_invalid_unicode_is_logged() -> None:
     record = logging.makeLogRecord({"msg": "It failed", "members": {"messageId": "\ud800"}})
 
     line = logs.FORMATTER.format(record)
@@ -168,7 +166,7 @@ def test_a_text_that_is_no_unicode_is_logged_all_the_same() -> None:
         ("GET", "/docs", "/docs", 200),
     ],
 )
-def test_whatever_the_outcome_the_line_has_it_and_the_id_of_the_answer(
+def test_each_outcome_is_logged_with_its_request_id(
     client: Client, log: Lines, method: str, path: str, route: str, status: int
 ) -> None:
     for headers in ({}, {"X-Request-Id": "my-own-id"}):
@@ -180,7 +178,7 @@ def test_whatever_the_outcome_the_line_has_it_and_the_id_of_the_answer(
         assert line["requestId"] == reply.headers["x-request-id"]
 
 
-def test_nothing_secret_or_personal_is_logged(client: Client, log: Lines) -> None:
+def test_no_secrets_or_personal_data_are_logged(client: Client, log: Lines) -> None:
     registration = {
         "name": "Ada Lovelace",
         "email": "ada@example.com",
@@ -214,7 +212,7 @@ def test_nothing_secret_or_personal_is_logged(client: Client, log: Lines) -> Non
         assert secret not in json.dumps(lines)
 
 
-def test_why_the_database_is_not_there_is_told_to_the_log_without_its_password(log: Lines) -> None:
+def test_a_lost_database_is_logged_without_its_password(log: Lines) -> None:
     url = "postgresql+pg8000://somebody:hunter2@127.0.0.1:9/none"
     with using(Wiring(Settings(database_url=url, jwt_secret=SECRET))) as wiring:
         reply = Client(wiring)("GET", "/events")
@@ -226,7 +224,7 @@ def test_why_the_database_is_not_there_is_told_to_the_log_without_its_password(l
     assert "hunter2" not in json.dumps(reason)
 
 
-def test_a_fault_of_ours_is_told_to_the_log_and_not_to_the_client(client: Client, log: Lines) -> None:
+def test_a_server_error_is_logged_and_not_sent(client: Client, log: Lines) -> None:
     wiring = Wiring(client.wiring.settings)
     wiring.database = BrokenDatabase(client.wiring.settings)
     with using(wiring):

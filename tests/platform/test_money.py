@@ -1,4 +1,4 @@
-"""Money is shown as people read it, to the last minor unit."""
+"""Amounts are formatted in major units, exact to the minor unit."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from chalicelib.platform import money
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "says"),
+    ("amount", "currency", "formatted"),
     [
         (2500, "eur", "EUR 25.00"),
         (2500, "jpy", "JPY 2,500"),
@@ -20,13 +20,11 @@ from chalicelib.platform import money
         (99, "gbp", "GBP 0.99"),
     ],
 )
-def test_an_amount_is_shown_in_major_units_with_thousands_apart(
-    amount: int, currency: str, says: str
-) -> None:
-    assert money.format_amount(amount, currency) == says
+def test_an_amount_has_major_units_and_separators(amount: int, currency: str, formatted: str) -> None:
+    assert money.format_amount(amount, currency) == formatted
 
 
-def test_an_amount_that_no_float_can_hold_is_shown_exactly() -> None:
+def test_a_large_amount_is_exact() -> None:
     assert money.format_amount(9_007_199_254_740_993, "eur") == "EUR 90,071,992,547,409.93"
 
 
@@ -34,5 +32,5 @@ def test_an_amount_that_no_float_can_hold_is_shown_exactly() -> None:
     ("currency", "digits"),
     [("jpy", 0), ("isk", 0), ("ugx", 0), ("kwd", 3), ("tnd", 3), ("eur", 2), ("mga", 2)],
 )
-def test_the_digits_after_the_point_are_those_of_iso_4217(currency: str, digits: int) -> None:
+def test_decimals_are_those_of_iso_4217(currency: str, digits: int) -> None:
     assert money.decimals(currency) == digits

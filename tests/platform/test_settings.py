@@ -1,4 +1,4 @@
-"""Settings: what a deployment must say, and what is said back when it does not."""
+"""Settings: required and optional variables, and errors that name a bad one."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def test_two_variables_are_enough() -> None:
     assert (settings.charges, settings.stripe_livemode) == (False, False)
 
 
-def test_every_variable_has_its_say() -> None:
+def test_every_variable_is_read() -> None:
     settings = Settings.read(
         {
             **ENVIRONMENT,
@@ -69,7 +69,7 @@ def test_every_variable_has_its_say() -> None:
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
 def test_a_missing_variable_is_named(name: str) -> None:
-    without = {other: value for other, value in ENVIRONMENT.items() if other != name}
+    without = {key: value for key, value in ENVIRONMENT.items() if key != name}
 
     for environment in (without, {**without, name: ""}):
         with pytest.raises(BadSetting, match=f"^{name} is not set$"):
@@ -93,14 +93,14 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("DEFAULT_CURRENCY", "euro"),
     ],
 )
-def test_an_unusable_value_is_refused_by_the_name_of_its_variable(name: str, value: str) -> None:
+def test_an_invalid_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"^{name} must ") as refused:
         Settings.read(ENVIRONMENT | {name: value})
 
     assert "x" * 31 not in str(refused.value)
 
 
-def test_a_secret_is_measured_in_bytes() -> None:
+def test_the_length_of_a_secret_is_in_bytes() -> None:
     assert Settings.read(ENVIRONMENT | {"JWT_SECRET": "ü" * 16}).jwt_secret == "ü".encode() * 16
 
 
@@ -114,12 +114,12 @@ def test_a_secret_is_measured_in_bytes() -> None:
         ("pk_live_1", False),
     ],
 )
-def test_the_key_says_whether_it_moves_real_money(key: str, live: bool) -> None:  # noqa: FBT001 (a column)
+def test_the_key_decides_the_live_mode(key: str, live: bool) -> None:  # noqa: FBT001 (a column)
     assert Settings.read(ENVIRONMENT | {"STRIPE_API_KEY": key}).stripe_livemode == live
 
 
 @pytest.mark.parametrize("given", ["", " ", ",", " , ,"])
-def test_a_blank_secret_of_a_webhook_is_none_that_anybody_could_sign_with(given: str) -> None:
+def test_blank_webhook_secrets_are_ignored(given: str) -> None:
     assert Settings.read(ENVIRONMENT | {"STRIPE_WEBHOOK_SECRETS": given}).stripe_webhook_secrets == ()
 
 
@@ -130,11 +130,11 @@ OPTIONAL = [
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_a_blank_optional_variable_is_as_if_it_were_not_set(name: str) -> None:
+def test_a_blank_optional_variable_is_unset(name: str) -> None:
     assert Settings.read(ENVIRONMENT | {name: ""}) == Settings.read(ENVIRONMENT)
 
 
-def test_nothing_secret_is_in_what_settings_print() -> None:
+def test_printed_settings_contain_no_secrets() -> None:
     stripe = {"STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRETS": "whsec_1"}
     settings = Settings.read(ENVIRONMENT | {"JWT_SECRET_PREVIOUS": "earlier" * 5} | stripe)
 

@@ -17,7 +17,7 @@ from tests.client import Account, Client, password_hash
 from tests.users import verification_emails
 from tests.users.verification_emails import is_verified, query, requests
 
-NOW = datetime.now(UTC)
+NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 """All of a test happens at this time, or so long before or after it."""
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -24,7 +24,7 @@ from tests.infra.local.project import Project
 
 LOCALSTACK_PYTHON = os.environ.get("LOCALSTACK_PYTHON")
 """The Python of a LocalStack that replaces moto."""
-TIMEOUT = 30.0  # seconds that a test waits for a result
+TIMEOUT = 90.0  # seconds that a test waits for a result, far more than it needs on a slow machine
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from infra.local import postgres_binaries, run_dir
 from infra.local.startup import CHECKOUT
 
-TIMEOUT = 60  # seconds
+TIMEOUT = 180  # seconds, far more than a start needs on a slow machine
 
 
 class Run:

@@ -247,28 +247,42 @@ def stopping() -> Iterator[threading.Event]:
     stopping.set()
 
 
-def calls_of(
-    handler: Callable[[], object], stopping: threading.Event, *, period: float, backoff: float = 60
-) -> list[float]:
-    """Run a function on a schedule for three calls, and return their times."""
-    times: list[float] = []
+class RecordedWaits(threading.Event):
+    """An event that records how long a schedule would wait for it, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def waits_between_calls(
+    handler: Callable[[], object], *, period: float, backoff: float
+) -> list[float | None]:
+    """Run a function on a schedule for three calls, and return the waits between them."""
+    stopping = RecordedWaits()
+    calls = 0
 
     def called(event: dict[str, Any], _: Context) -> None:
+        nonlocal calls
         assert event["detail-type"] == "Scheduled Event"
-        times.append(time.monotonic())
-        if len(times) == 3:
+        calls += 1
+        if calls == 3:
             stopping.set()
         handler()
 
-    function = Function("on_time", called, 60, stopping)
-    Schedule(function, period, stopping=stopping, backoff=backoff).run()
-    assert len(times) == 3
-    return times
+    Schedule(Function("on_time", called, 60, stopping), period, stopping=stopping, backoff=backoff).run()
+    assert calls == 3
+    return stopping.waits[:2]
 
 
-def test_a_short_function_is_called_at_its_rate(stopping: threading.Event) -> None:
-    times = calls_of(lambda: None, stopping, period=0.2)
-    assert times[2] - times[0] >= 0.35
+def test_a_short_function_is_called_at_its_rate() -> None:
+    for wait in waits_between_calls(lambda: None, period=3600, backoff=1):
+        assert wait is not None
+        assert 1800 <= wait <= 3600  # the rest of the period, after a call that took some of it
 
 
 @pytest.mark.parametrize(("took", "wait"), [(0, 60), (20, 40), (55, 0), (90, 0)])
@@ -276,10 +290,9 @@ def test_a_long_function_is_called_again_without_delay(took: float, wait: float)
     assert schedules.delay(took, 60) == wait
 
 
-def test_a_failed_function_is_called_again_after_a_backoff(
-    stopping: threading.Event, capfd: pytest.CaptureFixture[str]
-) -> None:
-    calls_of(lambda: 1 // 0, stopping, period=60, backoff=0.05)
+def test_a_failed_function_is_called_again_after_a_backoff(capfd: pytest.CaptureFixture[str]) -> None:
+    assert waits_between_calls(lambda: 1 // 0, period=60, backoff=7) == [7, 7]
+
     output = capfd.readouterr().err
     assert output.count("on_time has failed") == 3
     assert "ZeroDivisionError" in output

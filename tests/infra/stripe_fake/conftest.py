@@ -13,7 +13,7 @@ from infra.stripe_fake.server import running
 from infra.stripe_fake.webhooks import Endpoint
 
 SECRET = "whsec_tests"
-EVENTUALLY = 10.0  # seconds
+EVENTUALLY = 60.0  # seconds, far more than a wait needs on a slow machine
 
 
 @dataclass
