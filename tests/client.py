@@ -186,27 +186,13 @@ class Client:
     def past_event(self, host: Account, *, started_ago: timedelta, lasts: timedelta, **more: Any) -> str:
         """Publish an event that has started, and possibly ended, as of two days before its start."""
         starts_at = datetime.now(UTC) - started_ago
-        details: dict[str, Any] = {
-            "title": "In the past",
-            "description": None,
-            "location": None,
-            "starts_at": starts_at,
-            "ends_at": starts_at + lasts,
-            "timezone": "UTC",
-            "capacity": 10,
-            "price": 0,
-            "currency": "eur",
-            "sale_starts_at": None,
-            "sale_ends_at": None,
-            "refund_until": None,
-            "status": "published",
-        }
+        details: dict[str, Any] = {"title": "In the past", "capacity": 10, "currency": "eur", **more}
         caller = self.wiring.tokens.read(host.token)
         with self.wiring.database.transaction() as connection:
             event_id = events.create(
                 connection,
                 caller.user_id,
-                Details(**{**details, **more}),
+                Details(starts_at=starts_at, ends_at=starts_at + lasts, **details),
                 starts_at - timedelta(days=2),
                 may_publish=True,
                 charges=True,

@@ -53,11 +53,11 @@ def domain_events(client: Client, subject: str, *types: str) -> list[RecordedEve
 
 
 def taken(client: Client, event_id: str) -> int:
-    """Return the counter of taken places, after checking it and the popularity against the live bookings."""
+    """Return the number of taken places, after checking it against the live bookings and the popularity."""
     [row] = rows(
         client,
         "SELECT taken, capacity, popularity, round(10 * ln(taken + 1)) AS step,"
-        " (SELECT count(*) FROM bookings b WHERE b.event_id = p.event_id"
+        " (SELECT coalesce(sum(quantity), 0) FROM bookings b WHERE b.event_id = p.event_id"
         " AND status IN ('pending', 'confirmed')) AS live FROM places p WHERE event_id = :event_id",
         event_id=event_id,
     )

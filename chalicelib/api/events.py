@@ -56,7 +56,7 @@ routes = new_router("events")
 def create_event(request: Request, connection: Connection, body: EventDetails) -> Response:
     """Create an event. It is published immediately unless `status` is draft."""
     host_id = request.require_caller().user_id
-    details = Details(**{"status": "published", **_values(body, request)})
+    details = Details(**_values(body, request))
 
     def create() -> Response:
         event_id = publishing.create(

@@ -21,22 +21,22 @@ class Details:
     """The details of an event that its host sets."""
 
     title: str
-    description: str | None
-    location: str | None
+    description: str | None = None
+    location: str | None = None
     starts_at: datetime
     ends_at: datetime
-    timezone: str
+    timezone: str = "UTC"
     capacity: int
-    price: int
+    price: int = 0
     """Of one place, in minor units of the currency."""
     currency: str
-    sale_starts_at: datetime | None
+    sale_starts_at: datetime | None = None
     """None: the sale starts when the event is published."""
-    sale_ends_at: datetime | None
+    sale_ends_at: datetime | None = None
     """None: the sale ends when the event ends."""
-    refund_until: datetime | None
+    refund_until: datetime | None = None
     """Attendees who cancel until then get a refund. None: until the event starts."""
-    status: Status
+    status: Status = "published"
 
 
 def violations(

@@ -23,8 +23,6 @@ CLAIM_LEASE = timedelta(seconds=45)
 
 T = TypeVar("T")
 
-now_parameter = now_parameter
-
 is_open = payments.c.status == "requires_payment"
 
 
@@ -57,7 +55,7 @@ def process_concurrently(rows: Sequence[T], process: Callable[[T], None]) -> Non
     def process_or_log(row: T) -> None:
         try:
             process(row)
-        except Exception:  # one failure must not stop the other rows
+        except Exception:  # noqa: BLE001 (one failure must not stop the other rows)
             logs.exception("payment check failed")
 
     with ThreadPoolExecutor(min(STRIPE_CONCURRENCY, len(rows))) as executor:

@@ -95,21 +95,15 @@ def _events(now: datetime) -> Iterator[Details]:
     evening = now.replace(hour=18, minute=0, second=0) + timedelta(days=30)
 
     def details(title: str, days: int, **others: Any) -> Details:
-        defaults = {
-            "description": None,
-            "location": "Kulturhof, Berlin",
-            "starts_at": evening + timedelta(days=days),
-            "ends_at": evening + timedelta(days=days, hours=3),
-            "timezone": "Europe/Berlin",
-            "capacity": 100,
-            "price": 0,
-            "currency": "eur",
-            "sale_starts_at": None,
-            "sale_ends_at": None,
-            "refund_until": None,
-            "status": "published",
-        }
-        return Details(title=title, **{**defaults, **others})
+        return Details(
+            title=title,
+            location="Kulturhof, Berlin",
+            starts_at=evening + timedelta(days=days),
+            ends_at=evening + timedelta(days=days, hours=3),
+            timezone="Europe/Berlin",
+            currency="eur",
+            **{"capacity": 100, **others},
+        )
 
     yield details(FREE_EVENT, 0, description="Four musicians, one yard, and the swifts above.")
     yield details(PRICED_EVENT, 3, description="After midnight, by candlelight.", capacity=30, price=2500)

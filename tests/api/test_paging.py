@@ -38,18 +38,10 @@ def publish(client: Client, host: Account, number: int) -> UUID:
     starts_at = next_month + timedelta(days=number // 4)
     details = Details(
         title=f"Jazz {number // 4:03}",
-        description=None,
-        location=None,
         starts_at=starts_at,
         ends_at=starts_at + timedelta(hours=3),
-        timezone="UTC",
         capacity=1000,
-        price=0,
         currency="eur",
-        sale_starts_at=None,
-        sale_ends_at=None,
-        refund_until=None,
-        status="published",
     )
     now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2)
     with client.wiring.database.transaction() as connection:

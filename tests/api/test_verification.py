@@ -13,8 +13,8 @@ import pytest
 from chalicelib.platform.database.engine import metadata
 from chalicelib.users.verification import Purpose
 from tests.client import PASSWORD, Account, Client, Reply
-from tests.rows import executed_statements
-from tests.users.verification_emails import is_verified, query, requests, token, verify
+from tests.rows import executed_statements, rows
+from tests.users.verification_emails import is_verified, requests, token, verify
 
 NEW_PASSWORD = "another correct horse"
 PURPOSES: list[Purpose] = ["verify-email", "reset-password"]
@@ -111,13 +111,13 @@ def test_all_bad_tokens_get_the_same_response(
 ) -> None:
     ada = client.attendee()
     sent = bad(client, ada, purpose)
-    before = query(client, "SELECT u, c FROM users u JOIN credentials c USING (user_id)")
+    before = rows(client, "SELECT u, c FROM users u JOIN credentials c USING (user_id)")
 
     reply = redeem(client, purpose, sent)
 
     assert (reply.status, reply.problem) == (400, "invalid-email-token")
     assert reply.text == redeem(client, purpose, secrets.token_urlsafe(32)).text
-    assert query(client, "SELECT u, c FROM users u JOIN credentials c USING (user_id)") == before
+    assert rows(client, "SELECT u, c FROM users u JOIN credentials c USING (user_id)") == before
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
@@ -212,7 +212,7 @@ def test_a_new_password_revokes_sessions_and_tokens(client: Client) -> None:
 
     assert client("GET", "/users/me", by=ada).problem == "invalid-token"
     assert redeem(client, "reset-password", older).problem == "invalid-email-token"
-    assert query(client, "SELECT * FROM email_tokens") == []
+    assert rows(client, "SELECT * FROM email_tokens") == []
 
 
 def test_a_changed_password_revokes_reset_tokens(client: Client) -> None:
@@ -237,11 +237,11 @@ def test_verifying_again_changes_nothing(client: Client) -> None:
     ada = client.attendee()
     to_verify = token(client, "verify-email", ada)
     assert redeem(client, "reset-password", token(client, "reset-password", ada)).status == 204
-    before = query(client, "SELECT email_verified_at, version, updated_at FROM users")
+    before = rows(client, "SELECT email_verified_at, version, updated_at FROM users")
 
     assert redeem(client, "verify-email", to_verify).status == 204
 
-    assert query(client, "SELECT email_verified_at, version, updated_at FROM users") == before
+    assert rows(client, "SELECT email_verified_at, version, updated_at FROM users") == before
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -292,7 +292,7 @@ def test_the_database_contains_no_tokens(client: Client) -> None:
     everything = " ".join(
         row.all
         for table in metadata.sorted_tables
-        for row in query(client, f"SELECT coalesce(string_agg(t::text, ' '), '') AS all FROM {table.name} t")  # noqa: S608 (our own table)
+        for row in rows(client, f"SELECT coalesce(string_agg(t::text, ' '), '') AS all FROM {table.name} t")  # noqa: S608 (our own table)
     )
 
     assert ada.email in everything

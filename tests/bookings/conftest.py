@@ -1,4 +1,4 @@
-"""What races stand on: the app behind a real HTTP server."""
+"""The app behind a real HTTP server, for races."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.concurrency import Web
 
 @pytest.fixture
 def web(wiring: Wiring) -> Iterator[Web]:
-    """The app, set to the test's database, as many clients at once can call it."""
-    assert wiring.settings.database_pool_size > 1, "one connection would let one request in at a time"
+    """The app with the test's database, for concurrent clients."""
+    assert wiring.settings.database_pool_size > 1, "one connection would serialize all requests"
     with serving(api_gateway(app.app)) as url:
         yield Web(url)

@@ -1,4 +1,4 @@
-"""Crash a database server during bookings, and compare the answered bookings with those it still has."""
+"""Crash a database server during bookings, and compare the confirmed bookings with those it still has."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ DURABLE = {
     "max_wal_senders": "0",
 }
 """With these settings the server rarely flushes its log by itself, and by default not at a commit. So only
-the procedure can flush a booking before its answer."""
+the procedure can flush a booking before its response."""
 CLIENTS = 6
 
 
@@ -63,9 +63,9 @@ def crash(server: Postgres, client: Client) -> None:
 def book_until_the_crash(
     server: Postgres, client: Client, event_ids: Sequence[UUID], minimum: int = 300
 ) -> set[tuple[UUID, UUID]]:
-    """Book from several clients, and crash the server after `minimum` answers.
+    """Book from several clients, and crash the server after `minimum` confirmations.
 
-    Return the event and the attendee of each answered booking.
+    Return the event and the attendee of each confirmed booking.
     """
     made = rows(
         client,
@@ -75,7 +75,7 @@ def book_until_the_crash(
     )
     rows(client, "INSERT INTO credentials SELECT user_id, '', 1 FROM users ON CONFLICT DO NOTHING")
     attendees = [row.user_id for row in made]
-    answered: list[tuple[UUID, UUID]] = []
+    confirmed: list[tuple[UUID, UUID]] = []
     number = count()
 
     def book_until_refused() -> None:
@@ -86,15 +86,15 @@ def book_until_the_crash(
                 event_id = event_ids[turn % len(event_ids)]
                 now = datetime.now(UTC)
                 booking.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
-                answered.append((event_id, caller.user_id))
+                confirmed.append((event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         running = [threads.submit(book_until_refused) for _ in range(CLIENTS)]
-        until(lambda: len(answered) >= minimum or any(future.done() for future in running))
+        until(lambda: len(confirmed) >= minimum or any(future.done() for future in running))
         crash(server, client)
     for future in running:
         future.result()
-    return set(answered)
+    return set(confirmed)
 
 
 def present(client: Client) -> set[tuple[UUID, UUID]]:
@@ -102,7 +102,8 @@ def present(client: Client) -> set[tuple[UUID, UUID]]:
     wrong = rows(
         client,
         "SELECT event_id FROM places"
-        " WHERE taken <> (SELECT count(*) FROM bookings b WHERE b.event_id = places.event_id)",
+        " WHERE taken <> (SELECT coalesce(sum(quantity), 0) FROM bookings b"
+        " WHERE b.event_id = places.event_id)",
     )
     assert wrong == []
     return {(row.event_id, row.user_id) for row in rows(client, "SELECT event_id, user_id FROM bookings")}

@@ -1,7 +1,7 @@
-"""An answered booking survives a crash, although no booking waits for the disk while it holds a lock.
+"""A confirmed booking survives a crash, although no booking waits for the disk while it holds a lock.
 
 The servers of these tests rarely flush their log unless a commit asks for it, and by default no commit does.
-So only the procedure itself can flush a booking before its answer.
+So only the procedure itself can flush a booking before its response.
 """
 
 from collections.abc import Iterator
@@ -58,18 +58,18 @@ def unflushed_after_bookings(client: Client) -> list[int]:
     return sizes
 
 
-def test_booking_is_on_disk_before_its_answer(client: Client) -> None:
-    # A background process may write to the log after an answer, but not after each of them.
+def test_a_booking_is_on_disk_before_its_response(client: Client) -> None:
+    # A background process may write to the log after a response, but not after each of them.
     assert min(unflushed_after_bookings(client)) == 0
 
 
-def test_booking_is_not_on_disk_without_the_flush(client: Client) -> None:
+def test_a_booking_is_not_on_disk_without_the_flush(client: Client) -> None:
     replace_procedure(client.wiring.database, without_guard("flush"))
 
     assert min(unflushed_after_bookings(client)[1:]) > 0
 
 
-def test_replayed_answer_is_on_disk(client: Client) -> None:
+def test_a_replayed_booking_is_on_disk(client: Client) -> None:
     key = {"Idempotency-Key": "a key"}
     event_id, attendee = client.event(client.host())["eventId"], client.attendee()
     replace_procedure(client.wiring.database, without_guard("flush"))
@@ -85,28 +85,28 @@ def test_replayed_answer_is_on_disk(client: Client) -> None:
     assert min(sizes) == 0
 
 
-def test_answered_bookings_survive_crashes() -> None:
+def test_confirmed_bookings_survive_crashes() -> None:
     with new_server() as first:
         again = partial(postgres.start, Options(first.data, settings=DURABLE), say=lambda _: None)
         with client_of(first) as client:
             host = client.host()
             event_ids = [UUID(client.event(host, capacity=5000)["eventId"]) for _ in range(3)]
-            answered = book_until_the_crash(first, client, event_ids)
+            confirmed = book_until_the_crash(first, client, event_ids)
         with again() as second, client_of(second) as client:
-            assert answered <= present(client)
-            answered |= book_until_the_crash(second, client, event_ids)
+            assert confirmed <= present(client)
+            confirmed |= book_until_the_crash(second, client, event_ids)
         with again() as third, client_of(third) as client:
-            assert answered <= present(client)
-    assert len(answered) >= 600
+            assert confirmed <= present(client)
+    assert len(confirmed) >= 600
 
 
-def test_answered_bookings_are_lost_in_a_crash_without_the_flush() -> None:
+def test_confirmed_bookings_are_lost_in_crashes_without_the_flush() -> None:
     with new_server() as server:
         with client_of(server) as client:
             event_ids = [UUID(client.event(client.host(), capacity=5000)["eventId"])]
             replace_procedure(client.wiring.database, without_guard("flush"))
             rows(client, "CHECKPOINT")
-            answered = book_until_the_crash(server, client, event_ids)
+            confirmed = book_until_the_crash(server, client, event_ids)
         again = postgres.start(Options(server.data, settings=DURABLE), say=lambda _: None)
         with again, client_of(again) as client:
-            assert answered - present(client)
+            assert confirmed - present(client)

@@ -57,7 +57,7 @@ def test_every_guard_has_one_begin_and_one_end() -> None:
     assert len(GUARDS) == len(begins) == lines.count("-- end guard")
 
 
-def test_unknown_guard_cannot_be_removed() -> None:
+def test_an_unknown_guard_cannot_be_removed() -> None:
     with pytest.raises(AssertionError, match="no guard places-gone"):
         without_guard("places-left", "places-gone")
 
@@ -91,7 +91,7 @@ def race(client: Client, event_id: str, attendees: list[Account]) -> list[str]:
     ],
     ids=["guard and check", "guard alone", "check alone", "neither"],
 )
-def test_last_place_is_sold_once(
+def test_the_last_place_is_sold_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event = client.event(client.host(), capacity=1)
@@ -116,7 +116,7 @@ def test_last_place_is_sold_once(
     ],
     ids=["guard and index", "index alone", "neither"],
 )
-def test_attendee_books_an_event_once(
+def test_an_attendee_books_an_event_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
@@ -150,7 +150,7 @@ def sale_closed(connection: Connection, host_id: UUID, event_id: UUID, now: date
     [(cancelled, "event-cancelled"), (deleted, "no-such-event"), (sale_closed, "sale-ended")],
 )
 @pytest.mark.parametrize("removed", [[], ["event-unchanged"]], ids=["guarded", "unguarded"])
-def test_event_changed_during_a_booking_is_not_booked(
+def test_an_event_changed_during_a_booking_is_not_booked(
     client: Client, removed: list[str], change: Change, refused: str
 ) -> None:
     host, attendee = client.host(), client.attendee()
@@ -167,7 +167,7 @@ def test_event_changed_during_a_booking_is_not_booked(
     assert live(client, event["eventId"]) == len(removed)
 
 
-def test_booking_respects_a_capacity_lowered_during_it(client: Client) -> None:
+def test_a_booking_respects_a_capacity_lowered_during_it(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])

@@ -1,4 +1,4 @@
-"""A booking sent again with its Idempotency-Key: the first answer again, whatever has happened since."""
+"""Retries of a booking with the same Idempotency-Key get the first response."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.rows import domain_events, rows, taken
 KEY = {"Idempotency-Key": "a key"}
 
 
-def test_the_first_answer_comes_again(client: Client) -> None:
+def test_a_retry_gets_the_first_response(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
 
     first, again = (client.book(attendee, event["eventId"], **KEY) for _ in range(2))
@@ -41,18 +41,18 @@ def delete_event(client: Client, _: Account, event: Any) -> None:
     rows(client, "UPDATE events SET deleted_at = now() WHERE event_id = :id", id=event["eventId"])
 
 
-@pytest.mark.parametrize("happens", [sell_out, cancel_booking, delete_event])
-def test_the_first_answer_stands_whatever_has_happened_since(client: Client, happens: Any) -> None:
+@pytest.mark.parametrize("change", [sell_out, cancel_booking, delete_event])
+def test_a_retry_gets_the_first_response_after_changes(client: Client, change: Any) -> None:
     attendee, event = client.attendee(), client.event(client.host(), capacity=2)
     first = client.book(attendee, event["eventId"], **KEY)
-    happens(client, attendee, event)
+    change(client, attendee, event)
 
     again = client.book(attendee, event["eventId"], **KEY)
 
     assert (again.status, again.json) == (201, first.json)
 
 
-def test_a_key_that_came_with_another_event_before_is_refused(client: Client) -> None:
+def test_a_key_of_another_request_is_refused(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     event, another = client.event(host), client.event(host)
     client.book(attendee, event["eventId"], **KEY)
@@ -63,7 +63,7 @@ def test_a_key_that_came_with_another_event_before_is_refused(client: Client) ->
     assert taken(client, another["eventId"]) == 0
 
 
-def test_two_attendees_may_think_of_the_same_key(client: Client) -> None:
+def test_two_attendees_can_use_the_same_key(client: Client) -> None:
     event = client.event(client.host())
 
     replies = [client.book(attendee, event["eventId"], **KEY) for attendee in client.attendees(2)]
@@ -73,7 +73,7 @@ def test_two_attendees_may_think_of_the_same_key(client: Client) -> None:
     assert taken(client, event["eventId"]) == 2
 
 
-def test_a_refusal_is_not_kept_so_a_retry_may_fare_better(client: Client) -> None:
+def test_a_refusal_is_not_stored_so_a_retry_can_succeed(client: Client) -> None:
     attendee, other, event = client.attendee(), client.attendee(), client.event(client.host(), capacity=1)
     booking = client.book(other, event["eventId"]).json
     assert client.book(attendee, event["eventId"], **KEY).problem == "sold-out"
@@ -86,7 +86,7 @@ def test_a_refusal_is_not_kept_so_a_retry_may_fare_better(client: Client) -> Non
 
 
 @pytest.mark.parametrize(("age", "outcome"), [(timedelta(hours=23), 201), (timedelta(hours=25), 409)])
-def test_a_key_is_kept_for_a_day(client: Client, age: timedelta, outcome: int) -> None:
+def test_a_key_is_valid_for_a_day(client: Client, age: timedelta, outcome: int) -> None:
     attendee, event = client.attendee(), client.event(client.host())
     client.book(attendee, event["eventId"], **KEY)
     rows(client, "UPDATE idempotency_keys SET created_at = created_at - CAST(:age AS interval)", age=age)
@@ -94,7 +94,7 @@ def test_a_key_is_kept_for_a_day(client: Client, age: timedelta, outcome: int) -
     assert client.book(attendee, event["eventId"], **KEY).status == outcome
 
 
-def test_a_key_can_be_used_anew_after_a_day(client: Client) -> None:
+def test_a_key_can_be_reused_after_a_day(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     client.book(attendee, client.event(host)["eventId"], **KEY)
     rows(client, "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'")
@@ -107,7 +107,7 @@ def test_a_key_can_be_used_anew_after_a_day(client: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "smiley 😀", "tab\there"])
-def test_a_key_that_is_none_is_refused_by_name(client: Client, key: str) -> None:
+def test_an_invalid_key_is_named(client: Client, key: str) -> None:
     attendee, event = client.attendee(), client.event(client.host())
 
     reply = client.book(attendee, event["eventId"], **{"Idempotency-Key": key})
@@ -116,17 +116,17 @@ def test_a_key_that_is_none_is_refused_by_name(client: Client, key: str) -> None
     assert taken(client, event["eventId"]) == 0
 
 
-def test_who_looks_while_the_first_request_takes_the_last_place_gets_its_answer(client: Client) -> None:
+def test_a_retry_during_the_booking_of_the_last_place_is_replayed(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host(), capacity=1)
     first = client.book(attendee, event["eventId"], **KEY)
-    # Back to before the first request, of which all effects are kept to appear at one moment.
+    # Undo the first request, and keep its rows so that they can all appear in one commit.
     for table in ("bookings", "idempotency_keys"):
         rows(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
         rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of the two above)
     rows(client, "UPDATE places SET taken = 0")
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
-        # Whoever looks at the event waits here, and has looked at what comes before the event.
+        # The retry waits here for the event, after it has looked for its key.
         connection.execute(text("LOCK TABLE ticket_types"))
         again = thread.submit(client.book, attendee, event["eventId"], **KEY)
         until_waiting(client, 1, again)

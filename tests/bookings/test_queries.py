@@ -1,4 +1,4 @@
-"""Seeing bookings: one's own as an attendee, those of one's events as a host, nobody else's."""
+"""Lists and single bookings: attendees see their own, hosts those of their events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ def book(client: Client, attendee: Account, event: Any) -> str:
     return str(client.book(attendee, event["eventId"]).json["bookingId"])
 
 
-def test_an_attendee_sees_a_booking_with_its_event(client: Client) -> None:
+def test_an_attendee_sees_bookings_with_their_event(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host(), location="Yard")
     booking = client.book(attendee, event["eventId"]).json
 
@@ -34,7 +34,7 @@ def test_an_attendee_sees_a_booking_with_its_event(client: Client) -> None:
     assert client("GET", f"/bookings/{booking['bookingId']}", by=attendee).json == listed
 
 
-def test_a_host_sees_also_who_comes(client: Client) -> None:
+def test_a_host_sees_bookings_with_attendee_and_event(client: Client) -> None:
     host, attendee = client.host(), client.attendee("Ada Lovelace")
     event = client.event(host)
     booking = client.book(attendee, event["eventId"]).json
@@ -42,12 +42,12 @@ def test_a_host_sees_also_who_comes(client: Client) -> None:
     [listed] = found(client, host)
 
     now = client("GET", f"/events/{event['eventId']}").json
-    who = {"name": "Ada Lovelace", "email": attendee.email}
-    assert listed == {**booking, "event": now, "attendee": who}
+    shown = {"name": "Ada Lovelace", "email": attendee.email}
+    assert listed == {**booking, "event": now, "attendee": shown}
     assert client("GET", f"/bookings/{booking['bookingId']}", by=host).json == listed
 
 
-def test_nobody_sees_the_bookings_of_others(client: Client) -> None:
+def test_bookings_of_others_are_hidden(client: Client) -> None:
     host, other_host = client.host(), client.host()
     attendee, other = client.attendee(), client.attendee()
     mine = book(client, attendee, client.event(host))
@@ -60,14 +60,14 @@ def test_nobody_sees_the_bookings_of_others(client: Client) -> None:
         assert (reply.status, reply.problem) == (404, "no-such-booking")
 
 
-def test_bookings_are_for_those_signed_in(client: Client) -> None:
+def test_bookings_require_a_login(client: Client) -> None:
     booking_id = book(client, client.attendee(), client.event(client.host()))
 
     assert client("GET", "/bookings").status == 401
     assert client("GET", f"/bookings/{booking_id}").status == 401
 
 
-def test_bookings_are_found_by_event(client: Client) -> None:
+def test_bookings_are_filtered_by_event(client: Client) -> None:
     host, attendee, other = client.host(), client.attendee(), client.attendee()
     event, another = client.event(host), client.event(host)
     mine = book(client, attendee, event)
@@ -80,14 +80,14 @@ def test_bookings_are_found_by_event(client: Client) -> None:
     assert found(client, client.host(), of_event) == []
 
 
-def test_bookings_are_found_by_status(client: Client) -> None:
+def test_bookings_are_filtered_by_status(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
-    kept, ended = (book(client, attendee, client.event(host)) for _ in range(2))
-    client("DELETE", f"/bookings/{ended}", by=attendee)
+    kept, cancelled = (book(client, attendee, client.event(host)) for _ in range(2))
+    client("DELETE", f"/bookings/{cancelled}", by=attendee)
 
     for reader in (attendee, host):
         assert ids(found(client, reader, "status=confirmed")) == [kept]
-        assert ids(found(client, reader, "status=cancelled")) == [ended]
+        assert ids(found(client, reader, "status=cancelled")) == [cancelled]
         for status in ("pending", "expired"):
             assert found(client, reader, f"status={status}") == []
 
@@ -102,15 +102,13 @@ def test_bookings_are_found_by_status(client: Client) -> None:
         ("userId=0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", "userId"),
     ],
 )
-def test_a_filter_value_that_is_not_allowed_is_refused_by_name(
-    client: Client, query: str, faulty: str
-) -> None:
+def test_invalid_filter_values_are_named(client: Client, query: str, faulty: str) -> None:
     reply = client("GET", f"/bookings?{query}", by=client.attendee())
 
     assert (reply.status, reply.faulty_fields) == (400, {faulty})
 
 
-def test_bookings_come_newest_first_or_by_the_date_of_the_event(client: Client) -> None:
+def test_bookings_are_sorted_by_creation_or_date_of_the_event(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     days = {"in 20": 20, "in 30": 30, "in 10": 10}
     made = {
@@ -131,9 +129,7 @@ def test_bookings_come_newest_first_or_by_the_date_of_the_event(client: Client) 
 
 @pytest.mark.parametrize("order", ["", "&order=asc", "&order=desc"])
 @pytest.mark.parametrize("sort", ["createdAt", "date"])
-def test_a_walk_by_cursor_meets_each_booking_once_in_the_order_of_the_whole(
-    client: Client, sort: str, order: str
-) -> None:
+def test_pages_by_cursor_have_each_booking_once_in_order(client: Client, sort: str, order: str) -> None:
     host = client.host()
     event, another = client.event(host, **at_noon()), client.event(host, **at_noon())
     for attendee in client.attendees(3):
@@ -152,15 +148,13 @@ def at_noon() -> dict[str, str]:
     return {"startDateTime": "2030-06-05T12:00:00Z", "endDateTime": "2030-06-05T13:00:00Z"}
 
 
-@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
-def test_a_booking_shows_an_event_that_was_called_off_as_cancelled(
-    client: Client, method: str, end: str
-) -> None:
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/cancel"), ("DELETE", "")])
+def test_a_booking_shows_a_deleted_event_as_cancelled(client: Client, method: str, suffix: str) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host, title="Off")
     booking_id = book(client, attendee, event)
 
-    client(method, f"/events/{event['eventId']}{end}", by=host)
+    client(method, f"/events/{event['eventId']}{suffix}", by=host)
 
     for reader in (attendee, host):
         booking = client("GET", f"/bookings/{booking_id}", by=reader).json
@@ -171,7 +165,7 @@ def test_a_booking_shows_an_event_that_was_called_off_as_cancelled(
         assert found(client, reader) == [booking]
 
 
-def test_a_booking_shows_an_event_that_was_deleted_after_it_took_place_as_it_was(client: Client) -> None:
+def test_a_booking_shows_a_past_event_after_its_deletion(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     hour = timedelta(hours=1)
     event_id = client.past_event(host, started_ago=2 * hour, lasts=hour)
@@ -183,12 +177,12 @@ def test_a_booking_shows_an_event_that_was_deleted_after_it_took_place_as_it_was
     assert (booking["status"], booking["event"]["status"]) == ("confirmed", "published")
 
 
-def test_a_host_sees_that_somebody_came_whose_account_is_gone_but_not_who(client: Client) -> None:
+def test_a_host_sees_bookings_of_deleted_accounts_without_name(client: Client) -> None:
     host, attendee, other = client.host(), client.attendee(), client.attendee()
     hour = timedelta(hours=1)
     event_id = client.past_event(host, started_ago=hour, lasts=hour * 2)
-    for who in (attendee, other):
-        client.book_as_of(who, event_id, datetime.now(UTC) - 2 * hour)
+    for account in (attendee, other):
+        client.book_as_of(account, event_id, datetime.now(UTC) - 2 * hour)
 
     assert client("DELETE", "/users/me", by=attendee).status == 204
 
@@ -196,7 +190,7 @@ def test_a_host_sees_that_somebody_came_whose_account_is_gone_but_not_who(client
     assert shown == {attendee.user_id: {}, other.user_id: {"name": other.name, "email": other.email}}
 
 
-def test_a_booking_has_a_tag_that_changes_with_it(client: Client) -> None:
+def test_a_bookings_etag_changes_with_the_booking(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     path = f"/bookings/{book(client, attendee, client.event(host))}"
     tag = client("GET", path, by=attendee).headers["etag"]

@@ -93,10 +93,10 @@ def test_capacity_changed_during_a_rush_is_never_exceeded(client: Client, web: W
 
 
 @pytest.mark.parametrize(
-    ("method", "end", "refused"), [("DELETE", "", "no-such-event"), ("POST", "/cancel", "event-cancelled")]
+    ("method", "suffix", "refused"), [("DELETE", "", "no-such-event"), ("POST", "/cancel", "event-cancelled")]
 )
 def test_event_cancelled_during_a_rush_keeps_no_booking(
-    client: Client, web: Web, method: str, end: str, refused: str
+    client: Client, web: Web, method: str, suffix: str, refused: str
 ) -> None:
     host = client.host()
     event = client.event(host, capacity=1000)
@@ -112,7 +112,7 @@ def test_event_cancelled_during_a_rush_keeps_no_booking(
 
     def cancel(line: Line) -> list[Reply]:
         until(lambda: len(booked) >= 20)
-        return [line(method, path + end, by=host)]
+        return [line(method, path + suffix, by=host)]
 
     attendees = client.attendees(160)
     rush: list[Deed[list[Reply]]] = [partial(book_in_turn, attendees[n::16]) for n in range(16)]
@@ -125,7 +125,7 @@ def test_event_cancelled_during_a_rush_keeps_no_booking(
         assert len(domain_events(client, event["eventId"], domain_event)) == len(booked)
 
 
-def test_rebooked_last_place_is_never_booked_twice(client: Client, web: Web) -> None:
+def test_a_rebooked_last_place_is_never_booked_twice(client: Client, web: Web) -> None:
     event = client.event(client.host(), capacity=1)
     rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")
 

@@ -68,7 +68,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
+def test_a_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
     attendee, event_id = case(client)
     used = []
 
@@ -89,7 +89,7 @@ def next_transaction(client: Client) -> int:
     return int(value(client, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
 
 
-def test_booking_uses_a_transaction_number(client: Client) -> None:
+def test_a_booking_uses_a_transaction_number(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
     before = next_transaction(client)
 
@@ -97,7 +97,7 @@ def test_booking_uses_a_transaction_number(client: Client) -> None:
     assert next_transaction(client) > before
 
 
-def test_procedure_fails_inside_a_transaction_block(client: Client) -> None:
+def test_the_procedure_fails_inside_a_transaction_block(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
     call: dict[str, Any] = {"event": event["eventId"], "user": attendee.user_id, "now": datetime.now(UTC)}
 
@@ -114,7 +114,7 @@ def test_procedure_fails_inside_a_transaction_block(client: Client) -> None:
     assert taken(client, event["eventId"]) == 0
 
 
-def test_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> None:
+def test_a_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> None:
     event = client.event(client.host())
     rows(client, "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
     rows(client, "CREATE TRIGGER skip BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION skip()")
@@ -127,7 +127,7 @@ def test_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> No
     assert value(client, "SELECT count(*) FROM idempotency_keys") == 0
 
 
-def test_booking_that_waits_too_long_for_a_lock_is_unavailable(client: Client) -> None:
+def test_a_booking_that_waits_too_long_for_a_lock_is_unavailable(client: Client) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     database = client.wiring.database
     rows(client, f"ALTER DATABASE {database.engine.url.database} SET lock_timeout = '20ms'")

@@ -1,4 +1,4 @@
-"""The life of bookings: whatever is done in whatever order, the counter counts them and capacity holds."""
+"""A state machine: after any sequence of requests, the counter agrees with the bookings and the capacity."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from hypothesis.stateful import (
 from tests.client import Account, Client, Reply
 from tests.rows import rows
 
-How = Literal["cancelled", "deleted"]
+Cancellation = Literal["cancelled", "deleted"]
 
 
 @dataclass(eq=False)
 class Event:
     event_id: str
     capacity: int
-    called_off: How | None = None
+    cancellation: Cancellation | None = None
 
 
 @dataclass(eq=False)
@@ -43,8 +43,8 @@ class Booking:
 capacities = st.integers(1, 4)
 
 
-class Life(RuleBasedStateMachine):
-    """One host, a few attendees and events, and what is expected of them."""
+class BookingMachine(RuleBasedStateMachine):
+    """A host, some attendees and events, and the expected state of each."""
 
     events: Bundle[Event] = Bundle("events")
     attendees: Bundle[Account] = Bundle("attendees")
@@ -56,26 +56,26 @@ class Life(RuleBasedStateMachine):
         self.host = client.host()
         self.known_events: list[Event] = []
         self.known_bookings: list[Booking] = []
-        self.gone: set[str] = set()
+        self.deleted_accounts: set[str] = set()
 
     def taken(self, event: Event) -> int:
         return sum(booking.live for booking in self.known_bookings if booking.event is event)
 
-    def end(self, *, event: Event | None = None, attendee: Account | None = None) -> None:
+    def cancel_bookings(self, *, event: Event | None = None, attendee: Account | None = None) -> None:
         for booking in self.known_bookings:
             if booking.event is event or booking.attendee is attendee:
                 booking.live = False
 
     @initialize(target=attendees)
-    def attendees_come(self) -> MultipleResults[Account]:
+    def register_attendees(self) -> MultipleResults[Account]:
         return multiple(*self.client.attendees(4))
 
     @initialize(target=events, capacity=capacities)
-    def an_event_is_there(self, capacity: int) -> Event:
+    def publish_first_event(self, capacity: int) -> Event:
         return self.publish(capacity)
 
     @rule(target=events, capacity=capacities)
-    def another_event(self, capacity: int) -> Event:
+    def publish_another_event(self, capacity: int) -> Event:
         return self.publish(capacity)
 
     def publish(self, capacity: int) -> Event:
@@ -95,24 +95,25 @@ class Life(RuleBasedStateMachine):
         return booking
 
     def refusal(self, attendee: Account, event: Event) -> str | None:
-        if event.called_off:
-            return "event-cancelled" if event.called_off == "cancelled" else "no-such-event"
+        if event.cancellation:
+            return "event-cancelled" if event.cancellation == "cancelled" else "no-such-event"
         if any(b.live and b.attendee is attendee and b.event is event for b in self.known_bookings):
             return "already-booked"
         return "sold-out" if self.taken(event) == event.capacity else None
 
     @rule(booking=bookings, by_host=st.booleans())
     def cancel(self, booking: Booking, *, by_host: bool) -> None:
-        ender = self.host if by_host or booking.attendee.user_id in self.gone else booking.attendee
-        assert self.client("DELETE", f"/bookings/{booking.booking_id}", by=ender).status == 204
+        deleted = booking.attendee.user_id in self.deleted_accounts
+        canceller = self.host if by_host or deleted else booking.attendee
+        assert self.client("DELETE", f"/bookings/{booking.booking_id}", by=canceller).status == 204
         booking.live = False
 
     @rule(event=events, capacity=capacities)
     def change_capacity(self, event: Event, capacity: int) -> None:
         reply = self.as_host("PATCH", event, {"capacity": capacity})
-        if event.called_off:
+        if event.cancellation:
             assert reply.problem == (
-                "event-cancelled" if event.called_off == "cancelled" else "no-such-event"
+                "event-cancelled" if event.cancellation == "cancelled" else "no-such-event"
             )
         elif capacity < self.taken(event):
             assert reply.problem == "capacity-below-taken"
@@ -122,44 +123,44 @@ class Life(RuleBasedStateMachine):
 
     @rule(event=events)
     def cancel_event(self, event: Event) -> None:
-        reply = self.as_host("POST", event, end="/cancel")
-        assert reply.status == (404 if event.called_off == "deleted" else 200)
-        event.called_off = event.called_off or "cancelled"
-        self.end(event=event)
+        reply = self.as_host("POST", event, suffix="/cancel")
+        assert reply.status == (404 if event.cancellation == "deleted" else 200)
+        event.cancellation = event.cancellation or "cancelled"
+        self.cancel_bookings(event=event)
 
     @rule(event=consumes(events))
     def delete_event(self, event: Event) -> None:
         assert self.as_host("DELETE", event).status == 204
-        event.called_off = "deleted"
-        self.end(event=event)
+        event.cancellation = "deleted"
+        self.cancel_bookings(event=event)
 
     @rule(attendee=consumes(attendees))
     def delete_account(self, attendee: Account) -> None:
         assert self.client("DELETE", "/users/me", by=attendee).status == 204
-        self.gone.add(attendee.user_id)
-        self.end(attendee=attendee)
+        self.deleted_accounts.add(attendee.user_id)
+        self.cancel_bookings(attendee=attendee)
 
-    def as_host(self, method: str, event: Event, body: object = None, *, end: str = "") -> Reply:
-        return self.client(method, f"/events/{event.event_id}{end}", body, by=self.host)
+    def as_host(self, method: str, event: Event, body: object = None, *, suffix: str = "") -> Reply:
+        return self.client(method, f"/events/{event.event_id}{suffix}", body, by=self.host)
 
     @invariant()
-    def the_api_shows_as_many_attendees_as_there_are(self) -> None:
+    def api_shows_the_expected_events(self) -> None:
         path = f"/events?mine=true&limit=100&hostId={self.host.user_id}"
         shown = {event["eventId"]: event for event in self.client("GET", path, by=self.host).json}
-        expected = [event for event in self.known_events if event.called_off != "deleted"]
+        expected = [event for event in self.known_events if event.cancellation != "deleted"]
         assert shown.keys() == {event.event_id for event in expected}
         for event in expected:
             assert shown[event.event_id]["numberOfAttendees"] == self.taken(event)
             assert 0 <= self.taken(event) <= shown[event.event_id]["capacity"] == event.capacity
 
     @invariant()
-    def the_rows_are_those_that_there_should_be(self) -> None:
-        kept = rows(
+    def rows_are_as_expected(self) -> None:
+        booked = rows(
             self.client,
             "SELECT booking_id, status FROM bookings WHERE host_id = :host",
             host=self.host.user_id,
         )
-        assert {str(row.booking_id): row.status for row in kept} == {
+        assert {str(row.booking_id): row.status for row in booked} == {
             booking.booking_id: "confirmed" if booking.live else "cancelled"
             for booking in self.known_bookings
         }
@@ -175,10 +176,10 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_counter_counts_the_live_bookings_whatever_happens(client: Client) -> None:
-    class LifeHere(Life):
+def test_places_and_bookings_agree_after_any_sequence(client: Client) -> None:
+    class ThisMachine(BookingMachine):
         def __init__(self) -> None:
             super().__init__(client)
 
     bounds = settings(derandomize=True, database=None, deadline=None, max_examples=20, stateful_step_count=25)
-    run_state_machine_as_test(LifeHere, settings=bounds)
+    run_state_machine_as_test(ThisMachine, settings=bounds)

@@ -1,4 +1,4 @@
-"""Cancelling and deleting an event, and what becomes of its bookings."""
+"""Cancelling and deleting an event, and the effect on its bookings."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ def delete(client: Client, host: Account, event_id: str, **headers: str) -> Repl
     return client("DELETE", f"/events/{event_id}", by=host, headers=headers)
 
 
-def booked(client: Client, event: Any, times: int) -> list[str]:
+def book(client: Client, event: Any, times: int) -> list[str]:
     return [client.book(attendee, event["eventId"]).json["bookingId"] for attendee in client.attendees(times)]
 
 
@@ -30,10 +30,10 @@ def statuses(client: Client, event_id: str) -> list[str]:
     ]
 
 
-def test_a_cancelled_event_says_so_and_is_empty(client: Client) -> None:
+def test_a_cancelled_event_is_shown_as_cancelled_and_empty(client: Client) -> None:
     host = client.host()
     event = client.event(host)
-    booked(client, event, 3)
+    book(client, event, 3)
 
     reply = cancel(client, host, event["eventId"])
 
@@ -47,63 +47,63 @@ def test_a_cancelled_event_says_so_and_is_empty(client: Client) -> None:
     assert client("GET", f"/events/{event['eventId']}").headers["etag"] == reply.headers["etag"]
 
 
-@pytest.mark.parametrize(("method", "end", "reason"), WAYS)
-def test_all_bookings_of_an_event_called_off_are_cancelled_and_each_is_told(
-    client: Client, method: str, end: str, reason: str
+@pytest.mark.parametrize(("method", "suffix", "reason"), WAYS)
+def test_all_bookings_of_the_event_are_cancelled_and_recorded(
+    client: Client, method: str, suffix: str, reason: str
 ) -> None:
     host = client.host()
-    event, other = client.event(host), client.event(host)
-    ids = booked(client, event, 3)
-    booked(client, other, 2)
+    event, other_event = client.event(host), client.event(host)
+    ids = book(client, event, 3)
+    book(client, other_event, 2)
 
-    assert client(method, f"/events/{event['eventId']}{end}", by=host).status in {200, 204}
+    assert client(method, f"/events/{event['eventId']}{suffix}", by=host).status in {200, 204}
 
     assert statuses(client, event["eventId"]) == ["cancelled"] * 3
     assert taken(client, event["eventId"]) == 0
-    told = [
+    bodies = [
         domain_event.body for domain_event in domain_events(client, event["eventId"], "booking-cancelled")
     ]
-    assert sorted(body["bookingId"] for body in told) == sorted(ids)
-    for body in told:
+    assert sorted(body["bookingId"] for body in bodies) == sorted(ids)
+    for body in bodies:
         assert body["reason"] == reason
         assert body["status"] == "cancelled"
         assert body["eventId"] == event["eventId"]
-    assert statuses(client, other["eventId"]) == ["confirmed"] * 2
-    assert taken(client, other["eventId"]) == 2
+    assert statuses(client, other_event["eventId"]) == ["confirmed"] * 2
+    assert taken(client, other_event["eventId"]) == 2
 
 
-@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
-def test_a_booking_that_was_cancelled_before_is_left_as_it_was(client: Client, method: str, end: str) -> None:
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/cancel"), ("DELETE", "")])
+def test_bookings_cancelled_before_do_not_change(client: Client, method: str, suffix: str) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
     booking_id = client.book(attendee, event["eventId"]).json["bookingId"]
     client("DELETE", f"/bookings/{booking_id}", by=attendee)
 
-    client(method, f"/events/{event['eventId']}{end}", by=host)
+    client(method, f"/events/{event['eventId']}{suffix}", by=host)
 
     [domain_event] = domain_events(client, event["eventId"], "booking-cancelled")
     assert domain_event.body["reason"] == "attendee"
     assert taken(client, event["eventId"]) == 0
 
 
-def test_cancelling_again_answers_the_same_and_changes_nothing(client: Client) -> None:
+def test_cancelling_an_event_is_idempotent(client: Client) -> None:
     host = client.host()
     event = client.event(host)
-    booked(client, event, 2)
+    book(client, event, 2)
     first = cancel(client, host, event["eventId"])
-    told = domain_events(client, event["eventId"])
+    recorded = domain_events(client, event["eventId"])
 
     again = cancel(client, host, event["eventId"])
 
     assert (again.status, again.json) == (200, first.json)
     assert again.headers["etag"] == first.headers["etag"]
-    assert domain_events(client, event["eventId"]) == told
+    assert domain_events(client, event["eventId"]) == recorded
 
 
 def test_a_cancelled_event_can_be_deleted(client: Client) -> None:
     host = client.host()
     event = client.event(host)
-    booked(client, event, 1)
+    book(client, event, 1)
     cancel(client, host, event["eventId"])
 
     assert delete(client, host, event["eventId"]).status == 204
@@ -111,7 +111,7 @@ def test_a_cancelled_event_can_be_deleted(client: Client) -> None:
     assert len(domain_events(client, event["eventId"], "booking-cancelled")) == 1
 
 
-def test_what_is_deleted_cannot_be_deleted_again(client: Client) -> None:
+def test_a_deleted_event_cannot_be_deleted_again(client: Client) -> None:
     host = client.host()
     event = client.event(host)
 
@@ -119,7 +119,7 @@ def test_what_is_deleted_cannot_be_deleted_again(client: Client) -> None:
     assert delete(client, host, event["eventId"]).problem == "no-such-event"
 
 
-def test_a_draft_is_deleted_rather_than_cancelled(client: Client) -> None:
+def test_a_draft_can_be_deleted_but_not_cancelled(client: Client) -> None:
     host = client.host()
     draft = client.event(host, status="draft")
 
@@ -141,7 +141,7 @@ def test_a_running_event_can_be_cancelled_with_its_bookings(client: Client) -> N
     assert taken(client, event_id) == 0
 
 
-def test_an_event_that_has_taken_place_can_be_deleted_but_its_bookings_stay(client: Client) -> None:
+def test_a_past_event_can_be_deleted_and_keeps_its_bookings(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     event_id = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
     booking_id = client.book_as_of(attendee, event_id, datetime.now(UTC) - 3 * HOUR)
@@ -155,7 +155,7 @@ def test_an_event_that_has_taken_place_can_be_deleted_but_its_bookings_stay(clie
     assert domain_events(client, event_id, "booking-cancelled") == []
 
 
-def test_an_event_called_off_takes_no_bookings(client: Client) -> None:
+def test_cancelled_and_deleted_events_cannot_be_booked(client: Client) -> None:
     host = client.host()
     cancelled, deleted = client.event(host), client.event(host)
     cancel(client, host, cancelled["eventId"])
@@ -165,26 +165,26 @@ def test_an_event_called_off_takes_no_bookings(client: Client) -> None:
     assert client.book(client.attendee(), deleted["eventId"]).problem == "no-such-event"
 
 
-@pytest.mark.parametrize(("method", "end"), [("POST", "/cancel"), ("DELETE", "")])
-def test_an_event_that_has_changed_meanwhile_is_not_called_off(client: Client, method: str, end: str) -> None:
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/cancel"), ("DELETE", "")])
+def test_a_stale_version_is_neither_cancelled_nor_deleted(client: Client, method: str, suffix: str) -> None:
     host = client.host()
     event = client.event(host)
     path = f"/events/{event['eventId']}"
     known = {"If-Match": client("GET", path).headers["etag"]}
     changed = client("PATCH", path, {"title": "Changed"}, by=host)
 
-    stale = client(method, path + end, by=host, headers=known)
+    stale = client(method, path + suffix, by=host, headers=known)
     assert (stale.status, stale.problem) == (412, "stale-version")
     assert client("GET", path).json == changed.json
 
-    current = client(method, path + end, by=host, headers={"If-Match": changed.headers["etag"]})
+    current = client(method, path + suffix, by=host, headers={"If-Match": changed.headers["etag"]})
     assert current.status in {200, 204}
 
 
-def test_nothing_of_the_ledger_is_lost_with_a_deleted_event(client: Client) -> None:
+def test_deleting_an_event_keeps_its_rows_and_bookings(client: Client) -> None:
     host = client.host()
     event = client.event(host)
-    booked(client, event, 2)
+    book(client, event, 2)
 
     delete(client, host, event["eventId"])
 

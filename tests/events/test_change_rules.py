@@ -1,4 +1,4 @@
-"""What may not be changed about an event any more, and by whom it may not be changed at all."""
+"""Changes of an event that are refused, because of its state or of the caller."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ WAYS: list[tuple[str, str, dict[str, Any] | None]] = [
 ]
 
 
-def test_the_start_of_an_event_that_has_begun_cannot_be_moved(client: Client) -> None:
+def test_the_start_of_a_running_event_cannot_be_changed(client: Client) -> None:
     host = client.host()
     event_id = client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)
 
@@ -27,7 +27,7 @@ def test_the_start_of_an_event_that_has_begun_cannot_be_moved(client: Client) ->
     assert (reply.status, reply.problem) == (409, "event-started")
 
 
-def test_all_but_the_start_of_an_event_that_has_begun_can_be_changed(client: Client) -> None:
+def test_all_else_of_a_running_event_can_be_changed(client: Client) -> None:
     host = client.host()
     event_id = client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)
     event = client("GET", f"/events/{event_id}").json
@@ -42,7 +42,7 @@ def test_all_but_the_start_of_an_event_that_has_begun_can_be_changed(client: Cli
 
 
 @pytest.mark.parametrize("body", [{"title": "Too late"}, {"endDateTime": timedelta(days=1)}, {}])
-def test_an_event_that_has_ended_cannot_be_changed(client: Client, body: dict[str, Any]) -> None:
+def test_a_past_event_cannot_be_changed(client: Client, body: dict[str, Any]) -> None:
     host = client.host()
     event_id = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
 
@@ -90,7 +90,7 @@ def test_a_draft_can_be_published(client: Client, method: str, body: dict[str, A
     assert client.book(client.attendee(), event["eventId"]).status == 201
 
 
-def test_capacity_can_fall_to_what_is_taken_but_not_below(client: Client) -> None:
+def test_capacity_can_be_lowered_to_the_number_of_taken_places(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=5)
     path = f"/events/{event['eventId']}"
@@ -107,7 +107,7 @@ def test_capacity_can_fall_to_what_is_taken_but_not_below(client: Client) -> Non
     assert client.book(client.attendee(), event["eventId"]).problem == "sold-out"
 
 
-def test_places_added_to_a_sold_out_event_can_be_booked(client: Client) -> None:
+def test_added_places_of_a_sold_out_event_can_be_booked(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=1)
     client.book(client.attendee(), event["eventId"])
@@ -118,50 +118,50 @@ def test_places_added_to_a_sold_out_event_can_be_booked(client: Client) -> None:
     assert taken(client, event["eventId"]) == 2
 
 
-@pytest.mark.parametrize(("method", "end", "body"), WAYS)
+@pytest.mark.parametrize(("method", "suffix", "body"), WAYS)
 def test_an_event_of_another_host_cannot_be_changed(
-    client: Client, method: str, end: str, body: dict[str, Any] | None
+    client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
     event = client.event(client.host())
 
-    reply = client(method, f"/events/{event['eventId']}{end}", body, by=client.host())
+    reply = client(method, f"/events/{event['eventId']}{suffix}", body, by=client.host())
 
     assert (reply.status, reply.problem) == (403, "not-your-event")
     assert client("GET", f"/events/{event['eventId']}").json == event
 
 
-@pytest.mark.parametrize(("method", "end", "body"), WAYS)
-def test_a_draft_of_another_host_is_not_even_there(
-    client: Client, method: str, end: str, body: dict[str, Any] | None
+@pytest.mark.parametrize(("method", "suffix", "body"), WAYS)
+def test_a_draft_of_another_host_is_not_found(
+    client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
     host = client.host()
     draft = client.event(host, status="draft")
 
-    reply = client(method, f"/events/{draft['eventId']}{end}", body, by=client.host())
+    reply = client(method, f"/events/{draft['eventId']}{suffix}", body, by=client.host())
 
     assert (reply.status, reply.problem) == (404, "no-such-event")
     assert client("GET", f"/events/{draft['eventId']}", by=host).json == draft
 
 
-@pytest.mark.parametrize(("method", "end", "body"), WAYS)
-def test_a_deleted_event_is_not_even_there_for_its_host(
-    client: Client, method: str, end: str, body: dict[str, Any] | None
+@pytest.mark.parametrize(("method", "suffix", "body"), WAYS)
+def test_a_deleted_event_is_not_found_by_its_host(
+    client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
     host = client.host()
     event = client.event(host)
     client("DELETE", f"/events/{event['eventId']}", by=host)
 
-    reply = client(method, f"/events/{event['eventId']}{end}", body, by=host)
+    reply = client(method, f"/events/{event['eventId']}{suffix}", body, by=host)
 
     assert (reply.status, reply.problem) == (404, "no-such-event")
 
 
-@pytest.mark.parametrize(("method", "end", "body"), WAYS)
-def test_attendees_and_strangers_change_no_event(
-    client: Client, method: str, end: str, body: dict[str, Any] | None
+@pytest.mark.parametrize(("method", "suffix", "body"), WAYS)
+def test_only_hosts_can_change_events(
+    client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
     event = client.event(client.host())
-    path = f"/events/{event['eventId']}{end}"
+    path = f"/events/{event['eventId']}{suffix}"
 
     assert client(method, path, body, by=client.attendee()).status == 403
     assert client(method, path, body).status == 401

@@ -1,4 +1,4 @@
-"""Changing an event: what PUT and PATCH do to what they name and to what they leave out."""
+"""PUT and PATCH of an event: members that are sent, left out or null."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ def without_times(event: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("status", ["draft", "published"])
-def test_put_gives_what_is_left_out_its_default_but_keeps_the_status(client: Client, status: str) -> None:
+def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> None:
     host = client.host()
     event = client.event(host, **FULL, status=status)
     body = {name: FULL[name] for name in ("title", "startDateTime", "endDateTime", "capacity")}
@@ -60,7 +60,7 @@ def test_put_gives_what_is_left_out_its_default_but_keeps_the_status(client: Cli
 
 
 @pytest.mark.parametrize("missing", ["title", "startDateTime", "endDateTime", "capacity"])
-def test_put_demands_what_an_event_cannot_do_without(client: Client, missing: str) -> None:
+def test_put_requires_the_members_without_a_default(client: Client, missing: str) -> None:
     host = client.host()
     event = client.event(host)
 
@@ -82,7 +82,7 @@ def test_put_demands_what_an_event_cannot_do_without(client: Client, missing: st
         {"saleEndsAt": "2030-06-02T00:00:00Z"},
     ],
 )
-def test_patch_changes_what_it_names_and_nothing_else(client: Client, members: dict[str, Any]) -> None:
+def test_patch_changes_only_the_members_that_it_names(client: Client, members: dict[str, Any]) -> None:
     host = client.host()
     event = client.event(host, **FULL)
 
@@ -93,7 +93,7 @@ def test_patch_changes_what_it_names_and_nothing_else(client: Client, members: d
     assert datetime.fromisoformat(reply.json["updatedAt"]) > datetime.fromisoformat(event["updatedAt"])
 
 
-def test_patch_of_the_currency_is_one_of_all_ticket_types(client: Client) -> None:
+def test_the_currency_changes_with_that_of_the_ticket_types(client: Client) -> None:
     host = client.host()
     event = client.event(host)
 
@@ -103,7 +103,7 @@ def test_patch_of_the_currency_is_one_of_all_ticket_types(client: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    ("members", "gone"),
+    ("members", "removed"),
     [
         ({"description": None}, {"description"}),
         ({"description": " \t"}, {"description"}),
@@ -116,18 +116,18 @@ def test_patch_of_the_currency_is_one_of_all_ticket_types(client: Client) -> Non
         ),
     ],
 )
-def test_null_and_blank_text_take_an_optional_member_away(
-    client: Client, members: dict[str, Any], gone: set[str]
+def test_null_and_blank_text_remove_an_optional_member(
+    client: Client, members: dict[str, Any], removed: set[str]
 ) -> None:
     host = client.host()
     event = client.event(host, **FULL)
 
     changed = patch(client, host, event, **members).json
 
-    assert event.keys() - changed.keys() == gone
+    assert event.keys() - changed.keys() == removed
 
 
-def test_a_sale_end_taken_away_is_the_end_of_the_event_again(client: Client) -> None:
+def test_removing_the_end_of_the_sale_resets_it_to_the_events_end(client: Client) -> None:
     host = client.host()
     event = client.event(host, **FULL)
 
@@ -137,7 +137,7 @@ def test_a_sale_end_taken_away_is_the_end_of_the_event_again(client: Client) -> 
 @pytest.mark.parametrize(
     "member", ["title", "startDateTime", "endDateTime", "capacity", "timezone", "price", "currency", "status"]
 )
-def test_null_cannot_take_a_required_member_away(client: Client, member: str) -> None:
+def test_null_cannot_remove_a_required_member(client: Client, member: str) -> None:
     host = client.host()
     event = client.event(host)
 
@@ -160,7 +160,7 @@ def test_null_cannot_take_a_required_member_away(client: Client, member: str) ->
         ({"hostId": "0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90"}, {"hostId"}),
     ],
 )
-def test_the_rules_hold_for_the_event_as_it_would_be(
+def test_a_patched_event_is_validated_as_a_whole(
     client: Client, members: dict[str, Any], faulty: set[str]
 ) -> None:
     host = client.host()
@@ -175,7 +175,7 @@ def test_the_rules_hold_for_the_event_as_it_would_be(
 
 
 @pytest.mark.parametrize("body", [{}, {"title": "Tango"}, {"title": " Tango ", "capacity": 12}, FULL])
-def test_a_patch_that_changes_nothing_makes_no_new_version(client: Client, body: dict[str, Any]) -> None:
+def test_a_patch_without_a_change_makes_no_new_version(client: Client, body: dict[str, Any]) -> None:
     host = client.host()
     event = client.event(host, **FULL)
     tag = client("GET", f"/events/{event['eventId']}").headers["etag"]
@@ -185,7 +185,7 @@ def test_a_patch_that_changes_nothing_makes_no_new_version(client: Client, body:
     assert (reply.status, reply.json, reply.headers["etag"]) == (200, event, tag)
 
 
-def test_a_put_that_changes_nothing_makes_no_new_version(client: Client) -> None:
+def test_a_put_without_a_change_makes_no_new_version(client: Client) -> None:
     host = client.host()
     event = client.event(host, **FULL)
     tag = client("GET", f"/events/{event['eventId']}").headers["etag"]
@@ -196,7 +196,7 @@ def test_a_put_that_changes_nothing_makes_no_new_version(client: Client) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_change_based_on_an_older_version_is_refused(client: Client, method: str) -> None:
+def test_a_change_of_a_stale_version_is_refused(client: Client, method: str) -> None:
     host = client.host()
     event = client.event(host)
     path = f"/events/{event['eventId']}"
@@ -212,7 +212,7 @@ def test_a_change_based_on_an_older_version_is_refused(client: Client, method: s
     assert current.headers["etag"] == client("GET", path).headers["etag"]
 
 
-def test_a_booking_meanwhile_makes_no_version_stale(client: Client) -> None:
+def test_a_booking_does_not_make_a_version_stale(client: Client) -> None:
     host = client.host()
     event = client.event(host)
     path = f"/events/{event['eventId']}"
@@ -222,7 +222,7 @@ def test_a_booking_meanwhile_makes_no_version_stale(client: Client) -> None:
     assert client("PATCH", path, {"title": "Still mine"}, by=host, headers=known).status == 200
 
 
-def test_a_change_is_dated_by_the_request(client: Client) -> None:
+def test_updated_at_is_the_time_of_the_request(client: Client) -> None:
     host = client.host()
     event = client.event(host)
     before = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What is told of an event: each domain event once, in the transaction of its change, and nothing more."""
+"""The domain events about an event: which changes are recorded, each once and in order."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from tests.client import Account, Client, event_body
 from tests.rows import RecordedEvent, domain_events
 
 HOUR = timedelta(hours=1)
-SAID = {
+DETAILS = {
     "title": "Tango",
     "location": "Kulturhof",
     "startDateTime": "2030-06-05T17:30:00Z",
@@ -22,22 +22,22 @@ def patch(client: Client, host: Account, event: Any, **members: Any) -> int:
     return client("PATCH", f"/events/{event['eventId']}", members, by=host).status
 
 
-def told(event: Any, **more: Any) -> dict[str, Any]:
-    return {"eventId": event["eventId"], "hostId": event["hostId"], **SAID, **more}
+def body(event: Any, **more: Any) -> dict[str, Any]:
+    return {"eventId": event["eventId"], "hostId": event["hostId"], **DETAILS, **more}
 
 
-def test_publishing_is_told_once(client: Client) -> None:
+def test_publishing_is_recorded_once(client: Client) -> None:
     host = client.host()
-    event = client.event(host, **SAID, description="For two")
+    event = client.event(host, **DETAILS, description="For two")
     patch(client, host, event, description="For three")
     patch(client, host, event, status="published")
 
-    assert domain_events(client, event["eventId"]) == [RecordedEvent("event-published", told(event))]
+    assert domain_events(client, event["eventId"]) == [RecordedEvent("event-published", body(event))]
 
 
-def test_a_draft_is_told_when_it_is_published_and_as_it_is_then(client: Client) -> None:
+def test_a_draft_is_recorded_when_it_is_published(client: Client) -> None:
     host = client.host()
-    draft = client.event(host, **SAID | {"title": "Not yet"}, status="draft")
+    draft = client.event(host, **DETAILS | {"title": "Not yet"}, status="draft")
     patch(client, host, draft, location="Yard")
     assert domain_events(client, draft["eventId"]) == []
 
@@ -45,7 +45,7 @@ def test_a_draft_is_told_when_it_is_published_and_as_it_is_then(client: Client) 
     patch(client, host, draft, status="published")
 
     assert domain_events(client, draft["eventId"]) == [
-        RecordedEvent("event-published", told(draft, location="Yard"))
+        RecordedEvent("event-published", body(draft, location="Yard"))
     ]
 
 
@@ -60,17 +60,15 @@ def test_a_draft_is_told_when_it_is_published_and_as_it_is_then(client: Client) 
         ("timezone", "Europe/Zurich"),
     ],
 )
-def test_a_change_of_time_place_or_title_is_told_with_old_and_new(
-    client: Client, member: str, new: str | None
-) -> None:
+def test_changes_of_time_place_and_title_are_recorded(client: Client, member: str, new: str | None) -> None:
     host = client.host()
-    event = client.event(host, **SAID)
+    event = client.event(host, **DETAILS)
 
     patch(client, host, event, **{member: new})
 
     [domain_event] = domain_events(client, event["eventId"], "event-changed")
-    changed = {member: {"from": SAID[member], "to": new}}
-    expected = told(event, **{member: new}, changed=changed)
+    changed = {member: {"from": DETAILS[member], "to": new}}
+    expected = body(event, **{member: new}, changed=changed)
     # A fraction of a second may be written with more zeros than were sent.
     assert plain(domain_event.body) == plain(expected)
 
@@ -81,9 +79,9 @@ def plain(value: Any) -> Any:
     return value.replace(".500000Z", ".5Z") if isinstance(value, str) else value
 
 
-def test_several_changes_at_once_are_told_as_one(client: Client) -> None:
+def test_one_request_records_one_change(client: Client) -> None:
     host = client.host()
-    event = client.event(host, **SAID)
+    event = client.event(host, **DETAILS)
 
     patch(client, host, event, title="Milonga", location="Yard", capacity=7)
 
@@ -106,9 +104,9 @@ def test_several_changes_at_once_are_told_as_one(client: Client) -> None:
         {"status": "draft", "title": "Milonga"},
     ],
 )
-def test_other_changes_and_refused_ones_are_not_told(client: Client, members: dict[str, Any]) -> None:
+def test_other_changes_and_refused_ones_are_not_recorded(client: Client, members: dict[str, Any]) -> None:
     host = client.host()
-    event = client.event(host, **SAID)
+    event = client.event(host, **DETAILS)
 
     patch(client, host, event, **members)
 
@@ -117,7 +115,7 @@ def test_other_changes_and_refused_ones_are_not_told(client: Client, members: di
     ]
 
 
-def test_a_change_undone_by_a_later_refusal_is_not_told(client: Client) -> None:
+def test_a_rolled_back_change_is_not_recorded(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=2)
     for _ in range(2):
@@ -129,20 +127,22 @@ def test_a_change_undone_by_a_later_refusal_is_not_told(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "end", "how"), [("POST", "/cancel", "cancelled"), ("DELETE", "", "deleted")]
+    ("method", "suffix", "how"), [("POST", "/cancel", "cancelled"), ("DELETE", "", "deleted")]
 )
-def test_calling_an_event_off_is_told_once(client: Client, method: str, end: str, how: str) -> None:
+def test_cancelling_or_deleting_an_event_is_recorded_once(
+    client: Client, method: str, suffix: str, how: str
+) -> None:
     host = client.host()
-    event = client.event(host, **SAID)
+    event = client.event(host, **DETAILS)
     for _ in range(2):
-        client(method, f"/events/{event['eventId']}{end}", by=host)
+        client(method, f"/events/{event['eventId']}{suffix}", by=host)
 
     assert domain_events(client, event["eventId"], "event-cancelled") == [
-        RecordedEvent("event-cancelled", told(event, how=how))
+        RecordedEvent("event-cancelled", body(event, how=how))
     ]
 
 
-def test_deleting_a_cancelled_event_is_not_told_again(client: Client) -> None:
+def test_deleting_a_cancelled_event_is_not_recorded(client: Client) -> None:
     host = client.host()
     event = client.event(host)
     client("POST", f"/events/{event['eventId']}/cancel", by=host)
@@ -151,7 +151,7 @@ def test_deleting_a_cancelled_event_is_not_told_again(client: Client) -> None:
     assert len(domain_events(client, event["eventId"], "event-cancelled")) == 1
 
 
-def test_deleting_what_nobody_waits_for_is_not_told(client: Client) -> None:
+def test_deleting_drafts_and_past_events_is_not_recorded(client: Client) -> None:
     host = client.host()
     draft = client.event(host, status="draft")["eventId"]
     past = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
@@ -163,7 +163,7 @@ def test_deleting_what_nobody_waits_for_is_not_told(client: Client) -> None:
     assert domain_events(client, past, "event-cancelled") == []
 
 
-def test_facts_of_an_event_are_in_the_order_of_what_happened(client: Client) -> None:
+def test_domain_events_of_an_event_are_in_order(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host, status="draft")
     patch(client, host, event, status="published")

@@ -1,4 +1,4 @@
-"""Which events a list has: published ones, narrowed by each filter and by all of them together."""
+"""The filters of the list of events, each alone and combined."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ NOON = datetime(2030, 6, 5, 12, tzinfo=UTC)
 
 
 def listed(client: Client, by: Account | None = None, /, **query: Any) -> set[str]:
-    """The titles on the one page that there is, after checking that the total says the same."""
+    """Return the titles of the only page, after checking the total."""
     reply = client("GET", f"/events?{urlencode(query)}", by=by)
     assert reply.status == 200, reply.text
     assert reply.headers["x-total-count"] == str(len(reply.json))
@@ -27,7 +27,7 @@ def refused(client: Client, by: Account | None = None, /, **query: Any) -> tuple
     return reply.status, reply.faulty_fields
 
 
-def test_a_list_has_what_an_event_itself_says(client: Client) -> None:
+def test_a_listed_event_is_the_same_as_a_single_one(client: Client) -> None:
     event = client.event(client.host(), description="For two", location="Yard", saleStartsAt=in_days(-1))
     client.book(client.attendee(), event["eventId"])
 
@@ -60,7 +60,7 @@ def host(client: Client) -> Account:
         ({"status": "cancelled"}, {"Cancelled"}),
     ],
 )
-def test_everybody_lists_published_events_or_cancelled_ones(
+def test_published_and_cancelled_events_are_public(
     client: Client, host: Account, query: dict[str, str], titles: set[str]
 ) -> None:
     for reader in (None, host, client.host(), client.attendee()):
@@ -76,24 +76,24 @@ def test_everybody_lists_published_events_or_cancelled_ones(
         ({"status": "cancelled"}, {"Cancelled"}),
     ],
 )
-def test_a_host_lists_all_of_their_own_and_never_another_hosts(
+def test_a_host_lists_their_own_events_in_all_states(
     client: Client, host: Account, query: dict[str, str], titles: set[str]
 ) -> None:
-    other = client.host()
-    client.event(other, title="Another's")
+    other_host = client.host()
+    client.event(other_host, title="Another's")
 
     assert listed(client, host, mine="true", **query) == titles
     assert listed(client, host, mine="true", hostId=host.user_id, **query) == titles
-    assert listed(client, other, mine="true") == {"Another's"}
+    assert listed(client, other_host, mine="true") == {"Another's"}
 
 
-def test_drafts_are_listed_as_ones_own_only(client: Client, host: Account) -> None:
+def test_drafts_are_listed_with_mine_only(client: Client, host: Account) -> None:
     for reader in (None, host, client.host(), client.attendee()):
         assert refused(client, reader, status="draft") == (400, {"status"})
     assert refused(client, host, mine="true", hostId=client.host().user_id) == (400, {"hostId"})
 
 
-def test_only_hosts_have_events_of_their_own(client: Client, host: Account) -> None:
+def test_only_hosts_can_list_their_own_events(client: Client, host: Account) -> None:
     anonymous = client("GET", "/events?mine=true")
 
     assert anonymous.status == 401
@@ -102,16 +102,16 @@ def test_only_hosts_have_events_of_their_own(client: Client, host: Account) -> N
     assert listed(client, host, mine="false") == {"Published"}
 
 
-def test_events_of_one_host_are_found(client: Client, host: Account) -> None:
-    other, idle = client.host(), client.host()
-    client.event(other, title="Another's")
+def test_events_are_filtered_by_host(client: Client, host: Account) -> None:
+    other_host, idle = client.host(), client.host()
+    client.event(other_host, title="Another's")
 
     assert listed(client, hostId=host.user_id) == {"Published"}
-    assert listed(client, hostId=other.user_id) == {"Another's"}
+    assert listed(client, hostId=other_host.user_id) == {"Another's"}
     assert listed(client, hostId=idle.user_id) == set()
 
 
-def test_every_filter_value_that_is_not_allowed_is_refused_by_name(client: Client) -> None:
+def test_invalid_filter_values_are_named(client: Client) -> None:
     for name, wrong in {
         "hostId": "me too",
         "from": "yesterday",
@@ -133,8 +133,8 @@ def test_every_filter_value_that_is_not_allowed_is_refused_by_name(client: Clien
         ({"from": NOON - DAY}, True),
         ({"from": NOON}, True),
         ({"from": NOON + DAY - timedelta(milliseconds=1)}, True),
-        ({"from": NOON + DAY}, False),  # it ends then
-        ({"to": NOON}, False),  # it starts then
+        ({"from": NOON + DAY}, False),  # an event does not include its end
+        ({"to": NOON}, False),  # `to` is exclusive
         ({"to": NOON + timedelta(milliseconds=1)}, True),
         ({"to": NOON + 2 * DAY}, True),
         ({"from": NOON - 2 * DAY, "to": NOON - DAY}, False),
@@ -144,7 +144,7 @@ def test_every_filter_value_that_is_not_allowed_is_refused_by_name(client: Clien
         ({"from": NOON + 2 * DAY, "to": NOON + 3 * DAY}, False),
     ],
 )
-def test_from_and_to_find_what_overlaps_that_time(
+def test_from_and_to_find_events_that_overlap_that_time(
     client: Client, query: dict[str, datetime], *, found: bool
 ) -> None:
     times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + DAY).isoformat()}
@@ -155,7 +155,7 @@ def test_from_and_to_find_what_overlaps_that_time(
     assert listed(client, **asked) == ({"From noon to noon"} if found else set())
 
 
-def test_the_longest_event_is_found_at_its_very_end(client: Client) -> None:
+def test_the_longest_event_is_found_until_its_end(client: Client) -> None:
     times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + 14 * DAY).isoformat()}
     client.event(client.host(), title="Festival", **times)
     last_moment = NOON + 14 * DAY - timedelta(milliseconds=1)
@@ -163,7 +163,7 @@ def test_the_longest_event_is_found_at_its_very_end(client: Client) -> None:
     assert listed(client, **{"from": last_moment.isoformat()}) == {"Festival"}
 
 
-def test_a_time_may_be_asked_for_in_any_zone(client: Client) -> None:
+def test_times_of_filters_can_have_any_offset(client: Client) -> None:
     times = {"startDateTime": NOON.isoformat(), "endDateTime": (NOON + DAY).isoformat()}
     client.event(client.host(), title="From noon to noon", **times)
 
@@ -175,7 +175,7 @@ def test_a_time_may_be_asked_for_in_any_zone(client: Client) -> None:
     ("on_sale", "titles"),
     [("true", {"On sale"}), ("false", {"Too early", "Too late", "Sold out", "Ended"})],
 )
-def test_on_sale_is_what_can_be_booked_now(client: Client, on_sale: str, titles: set[str]) -> None:
+def test_on_sale_finds_events_that_can_be_booked_now(client: Client, on_sale: str, titles: set[str]) -> None:
     host = client.host()
     client.event(host, title="On sale", saleStartsAt=in_days(-1))
     client.event(host, title="Too early", saleStartsAt=in_days(1))
@@ -191,7 +191,7 @@ def test_on_sale_is_what_can_be_booked_now(client: Client, on_sale: str, titles:
     assert {str(event["onSale"]).lower() for event in found} == {on_sale}
 
 
-def test_of_a_hosts_own_neither_drafts_nor_cancelled_ones_are_on_sale(client: Client, host: Account) -> None:
+def test_drafts_and_cancelled_events_are_not_on_sale(client: Client, host: Account) -> None:
     assert listed(client, host, mine="true", onSale="true") == {"Published"}
     assert listed(client, host, mine="true", onSale="false") == {"Draft", "Cancelled"}
 
@@ -257,13 +257,11 @@ JAZZ, TANGO, BALL, FEST, EVENING, SIGNS = (
         ("\\", set()),
     ],
 )
-def test_words_are_found_by_how_they_begin_whatever_stands_between_them(
-    client: Client, words: str, titles: set[str]
-) -> None:
+def test_events_are_searched_by_prefixes_of_words(client: Client, words: str, titles: set[str]) -> None:
     assert listed(client, q=words) == titles
 
 
-def test_whatever_is_searched_for_the_answer_is_a_list_or_a_reason(client: Client) -> None:
+def test_any_search_text_is_answered_or_refused(client: Client) -> None:
     client.event(client.host())
 
     @settings(
@@ -282,13 +280,13 @@ def test_whatever_is_searched_for_the_answer_is_a_list_or_a_reason(client: Clien
     search()
 
 
-def test_filters_narrow_together(client: Client) -> None:
-    host, other = client.host(), client.host()
+def test_filters_are_combined(client: Client) -> None:
+    host, other_host = client.host(), client.host()
     client.event(host, title="Jazz on sale")
     client.event(host, title="Jazz later", saleStartsAt=in_days(1))
     client.event(host, title="Jazz next year", startDateTime=in_days(365), endDateTime=in_days(366))
     client.event(host, title="Tango on sale")
-    client.event(other, title="Jazz elsewhere")
+    client.event(other_host, title="Jazz elsewhere")
     query = {"hostId": host.user_id, "q": "jazz", "onSale": "true", "from": in_days(1), "to": in_days(40)}
 
     assert listed(client, **query) == {"Jazz on sale"}

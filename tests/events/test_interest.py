@@ -1,4 +1,4 @@
-"""Interest in an event, and the sales that begin."""
+"""Interest in an event, and the announcement of its sale start."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,13 +8,13 @@ from chalicelib.events import sale_start
 from tests.client import Account, Client, in_days
 
 
-def told(client: Client, event_id: str) -> int:
+def announcements(client: Client, event_id: str) -> int:
     with client.wiring.database.transaction() as connection:
         query = text("SELECT count(*) FROM outbox WHERE type = 'sale-started' AND subject = :event")
         return int(connection.execute(query, {"event": event_id}).scalar_one())
 
 
-def start(client: Client, after: timedelta = timedelta(0)) -> int:
+def announce(client: Client, after: timedelta = timedelta(0)) -> int:
     return sale_start.announce(client.wiring.database, datetime.now(UTC) + after)
 
 
@@ -22,7 +22,7 @@ def interests(client: Client, user: Account) -> list[str]:
     return [event["eventId"] for event in client("GET", "/users/me/interests", by=user).json]
 
 
-def test_interest_is_shown_once_and_withdrawn(client: Client) -> None:
+def test_showing_and_withdrawing_interest_is_idempotent(client: Client) -> None:
     user, event = client.attendee(), client.event(client.host())
     path = f"/events/{event['eventId']}/interest"
 
@@ -35,7 +35,7 @@ def test_interest_is_shown_once_and_withdrawn(client: Client) -> None:
     assert interests(client, user) == []
 
 
-def test_nobody_can_be_interested_in_somebody_elses_draft(client: Client) -> None:
+def test_interest_in_a_draft_of_another_host_is_refused(client: Client) -> None:
     event = client.event(client.host(), status="draft")
 
     reply = client("PUT", f"/events/{event['eventId']}/interest", by=client.attendee())
@@ -43,48 +43,48 @@ def test_nobody_can_be_interested_in_somebody_elses_draft(client: Client) -> Non
     assert reply.problem == "no-such-event"
 
 
-def test_a_sale_is_told_of_once_when_it_has_begun(client: Client) -> None:
+def test_a_sale_start_is_announced_once(client: Client) -> None:
     event_id = client.event(client.host(), saleStartsAt=in_days(1))["eventId"]
 
-    assert start(client) == 0
-    assert start(client, after=timedelta(days=1, seconds=1)) == 1
-    assert start(client, after=timedelta(days=2)) == 0
-    assert told(client, event_id) == 1
+    assert announce(client) == 0
+    assert announce(client, after=timedelta(days=1, seconds=1)) == 1
+    assert announce(client, after=timedelta(days=2)) == 0
+    assert announcements(client, event_id) == 1
 
 
-def test_a_sale_that_is_moved_is_told_of_at_its_new_time(client: Client) -> None:
+def test_a_moved_sale_start_is_announced_at_its_new_time(client: Client) -> None:
     host = client.host()
     event_id = client.event(host, saleStartsAt=in_days(1))["eventId"]
 
     client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(3)}, by=host)
-    assert start(client, after=timedelta(days=2)) == 0
+    assert announce(client, after=timedelta(days=2)) == 0
 
     client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(0.5)}, by=host)
-    assert start(client, after=timedelta(days=1)) == 1
+    assert announce(client, after=timedelta(days=1)) == 1
 
 
-def test_a_sale_that_was_told_of_and_is_put_off_is_told_of_again(client: Client) -> None:
+def test_a_postponed_sale_start_is_announced_again(client: Client) -> None:
     host = client.host()
     event_id = client.event(host, saleStartsAt=in_days(1))["eventId"]
-    assert start(client, after=timedelta(days=2)) == 1
+    assert announce(client, after=timedelta(days=2)) == 1
 
     client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(3)}, by=host)
 
-    assert start(client, after=timedelta(days=2)) == 0
-    assert start(client, after=timedelta(days=4)) == 1
-    assert told(client, event_id) == 2
+    assert announce(client, after=timedelta(days=2)) == 0
+    assert announce(client, after=timedelta(days=4)) == 1
+    assert announcements(client, event_id) == 2
 
 
-def test_a_sale_that_is_on_as_soon_as_it_is_seen_is_not_told_of(client: Client) -> None:
+def test_a_sale_that_starts_with_publication_is_not_announced(client: Client) -> None:
     host = client.host()
     client.event(host, saleStartsAt=in_days(-1))
     draft = client.event(host, saleStartsAt=in_days(-1), status="draft")["eventId"]
     client("PATCH", f"/events/{draft}", {"status": "published"}, by=host)
 
-    assert start(client) == 0
+    assert announce(client) == 0
 
 
-def test_no_sale_begins_for_drafts_or_what_was_called_off(client: Client) -> None:
+def test_sale_starts_of_unpublished_events_are_not_announced(client: Client) -> None:
     host = client.host()
     draft = client.event(host, saleStartsAt=in_days(1), status="draft")["eventId"]
     cancelled = client.event(host, saleStartsAt=in_days(1))["eventId"]
@@ -92,5 +92,5 @@ def test_no_sale_begins_for_drafts_or_what_was_called_off(client: Client) -> Non
     client("POST", f"/events/{cancelled}/cancel", by=host)
     client("DELETE", f"/events/{deleted}", by=host)
 
-    assert start(client, after=timedelta(days=2)) == 0
-    assert [told(client, event) for event in (draft, cancelled, deleted)] == [0, 0, 0]
+    assert announce(client, after=timedelta(days=2)) == 0
+    assert [announcements(client, event) for event in (draft, cancelled, deleted)] == [0, 0, 0]

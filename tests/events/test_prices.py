@@ -1,4 +1,4 @@
-"""Prices: what can be charged, and until when it goes back."""
+"""Prices, currencies and the time until which payments are refunded."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,34 +21,34 @@ def publish(client: Client, host: Account, **members: Any) -> Reply:
 
 
 def refused(reply: Reply, field: str) -> str:
-    """What is said of the one field that is refused."""
+    """Return the message about the only invalid field."""
     assert reply.status == 400, reply.text
     [error] = reply.json["errors"]
     assert error["field"] == field
     return str(error["message"])
 
 
-@pytest.mark.parametrize(("currency", "least"), MIN_CHARGE.items())
-def test_the_least_that_can_be_charged_is_the_least_price(
-    client: Client, host: Account, currency: str, least: int
+@pytest.mark.parametrize(("currency", "minimum"), MIN_CHARGE.items())
+def test_the_lowest_price_is_stripes_minimum_charge(
+    client: Client, host: Account, currency: str, minimum: int
 ) -> None:
-    message = refused(publish(client, host, price=least - 1, currency=currency), "price")
-    assert f"{least} minor units of {currency}" in message
+    message = refused(publish(client, host, price=minimum - 1, currency=currency), "price")
+    assert f"{minimum} minor units of {currency}" in message
 
-    made = publish(client, host, price=least, currency=currency)
+    made = publish(client, host, price=minimum, currency=currency)
 
-    assert (made.status, made.json["price"], made.json["currency"]) == (201, least, currency)
+    assert (made.status, made.json["price"], made.json["currency"]) == (201, minimum, currency)
 
 
 @pytest.mark.parametrize("currency", ["ars", "kes", "isk", "xof"])
-def test_of_a_currency_whose_least_is_not_known_anything_is_accepted(
+def test_currencies_without_a_known_minimum_accept_any_price(
     client: Client, host: Account, currency: str
 ) -> None:
     assert publish(client, host, price=1, currency=currency).status == 201
 
 
 @pytest.mark.parametrize("currency", ["kwd", "jod", "omr", "tnd"])
-def test_the_third_decimal_is_nought(client: Client, host: Account, currency: str) -> None:
+def test_prices_with_three_decimals_end_in_zero(client: Client, host: Account, currency: str) -> None:
     for price in (2501, 2509):
         assert "must end in 0" in refused(publish(client, host, price=price, currency=currency), "price")
 
@@ -56,14 +56,16 @@ def test_the_third_decimal_is_nought(client: Client, host: Account, currency: st
 
 
 @pytest.mark.parametrize("currency", ["bhd", "rub", "irr", "mga", "ghs"])
-def test_what_cannot_be_charged_is_free_or_refused(client: Client, host: Account, currency: str) -> None:
+def test_currencies_without_payments_allow_free_events_only(
+    client: Client, host: Account, currency: str
+) -> None:
     assert f"payments in {currency}" in refused(publish(client, host, price=2500, currency=currency), "price")
 
     assert publish(client, host, currency=currency).status == 201
 
 
 @pytest.mark.parametrize("currency", ["isk", "ugx"])
-def test_what_is_counted_in_hundredths_has_two_digits_less(
+def test_the_maximum_is_lower_where_stripe_counts_hundredths(
     client: Client, host: Account, currency: str
 ) -> None:
     assert "at most 999999" in refused(publish(client, host, price=1_000_000, currency=currency), "price")
@@ -79,11 +81,11 @@ def test_a_price_is_a_whole_number_of_eight_digits(client: Client, host: Account
 
 
 @pytest.mark.parametrize("currency", ["xxx", "xau", "bit", "dem"])
-def test_what_is_no_money_in_circulation_is_no_currency(client: Client, host: Account, currency: str) -> None:
+def test_a_currency_is_a_current_iso_4217_code(client: Client, host: Account, currency: str) -> None:
     assert "ISO 4217" in refused(publish(client, host, price=2500, currency=currency), "currency")
 
 
-def test_a_change_is_held_to_the_same_rules(client: Client, host: Account) -> None:
+def test_changes_follow_the_same_rules(client: Client, host: Account) -> None:
     path = f"/events/{client.event(host, price=2500)['eventId']}"
 
     for change in ({"price": 49}, {"currency": "huf"}, {"currency": "bhd"}, {"price": 1, "currency": "gbp"}):
@@ -95,11 +97,11 @@ def test_a_change_is_held_to_the_same_rules(client: Client, host: Account) -> No
 
 @pytest.fixture
 def without_stripe(wiring: Wiring) -> Iterator[Client]:
-    with using(Wiring(replace(wiring.settings, stripe_api_key=None))) as poor:
-        yield Client(poor)
+    with using(Wiring(replace(wiring.settings, stripe_api_key=None))) as without:
+        yield Client(without)
 
 
-def test_where_payments_are_not_set_up_events_are_free(without_stripe: Client) -> None:
+def test_without_payments_set_up_events_are_free(without_stripe: Client) -> None:
     host = without_stripe.host()
     message = refused(publish(without_stripe, host, price=2500), "price")
     assert message == "must be 0: payments are not set up"
@@ -109,33 +111,33 @@ def test_where_payments_are_not_set_up_events_are_free(without_stripe: Client) -
     assert refused(without_stripe("PATCH", path, {"price": 2500}, by=host), "price") == message
 
 
-def test_a_place_that_costs_something_is_held_even_where_payments_are_not_set_up_any_more(
+def test_a_priced_place_is_held_after_payments_were_turned_off(
     client: Client,
 ) -> None:
     event = client.event(client.host(), price=2500)
-    with using(Wiring(replace(client.wiring.settings, stripe_api_key=None))) as poor:
-        changed = Client(poor)
-        attendee = changed.attendee()
-        held = changed.book(attendee, event["eventId"])
-        asked = changed("POST", f"/bookings/{held.json['bookingId']}/payment", by=attendee)
+    with using(Wiring(replace(client.wiring.settings, stripe_api_key=None))) as without:
+        restarted = Client(without)
+        attendee = restarted.attendee()
+        held = restarted.book(attendee, event["eventId"])
+        payment = restarted("POST", f"/bookings/{held.json['bookingId']}/payment", by=attendee)
 
     assert (held.status, held.json["payment"]) == (201, None)
-    assert (asked.status, asked.problem) == (503, "unavailable")
+    assert (payment.status, payment.problem) == (503, "unavailable")
 
 
-def test_money_goes_back_until_the_start_where_nothing_else_is_said(client: Client, host: Account) -> None:
+def test_money_is_refunded_until_the_start_by_default(client: Client, host: Account) -> None:
     event = client.event(host, price=2500)
 
     assert event["refundUntil"] == event["startDateTime"]
 
 
-def test_of_what_is_free_nothing_is_said_of_money_going_back(client: Client, host: Account) -> None:
+def test_free_events_do_not_show_refund_until(client: Client, host: Account) -> None:
     event = client.event(host, refundUntil=in_days(10))
 
     assert "refundUntil" not in event
 
 
-def test_money_cannot_go_back_after_the_start(client: Client, host: Account) -> None:
+def test_refund_until_cannot_be_after_the_start(client: Client, host: Account) -> None:
     after = {"refundUntil": in_days(30.01)}
     path = f"/events/{client.event(host, price=2500)['eventId']}"
 
@@ -144,7 +146,7 @@ def test_money_cannot_go_back_after_the_start(client: Client, host: Account) -> 
     refused(client("PUT", path, event_body(price=2500, **after), by=host), "refundUntil")
 
 
-def test_a_start_that_moves_before_the_time_of_refunds_is_refused(client: Client, host: Account) -> None:
+def test_the_start_cannot_be_moved_before_refund_until(client: Client, host: Account) -> None:
     path = f"/events/{client.event(host, price=2500, refundUntil=in_days(20))['eventId']}"
 
     refused(
@@ -153,7 +155,7 @@ def test_a_start_that_moves_before_the_time_of_refunds_is_refused(client: Client
     )
 
 
-def test_the_time_of_refunds_is_set_moved_and_taken_away(client: Client, host: Account) -> None:
+def test_refund_until_can_be_set_changed_and_removed(client: Client, host: Account) -> None:
     event = client.event(host, price=2500)
     path = f"/events/{event['eventId']}"
     until = "2030-01-01T00:00:00Z"
@@ -173,5 +175,5 @@ def test_the_time_of_refunds_is_set_moved_and_taken_away(client: Client, host: A
 
 
 @pytest.mark.parametrize("until", ["tomorrow", "2030-01-01", "2030-01-01T00:00:00", 0, ""])
-def test_the_time_of_refunds_is_a_time_with_an_offset(client: Client, host: Account, until: Any) -> None:
+def test_refund_until_is_a_time_with_an_offset(client: Client, host: Account, until: Any) -> None:
     refused(publish(client, host, price=2500, refundUntil=until), "refundUntil")

@@ -1,4 +1,4 @@
-"""Making an event: what it is given, and what it may be."""
+"""Publishing an event: defaults, formats and validation."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,14 +8,14 @@ import pytest
 
 from tests.client import Client, event_body
 
-SOON = timedelta(days=30)
+NEXT_MONTH = timedelta(days=30)
 
 
 def lasting(**duration: float) -> dict[str, timedelta]:
-    return {"startDateTime": SOON, "endDateTime": SOON + timedelta(**duration)}
+    return {"startDateTime": NEXT_MONTH, "endDateTime": NEXT_MONTH + timedelta(**duration)}
 
 
-def test_what_is_left_out_gets_its_default(client: Client) -> None:
+def test_members_that_are_left_out_get_defaults(client: Client) -> None:
     host = client.host()
     sent = event_body(title="Jazz in the yard", capacity=100, **lasting(hours=3))
 
@@ -53,7 +53,7 @@ def test_what_is_left_out_gets_its_default(client: Client) -> None:
     assert abs(datetime.fromisoformat(made["createdAt"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_an_event_is_found_at_the_address_that_its_creation_names(client: Client) -> None:
+def test_location_is_the_path_of_the_new_event(client: Client) -> None:
     host = client.host()
     made = client("POST", "/events", event_body(), by=host)
 
@@ -64,8 +64,8 @@ def test_an_event_is_found_at_the_address_that_its_creation_names(client: Client
     assert found.headers["etag"] == made.headers["etag"]
 
 
-def test_an_event_has_all_that_its_host_says(client: Client) -> None:
-    said = {
+def test_an_event_has_all_members_of_its_request(client: Client) -> None:
+    details = {
         "title": "Tango für zwei 💃",
         "description": "Mit Live-Musik.\nUnd Wein.",
         "location": "Kulturhof, Berlin",
@@ -80,9 +80,9 @@ def test_an_event_has_all_that_its_host_says(client: Client) -> None:
         "status": "draft",
     }
 
-    made = client.event(client.host(), **said)
+    made = client.event(client.host(), **details)
 
-    assert {name: made[name] for name in said} == said | {
+    assert {name: made[name] for name in details} == details | {
         "startDateTime": "2030-06-05T17:30:00Z",
         "endDateTime": "2030-06-05T20:00:00Z",
         "saleStartsAt": "2030-05-01T00:00:00.25Z",
@@ -91,7 +91,7 @@ def test_an_event_has_all_that_its_host_says(client: Client) -> None:
     assert made["ticketTypes"][0]["currency"] == "chf"
 
 
-def test_text_is_trimmed_and_blank_optional_text_is_none(client: Client) -> None:
+def test_text_is_trimmed_and_blank_optional_text_is_omitted(client: Client) -> None:
     made = client.event(client.host(), title="  Jazz ", description=" \n ", location="")
 
     assert made["title"] == "Jazz"
@@ -106,7 +106,7 @@ def test_a_draft_is_not_on_sale(client: Client) -> None:
 
 
 @pytest.mark.parametrize("duration", [{"minutes": 5}, {"days": 14}])
-def test_the_shortest_and_the_longest_event_can_be_made(client: Client, duration: dict[str, float]) -> None:
+def test_an_event_lasts_5_minutes_to_14_days(client: Client, duration: dict[str, float]) -> None:
     made = client.event(client.host(), **lasting(**duration))
 
     assert made["onSale"] is True
@@ -145,9 +145,7 @@ def test_the_shortest_and_the_longest_event_can_be_made(client: Client, duration
         ({"hostId": "somebody else"}, {"hostId"}),
     ],
 )
-def test_every_member_that_breaks_a_rule_is_named(
-    client: Client, members: dict[str, Any], faulty: set[str]
-) -> None:
+def test_invalid_members_are_named(client: Client, members: dict[str, Any], faulty: set[str]) -> None:
     host = client.host()
 
     reply = client("POST", "/events", event_body(**members), by=host)
@@ -158,13 +156,13 @@ def test_every_member_that_breaks_a_rule_is_named(
     assert client("GET", "/events?mine=true", by=host).json == []
 
 
-def test_only_hosts_make_events(client: Client) -> None:
+def test_only_hosts_can_publish_events(client: Client) -> None:
     assert client("POST", "/events", event_body()).status == 401
     assert client("POST", "/events", event_body(), by=client.attendee()).status == 403
     assert client("GET", "/events").json == []
 
 
-def test_one_idempotency_key_makes_one_event(client: Client) -> None:
+def test_an_idempotency_key_makes_one_event(client: Client) -> None:
     host, body, key = client.host(), event_body(), {"Idempotency-Key": "a key"}
 
     first, again = (client("POST", "/events", body, by=host, headers=key) for _ in range(2))

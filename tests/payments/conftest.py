@@ -1,4 +1,4 @@
-"""What tests of payments stand on: the app beside a stand-in for Stripe that sends nothing by itself."""
+"""The app with the fake Stripe, which delivers webhooks only on request."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,24 +19,26 @@ from tests.payments.purchases import deliver_to
 
 @pytest.fixture
 def stripe() -> Iterator[StripeFake]:
-    """Stripe; what it has to tell waits for `deliver` and `deliver_all`, once there is a `client`."""
+    """A fake Stripe. With `client`, its webhooks wait for `deliver` or `deliver_all`."""
     with running(background=False) as fake:
         yield fake
 
 
 @pytest.fixture
 def wiring(wiring: Wiring, stripe: StripeFake) -> Iterator[Wiring]:
-    """The app's parts, with the real adapter."""
+    """The app's wiring with the real Stripe adapter."""
     settings = replace(wiring.settings, stripe_api_base=stripe.url)
     assert settings.stripe_api_key
     gateway = StripePayments(settings.stripe_api_key, stripe.url)
-    with using(Wiring(settings, publisher=FakePublisher(), queues=FakeQueues(), payments=gateway)) as paying:
-        yield paying
+    with using(
+        Wiring(settings, publisher=FakePublisher(), queues=FakeQueues(), payments=gateway)
+    ) as with_stripe:
+        yield with_stripe
 
 
 @pytest.fixture
 def client(client: Client, stripe: StripeFake) -> Client:
-    """A client of the app; Stripe's webhooks come to it in the thread that delivers them."""
+    """A client of the app, which receives Stripe's webhooks in the thread that delivers them."""
     endpoint = Endpoint("app", (WEBHOOK_SECRET.decode(),), send=deliver_to(client))
     stripe.add_endpoint(endpoint)
     return client
@@ -44,5 +46,5 @@ def client(client: Client, stripe: StripeFake) -> Client:
 
 @pytest.fixture
 def post_office(wiring: Wiring) -> PostOffice:
-    """Domain events to people, step by step."""
+    """The notification pipeline, step by step."""
     return PostOffice(wiring)

@@ -1,4 +1,4 @@
-"""Buying places step by step: hold, pay, see what came of it; and the schedules, at any time."""
+"""Steps of a purchase: hold, pay, deliver webhooks, read the results, and run schedules at any time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from infra.stripe_fake.fake import StripeFake
 from tests.client import HOLD, Account, Client, Reply
 from tests.rows import domain_events, rows
 
-JUST_AFTER = HOLD + timedelta(seconds=1)
-"""How long after it was made a hold has run out."""
+AFTER_HOLD = HOLD + timedelta(seconds=1)
+"""The time after which a new hold has expired."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A place held, who holds it, and what it is to be paid with."""
+    """A booking that is held, and its PaymentIntent."""
 
     host: Account
     attendee: Account
     event_id: str
     booking_id: str
     intent_id: str
-    """Empty where Stripe could not be reached."""
+    """Empty if Stripe was unreachable."""
 
 
 def deliver_to(client: Client) -> Callable[[bytes, str], int]:
-    """What hands an event of Stripe to the app and returns the status of the answer."""
-    return lambda body, signature: webhook(client, body, signature).status
+    """Return a function that sends an event to the app's webhook and returns the response's status."""
+    return lambda body, signature: post_webhook(client, body, signature).status
 
 
-def webhook(client: Client, body: bytes, signature: str | None) -> Reply:
+def post_webhook(client: Client, body: bytes, signature: str | None) -> Reply:
     headers = {"Content-Type": "application/json; charset=utf-8"}
     if signature is not None:
         headers["Stripe-Signature"] = signature
@@ -52,7 +52,7 @@ def hold(
     event_id: str | None = None,
     **members: Any,
 ) -> Hold:
-    """Hold a place, at a new event of this price unless one is given; `members` are the new event's."""
+    """Hold a place at the given event, or at a new one with this price and these members."""
     host = host or client.host()
     attendee = attendee or client.attendee()
     if event_id is None:
@@ -64,49 +64,49 @@ def hold(
     return Hold(host, attendee, event_id, booking["bookingId"], intent_id)
 
 
-def pay(stripe: StripeFake, held: Hold, method: str = "pm_card_visa", *, told: bool = True) -> None:
-    """Pay as the attendee's browser does; the app is told at once, unless `told` is off.
+def pay(stripe: StripeFake, held: Hold, method: str = "pm_card_visa", *, deliver: bool = True) -> None:
+    """Pay as the attendee's browser does, and deliver the webhooks unless `deliver` is false.
 
-    A card that is declined is no error of the test: what came of it is at Stripe.
+    A declined card does not raise.
     """
     try:
         stripe.confirm(held.intent_id, method)
-    except ApiError as refused:
-        if refused.status != HTTPStatus.PAYMENT_REQUIRED:
+    except ApiError as error:
+        if error.status != HTTPStatus.PAYMENT_REQUIRED:
             raise
-    if told:
-        tell(stripe)
+    if deliver:
+        deliver_webhooks(stripe)
 
 
-def bought(client: Client, stripe: StripeFake, price: int = 2500, **more: Any) -> Hold:
-    """Hold a place and pay it; the booking is confirmed."""
+def buy(client: Client, stripe: StripeFake, price: int = 2500, **more: Any) -> Hold:
+    """Hold a place and pay, so that the booking is confirmed."""
     held = hold(client, price, **more)
     pay(stripe, held)
     assert status(client, held) == ("confirmed", "paid")
     return held
 
 
-def tell(stripe: StripeFake) -> None:
-    """Deliver all that waits, as Stripe does: what was not taken comes again later."""
-    for answer in stripe.deliver_all():
-        assert answer == 200
+def deliver_webhooks(stripe: StripeFake) -> None:
+    """Deliver all waiting webhooks, and check that the app accepts them."""
+    for response_status in stripe.deliver_all():
+        assert response_status == 200
 
 
-def forget(stripe: StripeFake) -> None:
-    """Lose every webhook that waits."""
+def drop_webhooks(stripe: StripeFake) -> None:
+    """Lose all waiting webhooks."""
     for event in stripe.waiting():
         stripe.drop(event)
 
 
-def booking(client: Client, held: Hold, by: Account | None = None) -> Any:
-    """The booking as its attendee, or somebody else, gets it."""
+def get_booking(client: Client, held: Hold, by: Account | None = None) -> Any:
+    """Return the booking as its attendee or another account sees it."""
     reply = client("GET", f"/bookings/{held.booking_id}", by=by or held.attendee)
     assert reply.status == 200, reply.text
     return reply.json
 
 
-def payment(client: Client, held: Hold) -> Reply:
-    """Ask for the payment of a hold."""
+def request_payment(client: Client, held: Hold) -> Reply:
+    """Request the payment of a hold over HTTP."""
     return client("POST", f"/bookings/{held.booking_id}/payment", by=held.attendee)
 
 
@@ -116,7 +116,7 @@ def cancel(client: Client, held: Hold, by: Account | None = None) -> None:
 
 
 def status(client: Client, held: Hold) -> tuple[str, str]:
-    """The statuses of a booking and of its payment, as they are in the rows."""
+    """Return the statuses of the rows of a booking and of its payment."""
     [row] = rows(
         client,
         "SELECT b.status AS booking, p.status AS payment FROM bookings b JOIN payments p USING (booking_id)"
@@ -126,14 +126,14 @@ def status(client: Client, held: Hold) -> tuple[str, str]:
     return row.booking, row.payment
 
 
-def ledger(client: Client, held: Hold) -> Row[Any]:
-    """The booking's row in the ledger."""
+def payment_row(client: Client, held: Hold) -> Row[Any]:
+    """Return the row of the booking's payment."""
     [row] = rows(client, "SELECT * FROM payments WHERE booking_id = :id", id=held.booking_id)
     return row
 
 
-def told(client: Client, held: Hold) -> list[str]:
-    """The types of the domain events about a booking, in order."""
+def domain_event_types(client: Client, held: Hold) -> list[str]:
+    """Return the types of the domain events about a booking, in order."""
     return [
         domain_event.type
         for domain_event in domain_events(client, held.event_id)
@@ -141,22 +141,22 @@ def told(client: Client, held: Hold) -> list[str]:
     ]
 
 
-def expire(client: Client, after: timedelta = JUST_AFTER) -> int:
-    """Run the schedule that ends holds, some time from now; how many payments it looked at."""
+def expire(client: Client, after: timedelta = AFTER_HOLD) -> int:
+    """Expire holds as of some time from now. Return the number of checked payments."""
     return hold_expiry.expire_holds(
         client.wiring.database, lambda: client.wiring.payments, datetime.now(UTC) + after
     )
 
 
 def reconcile(client: Client, after: timedelta = timedelta(minutes=6)) -> int:
-    """Run the schedule that asks Stripe, some time from now; how many payments it looked at."""
+    """Reconcile payments as of some time from now. Return the number of checked payments."""
     return reconciliation.reconcile(
         client.wiring.database, lambda: client.wiring.payments, datetime.now(UTC) + after
     )
 
 
-def pay_back(client: Client, held: Hold) -> None:
-    """Do what the domain event that a refund is due asks for."""
+def process_refund(client: Client, held: Hold) -> None:
+    """Process the refund that a domain event requested."""
     refunds.make_refund(
         client.wiring.database, client.wiring.payments, UUID(held.booking_id), datetime.now(UTC)
     )
@@ -169,5 +169,5 @@ def integrity(client: Client, held: Hold) -> Any:
 
 
 def differences(client: Client, held: Hold) -> list[str]:
-    """What does not fit, in one word each."""
+    """Return the kinds of the differences in the integrity report."""
     return [difference["what"] for difference in integrity(client, held)["differences"]]

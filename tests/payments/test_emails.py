@@ -1,4 +1,4 @@
-"""From money to people: each is told once of what happened to theirs, with the amount."""
+"""E-mails and inbox items about payments: one for each result, with the amount."""
 
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -9,12 +9,12 @@ import pytest
 from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client, in_days
 from tests.notifications.pipeline import PostOffice, inbox, mails, quiet
-from tests.payments.purchases import bought, cancel, expire, hold, pay, status, tell
+from tests.payments.purchases import buy, cancel, deliver_webhooks, expire, hold, pay, status
 from tests.rows import rows
 
 
-def letters(post_office: PostOffice, user: Account) -> list[str]:
-    """The texts that a person was sent since the last look."""
+def emails(post_office: PostOffice, user: Account) -> list[str]:
+    """Return the e-mails sent to a user, and clear all sent e-mails."""
     texts = []
     for address, raw in post_office.mailer.sent:
         if address == user.email:
@@ -27,7 +27,7 @@ def letters(post_office: PostOffice, user: Account) -> list[str]:
     return texts
 
 
-def test_who_holds_a_place_is_told_nothing_until_it_is_paid(
+def test_a_hold_sends_no_email_until_it_is_paid(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
@@ -35,17 +35,17 @@ def test_who_holds_a_place_is_told_nothing_until_it_is_paid(
     assert inbox(client, held.attendee) == []
 
     pay(stripe, held)
-    tell(stripe)
+    deliver_webhooks(stripe)
     post_office.run()
 
     assert mails(post_office, held.attendee, held.host) == [1, 0]
-    [letter] = letters(post_office, held.attendee)
-    assert "EUR 25.00" in letter
-    assert held.intent_id in letter
+    [email] = emails(post_office, held.attendee)
+    assert "EUR 25.00" in email
+    assert held.intent_id in email
     assert inbox(client, held.attendee) == ["booking-confirmed"]
 
 
-def test_a_payment_that_fails_is_told_while_another_try_is_possible(
+def test_a_failed_payment_sends_an_email_while_it_can_be_retried(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
@@ -54,12 +54,12 @@ def test_a_payment_that_fails_is_told_while_another_try_is_possible(
     pay(stripe, held, "pm_card_chargeDeclinedInsufficientFunds")
     post_office.run()
 
-    [letter] = letters(post_office, held.attendee)
-    assert "EUR 25.00" in letter
+    [email] = emails(post_office, held.attendee)
+    assert "EUR 25.00" in email
     assert inbox(client, held.attendee) == ["payment-failed"]
 
 
-def test_a_failure_that_has_been_made_good_meanwhile_is_not_told(
+def test_a_failure_before_a_success_sends_no_email(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
@@ -73,7 +73,7 @@ def test_a_failure_that_has_been_made_good_meanwhile_is_not_told(
     assert inbox(client, held.attendee) == ["booking-confirmed"]
 
 
-def test_a_hold_that_runs_out_is_told(client: Client, post_office: PostOffice) -> None:
+def test_an_expired_hold_sends_an_email(client: Client, post_office: PostOffice) -> None:
     held = hold(client)
     quiet(post_office)
 
@@ -85,27 +85,27 @@ def test_a_hold_that_runs_out_is_told(client: Client, post_office: PostOffice) -
     assert inbox(client, held.attendee) == ["booking-expired"]
 
 
-def test_the_money_that_goes_back_is_told_and_goes_back(
+def test_a_refund_is_made_and_sends_an_email(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
-    paid = bought(client, stripe)
+    paid = buy(client, stripe)
     quiet(post_office)
 
     cancel(client, paid)
     post_office.run()
-    tell(stripe)
+    deliver_webhooks(stripe)
     post_office.run()
 
     assert status(client, paid) == ("cancelled", "refunded")
-    assert [text for text in letters(post_office, paid.attendee) if "EUR 25.00" in text]
+    assert [text for text in emails(post_office, paid.attendee) if "EUR 25.00" in text]
     assert sorted(inbox(client, paid.attendee)[:2]) == ["booking-cancelled", "payment-refund-due"]
     assert len(stripe.refunds(paid.intent_id)) == 1
 
 
-def test_who_cancels_too_late_is_told_of_the_end_and_of_no_refund(
+def test_a_late_cancellation_announces_no_refund(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
-    paid = bought(client, stripe, refundUntil=in_days(-1))
+    paid = buy(client, stripe, refundUntil=in_days(-1))
     quiet(post_office)
 
     cancel(client, paid)
@@ -114,11 +114,11 @@ def test_who_cancels_too_late_is_told_of_the_end_and_of_no_refund(
     assert inbox(client, paid.attendee) == ["booking-cancelled", "booking-confirmed"]
 
 
-def test_an_event_that_is_called_off_pays_everybody_back_and_tells_them(
+def test_a_cancelled_event_refunds_and_notifies_all_payers(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
-    first = bought(client, stripe)
-    others = [bought(client, stripe, host=first.host, event_id=first.event_id) for _ in range(2)]
+    first = buy(client, stripe)
+    others = [buy(client, stripe, host=first.host, event_id=first.event_id) for _ in range(2)]
     held = hold(client, host=first.host, event_id=first.event_id)
     quiet(post_office)
 
@@ -131,14 +131,14 @@ def test_an_event_that_is_called_off_pays_everybody_back_and_tells_them(
     assert "payment-refund-due" not in inbox(client, held.attendee)
 
 
-def test_a_refund_from_the_dashboard_is_told_as_the_end_of_the_booking(
+def test_a_refund_from_the_dashboard_sends_a_cancellation(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
-    paid = bought(client, stripe)
+    paid = buy(client, stripe)
     quiet(post_office)
 
     stripe.refund(paid.intent_id)
-    tell(stripe)
+    deliver_webhooks(stripe)
     post_office.run()
 
     assert mails(post_office, paid.attendee, paid.host) == [1, 0]
@@ -146,29 +146,29 @@ def test_a_refund_from_the_dashboard_is_told_as_the_end_of_the_booking(
 
 
 @pytest.mark.parametrize("won", [True, False])
-def test_a_dispute_and_its_end_are_told_to_the_host(
+def test_a_dispute_and_its_outcome_are_sent_to_the_host(
     client: Client,
     stripe: StripeFake,
     post_office: PostOffice,
     won: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    paid = bought(client, stripe)
+    paid = buy(client, stripe)
     quiet(post_office)
 
     disputed = stripe.dispute(paid.intent_id)
-    tell(stripe)
+    deliver_webhooks(stripe)
     post_office.run()
     assert mails(post_office, paid.attendee, paid.host) == [0, 1]
-    assert "EUR 25.00" in letters(post_office, paid.host)[0]
+    assert "EUR 25.00" in emails(post_office, paid.host)[0]
     stripe.settle_dispute(disputed["id"], won=won)
-    tell(stripe)
+    deliver_webhooks(stripe)
     post_office.run()
 
     assert mails(post_office, paid.attendee, paid.host) == [0 if won else 1, 1]
     assert inbox(client, paid.host)[:2] == ["payment-dispute-closed", "payment-disputed"]
 
 
-def test_money_that_is_late_is_told_of_when_it_goes_back(
+def test_the_refund_of_a_late_payment_is_announced(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
@@ -183,7 +183,7 @@ def test_money_that_is_late_is_told_of_when_it_goes_back(
     assert len(stripe.refunds(held.intent_id)) == 1
 
 
-def test_who_paid_another_amount_is_not_told_that_nothing_was_charged(
+def test_a_flagged_payment_sends_no_expiry_email(
     client: Client, stripe: StripeFake, post_office: PostOffice
 ) -> None:
     held = hold(client)
@@ -195,5 +195,5 @@ def test_who_paid_another_amount_is_not_told_that_nothing_was_charged(
     post_office.run()
 
     assert status(client, held) == ("expired", "failed")
-    assert letters(post_office, held.attendee) == []
+    assert emails(post_office, held.attendee) == []
     assert inbox(client, held.attendee) == []

@@ -1,4 +1,4 @@
-"""Integrity: an event counted again, and every kind of difference named."""
+"""The integrity report of an event: sums, and every kind of difference."""
 
 from typing import Any
 
@@ -6,20 +6,20 @@ import pytest
 
 from infra.stripe_fake.fake import StripeFake
 from tests.client import Client, in_days
-from tests.payments.purchases import bought, cancel, differences, expire, hold, integrity, pay_back
+from tests.payments.purchases import buy, cancel, differences, expire, hold, integrity, process_refund
 from tests.rows import rows
 
 
-def test_a_mixed_event_adds_up(client: Client, stripe: StripeFake) -> None:
-    first = bought(client, stripe)
+def test_the_report_of_a_mixed_event_has_correct_sums(client: Client, stripe: StripeFake) -> None:
+    first = buy(client, stripe)
     at: Any = {"host": first.host, "event_id": first.event_id}
-    refunded, refunding, kept, disputed = (bought(client, stripe, **at) for _ in range(4))
+    refunded, refund_pending, kept, disputed = (buy(client, stripe, **at) for _ in range(4))
     expired = hold(client, **at)
     expire(client)
-    pending, given_up = hold(client, **at), hold(client, **at)
-    for held in (refunded, refunding, given_up):
+    pending, abandoned = hold(client, **at), hold(client, **at)
+    for held in (refunded, refund_pending, abandoned):
         cancel(client, held)
-    pay_back(client, refunded)
+    process_refund(client, refunded)
     rows(client, "UPDATE bookings SET refund_until = now() WHERE booking_id = :id", id=kept.booking_id)
     change = {"refundUntil": in_days(-1)}
     assert client("PATCH", f"/events/{first.event_id}", change, by=first.host).status == 200
@@ -49,11 +49,11 @@ def test_a_mixed_event_adds_up(client: Client, stripe: StripeFake) -> None:
     assert pending.booking_id != expired.booking_id
 
 
-def test_each_currency_has_sums_of_its_own(client: Client, stripe: StripeFake) -> None:
-    first = bought(client, stripe)
+def test_each_currency_has_its_own_sums(client: Client, stripe: StripeFake) -> None:
+    first = buy(client, stripe)
     change = {"price": 9900, "currency": "usd"}
     assert client("PATCH", f"/events/{first.event_id}", change, by=first.host).status == 200
-    bought(client, stripe, host=first.host, event_id=first.event_id)
+    buy(client, stripe, host=first.host, event_id=first.event_id)
 
     money = integrity(client, first)["money"]
 
@@ -61,7 +61,7 @@ def test_each_currency_has_sums_of_its_own(client: Client, stripe: StripeFake) -
 
 
 @pytest.mark.parametrize("members", [{}, {"price": 2500}, {"status": "draft", "price": 2500}], ids=str)
-def test_an_event_that_nobody_booked_is_whole(client: Client, members: dict[str, Any]) -> None:
+def test_an_event_without_bookings_has_no_differences(client: Client, members: dict[str, Any]) -> None:
     host = client.host()
     event_id = client.event(host, **members)["eventId"]
 
@@ -70,7 +70,7 @@ def test_an_event_that_nobody_booked_is_whole(client: Client, members: dict[str,
     assert (report["money"], report["differences"], report["places"]["counted"]) == ([], [], 0)
 
 
-def test_a_free_event_is_counted_without_money(client: Client) -> None:
+def test_a_free_event_has_no_money_in_its_report(client: Client) -> None:
     host = client.host()
     event_id = client.event(host)["eventId"]
     client.book(client.attendee(), event_id)
@@ -95,23 +95,25 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("sql", "what"), BROKEN)
-def test_what_does_not_fit_is_named(client: Client, stripe: StripeFake, sql: str, what: str) -> None:
-    paid = bought(client, stripe)
+@pytest.mark.parametrize(("sql", "kind"), BROKEN)
+def test_a_difference_is_named_with_its_booking(
+    client: Client, stripe: StripeFake, sql: str, kind: str
+) -> None:
+    paid = buy(client, stripe)
     assert differences(client, paid) == []
 
     rows(client, sql)
 
-    assert integrity(client, paid)["differences"] == [{"bookingId": paid.booking_id, "what": what}]
+    assert integrity(client, paid)["differences"] == [{"bookingId": paid.booking_id, "what": kind}]
 
 
-@pytest.mark.parametrize("ended", ["cancelled", "expired"])
-def test_who_has_paid_and_has_no_place_is_named_and_so_is_the_counter(
-    client: Client, stripe: StripeFake, ended: str
+@pytest.mark.parametrize("booking_status", ["cancelled", "expired"])
+def test_a_paid_booking_without_a_place_is_a_difference(
+    client: Client, stripe: StripeFake, booking_status: str
 ) -> None:
-    paid = bought(client, stripe)
+    paid = buy(client, stripe)
 
-    rows(client, "UPDATE bookings SET status = :status", status=ended)
+    rows(client, "UPDATE bookings SET status = :status", status=booking_status)
 
     assert integrity(client, paid)["differences"] == [
         {"bookingId": None, "what": "places"},
@@ -120,8 +122,8 @@ def test_who_has_paid_and_has_no_place_is_named_and_so_is_the_counter(
 
 
 @pytest.mark.parametrize("by", [1, -1])
-def test_a_counter_that_is_wrong_is_named(client: Client, stripe: StripeFake, by: int) -> None:
-    paid = bought(client, stripe)
+def test_a_wrong_counter_is_a_difference(client: Client, stripe: StripeFake, by: int) -> None:
+    paid = buy(client, stripe)
 
     rows(client, "UPDATE places SET taken = taken + :by", by=by)
 
@@ -130,8 +132,8 @@ def test_a_counter_that_is_wrong_is_named(client: Client, stripe: StripeFake, by
     assert report["places"] == {"capacity": 100, "taken": 1 + by, "counted": 1}
 
 
-def test_only_the_host_may_count(client: Client, stripe: StripeFake) -> None:
-    paid = bought(client, stripe)
+def test_only_the_host_sees_the_report(client: Client, stripe: StripeFake) -> None:
+    paid = buy(client, stripe)
     path = f"/events/{paid.event_id}/integrity"
 
     assert client("GET", path, by=client.host()).problem == "not-your-event"
@@ -143,8 +145,8 @@ def test_only_the_host_may_count(client: Client, stripe: StripeFake) -> None:
     assert client("GET", path, by=paid.host).problem == "no-such-event"
 
 
-def test_an_event_that_was_called_off_can_still_be_counted(client: Client, stripe: StripeFake) -> None:
-    paid = bought(client, stripe)
+def test_a_cancelled_event_has_a_report(client: Client, stripe: StripeFake) -> None:
+    paid = buy(client, stripe)
     client("POST", f"/events/{paid.event_id}/cancel", by=paid.host)
 
     [money] = integrity(client, paid)["money"]

@@ -1,4 +1,4 @@
-"""Processes killed between any two of their steps: schedules alone bring place and money together again."""
+"""Processes killed between any two steps: the schedules alone make places and money agree again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.slow
 
 
 class Killed(BaseException):
-    """The process ends here: nothing catches this, and nothing is tidied up."""
+    """The process is killed. The app does not catch this."""
 
 
 @dataclass
-class Fate:
-    """Ends the process once, at a step."""
+class Killer:
+    """Kills the process once, at the given step."""
 
     at: int | None = None
     steps: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Fate:
 
     @contextmanager
     def process(self) -> Iterator[None]:
-        """Run a block in a process that may be killed, which nobody but the process notices."""
+        """Run a block as a process that may be killed. The caller goes on after it."""
         self._running = True
         try:
             with suppress(Killed):
@@ -47,10 +47,10 @@ class Fate:
         finally:
             self._running = False
 
-    def step(self, what: str) -> None:
+    def step(self, name: str) -> None:
         if not self._running:
             return
-        self.steps.append(what)
+        self.steps.append(name)
         if len(self.steps) == self.at:
             raise Killed
 
@@ -62,148 +62,154 @@ class Fate:
 
 
 @dataclass
-class Fateful:
-    """Stripe, as a process reaches it that may be killed before and after each call."""
+class KillingGateway:
+    """A gateway that may kill the process before and after each call."""
 
     gateway: PaymentGateway
-    fate: Fate
+    killer: Killer
 
     def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
         return self._call("open", lambda: self.gateway.create_payment_intent(charge, event_id, receipt_email))
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
-        return self._call("look up", lambda: self.gateway.get_payment_intent(intent_id))
+        return self._call("get", lambda: self.gateway.get_payment_intent(intent_id))
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
-        return self._call("call off", lambda: self.gateway.cancel_payment_intent(intent_id))
+        return self._call("cancel", lambda: self.gateway.cancel_payment_intent(intent_id))
 
     def create_refund(self, charge: Charge, intent_id: str) -> Refund:
         return self._call("refund", lambda: self.gateway.create_refund(charge, intent_id))
 
     def get_refund(self, refund_id: str) -> Refund:
-        return self._call("look up refund", lambda: self.gateway.get_refund(refund_id))
+        return self._call("get refund", lambda: self.gateway.get_refund(refund_id))
 
-    def _call(self, what: str, call: Callable[[], T]) -> T:
-        self.fate.step(f"before {what}")
-        answer = call()
-        self.fate.step(f"after {what}")
-        return answer
+    def _call(self, name: str, call: Callable[[], T]) -> T:
+        self.killer.step(f"before {name}")
+        result = call()
+        self.killer.step(f"after {name}")
+        return result
 
 
 @contextmanager
-def mortal(client: Client, fate: Fate) -> Iterator[Client]:
-    """The app in a process that may be killed before and after each commit and each call of Stripe."""
+def killable(client: Client, killer: Killer) -> Iterator[Client]:
+    """The app in a process that may be killed at each commit and each call of Stripe."""
     settings = client.wiring.settings
-    with using(Wiring(settings, payments=Fateful(Wiring(settings).payments, fate))) as wiring:
-        event.listen(wiring.database.engine, "begin", fate.after_begin)
-        event.listen(wiring.database.engine, "commit", fate.before_commit)
+    with using(Wiring(settings, payments=KillingGateway(Wiring(settings).payments, killer))) as wiring:
+        event.listen(wiring.database.engine, "begin", killer.after_begin)
+        event.listen(wiring.database.engine, "commit", killer.before_commit)
         yield Client(wiring)
 
 
 @dataclass
-class Story:
-    """What one attendee goes through. Each act is a process of its own, and may end in the middle."""
+class Scenario:
+    """Steps around one booking. Each step of the app is a process that may be killed."""
 
     client: Client
-    fate: Fate
+    killer: Killer
     stripe: StripeFake
     host: Account
     attendee: Account
     event_id: str
 
-    def holds(self) -> None:
-        with self.fate.process():
+    def hold(self) -> None:
+        with self.killer.process():
             self.client.book(self.attendee, self.event_id)
 
-    def pays(self) -> None:
-        """Pay what there is to be paid, as far as the attendee was given the secret of it."""
+    def pay(self) -> None:
+        """Pay the holds whose client secret the attendee received."""
         for booking in self.client("GET", "/bookings", by=self.attendee).json:
             payment = booking.get("payment", {})
             if "clientSecret" in payment:
                 self.stripe.confirm(payment["paymentIntentId"], "pm_card_visa")
 
-    def pays_though_nobody_noted_what(self) -> None:
-        """Pay what was made at Stripe, even where the process that made it died before it could say so."""
+    def pay_unrecorded(self) -> None:
+        """Pay the PaymentIntents at Stripe, even if the app was killed before it recorded them."""
         for intent in self.stripe.intents():
             if intent["metadata"]["eventId"] == self.event_id and not intent["latest_charge"]:
                 self.stripe.confirm(intent["id"], "pm_card_visa")
 
-    def is_told(self) -> None:
-        """Have webhooks come, each once: what is not taken is lost."""
-        for told in self.stripe.waiting():
-            with self.fate.process():
-                self.stripe.deliver(told)
-            self.stripe.drop(told)
+    def deliver_once(self) -> None:
+        """Deliver each webhook once; rejected ones are lost."""
+        for waiting in self.stripe.waiting():
+            with self.killer.process():
+                self.stripe.deliver(waiting)
+            self.stripe.drop(waiting)
 
-    def is_surely_told(self) -> None:
-        """Have webhooks come again until they are taken."""
+    def deliver_all(self) -> None:
+        """Deliver webhooks again until all are accepted."""
         while self.stripe.waiting():
-            with self.fate.process():
+            with self.killer.process():
                 self.stripe.deliver_all()
 
-    def cancels(self) -> None:
-        with self.fate.process():
+    def cancel(self) -> None:
+        with self.killer.process():
             for booking in self.client("GET", "/bookings", by=self.attendee).json:
                 self.client("DELETE", f"/bookings/{booking['bookingId']}", by=self.attendee)
 
-    def is_called_off(self) -> None:
-        with self.fate.process():
+    def cancel_event(self) -> None:
+        with self.killer.process():
             self.client("POST", f"/events/{self.event_id}/cancel", by=self.host)
 
-    def runs_out(self) -> None:
+    def expire(self) -> None:
         rows(self.client, "UPDATE bookings SET expires_at = now() WHERE status = 'pending'")
         rows(
             self.client,
             "UPDATE payments SET open_until = now(), next_check_at = now() WHERE next_check_at > now()",
         )
-        with self.fate.process():
+        with self.killer.process():
             hold_expiry.expire_holds(
                 self.client.wiring.database, lambda: self.client.wiring.payments, datetime.now(UTC)
             )
 
-    def is_done(self) -> None:
-        """Have the functions on queues do what is to be done."""
-        with self.fate.process():
+    def process_queues(self) -> None:
+        """Run the relay and the functions on queues."""
+        with self.killer.process():
             PostOffice(self.client.wiring).run()
 
 
-CONFIRMED = {"paid", "told before it was noted", "paid, and nobody tells", "paid at the last moment"}
+CONFIRMED = {"paid", "webhook before the recording", "paid without webhooks", "paid at expiry"}
 
-Act = Callable[[Story], None]
-STORIES: dict[str, list[Act]] = {
-    "paid": [Story.holds, Story.pays, Story.is_told, Story.is_done],
-    "told before it was noted": [Story.holds, Story.pays_though_nobody_noted_what, Story.is_surely_told],
-    "paid, and nobody tells": [Story.holds, Story.pays, Story.is_done],
-    "left alone": [Story.holds, Story.runs_out, Story.is_told],
-    "paid and cancelled": [
-        *(Story.holds, Story.pays, Story.is_told, Story.cancels),
-        *(Story.is_done, Story.is_told),
+Step = Callable[[Scenario], None]
+SCENARIOS: dict[str, list[Step]] = {
+    "paid": [Scenario.hold, Scenario.pay, Scenario.deliver_once, Scenario.process_queues],
+    "webhook before the recording": [Scenario.hold, Scenario.pay_unrecorded, Scenario.deliver_all],
+    "paid without webhooks": [Scenario.hold, Scenario.pay, Scenario.process_queues],
+    "unpaid": [Scenario.hold, Scenario.expire, Scenario.deliver_once],
+    "paid, then cancelled": [
+        *(Scenario.hold, Scenario.pay, Scenario.deliver_once, Scenario.cancel),
+        *(Scenario.process_queues, Scenario.deliver_once),
     ],
-    "cancelled, then paid": [Story.holds, Story.cancels, Story.pays, Story.is_told, Story.is_done],
-    "paid at the last moment": [Story.holds, Story.pays, Story.runs_out, Story.is_told, Story.is_done],
-    "paid and called off": [
-        *(Story.holds, Story.pays, Story.is_told, Story.is_called_off),
-        *(Story.is_done, Story.is_told),
+    "cancelled, then paid": [
+        *(Scenario.hold, Scenario.cancel, Scenario.pay),
+        *(Scenario.deliver_once, Scenario.process_queues),
+    ],
+    "paid at expiry": [
+        *(Scenario.hold, Scenario.pay, Scenario.expire),
+        *(Scenario.deliver_once, Scenario.process_queues),
+    ],
+    "paid, then event cancelled": [
+        *(Scenario.hold, Scenario.pay, Scenario.deliver_once, Scenario.cancel_event),
+        *(Scenario.process_queues, Scenario.deliver_once),
     ],
 }
 
 
-def tell(client: Client, stripe: StripeFake, story: list[Act], fate: Fate) -> Story:
-    """Go through a story in which a process is killed at a step, and let schedules do the rest."""
+def run(client: Client, stripe: StripeFake, steps: list[Step], killer: Killer) -> Scenario:
+    """Run a scenario with a kill at one step, and let the schedules recover."""
     host, attendee = client.host(), client.attendee()
     event_id = client.event(host, price=PRICE, capacity=1)["eventId"]
-    with mortal(client, fate) as mortal_client:
-        told = Story(mortal_client, fate, stripe, host, attendee, event_id)
-        for act in story:
-            act(told)
+    with killable(client, killer) as killable_client:
+        scenario = Scenario(killable_client, killer, stripe, host, attendee, event_id)
+        for step in steps:
+            step(scenario)
     for waiting in stripe.waiting():
         stripe.drop(waiting)
     recover(client)
-    return Story(client, Fate(), stripe, host, attendee, event_id)
+    return Scenario(client, Killer(), stripe, host, attendee, event_id)
 
 
 def recover(client: Client) -> None:
-    """Run what runs by itself, on and on, as time passes."""
+    """Run the schedules and functions several times, with time passing between the rounds."""
     database, ahead = client.wiring.database, timedelta(0)
     rows(client, "UPDATE leases SET held_until = now() - interval '1 second'")
     for _ in range(3):
@@ -215,29 +221,28 @@ def recover(client: Client) -> None:
         office.run()
 
 
-def check(story: Story) -> str:
-    """What became of the booking, after checking that all agree about it."""
-    report = story.client("GET", f"/events/{story.event_id}/integrity", by=story.host).json
+def check(scenario: Scenario) -> bool:
+    """Check that bookings, places and Stripe agree. Return whether the booking is confirmed."""
+    report = scenario.client("GET", f"/events/{scenario.event_id}/integrity", by=scenario.host).json
     assert report["differences"] == []
     assert report["bookings"]["pending"] == 0
     kept = sum(
-        intent["amount_received"] - sum(refund["amount"] for refund in story.stripe.refunds(intent["id"]))
-        for intent in story.stripe.intents()
-        if intent["metadata"]["eventId"] == story.event_id
+        intent["amount_received"] - sum(refund["amount"] for refund in scenario.stripe.refunds(intent["id"]))
+        for intent in scenario.stripe.intents()
+        if intent["metadata"]["eventId"] == scenario.event_id
     )
     confirmed = report["bookings"]["confirmed"]
-    assert kept == confirmed * PRICE == sum(one["kept"] for one in report["money"])
+    assert kept == confirmed * PRICE == sum(sums["kept"] for sums in report["money"])
     assert report["places"]["taken"] == confirmed
-    return "confirmed" if confirmed else "not"
+    return bool(confirmed)
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_a_kill_at_any_step_leaves_place_and_money_in_agreement(
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_places_and_money_agree_after_a_kill_at_any_step(
     client: Client, stripe: StripeFake, name: str
 ) -> None:
-    unharmed = Fate()
-    expected = check(tell(client, stripe, STORIES[name], unharmed))
-    assert expected == ("confirmed" if name in CONFIRMED else "not")
+    harmless = Killer()
+    assert check(run(client, stripe, SCENARIOS[name], harmless)) == (name in CONFIRMED)
 
-    for step in range(1, len(unharmed.steps) + 1):
-        check(tell(client, stripe, STORIES[name], Fate(at=step)))
+    for step in range(1, len(harmless.steps) + 1):
+        check(run(client, stripe, SCENARIOS[name], Killer(at=step)))

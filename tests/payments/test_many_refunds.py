@@ -1,4 +1,4 @@
-"""A sold-out event is called off: everybody gets the money back once, though functions die on the way."""
+"""A sold-out event is cancelled: each booking is refunded once, although functions are killed meanwhile."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -22,32 +22,32 @@ from tests.notifications.pipeline import PostOffice
 from tests.payments.purchases import reconcile
 from tests.rows import rows
 
-MANY = 150
+BOOKINGS = 150
 PRICE = 2500
 
 
 class Killed(BaseException):
-    """The function ends here."""
+    """The function is killed. The app does not catch this."""
 
 
-class Deadly:
-    """Stripe, as functions reach it that die now and then, before or after a refund is made."""
+class KillingGateway:
+    """A gateway that sometimes kills the function, before or after it makes a refund."""
 
     def __init__(self, gateway: PaymentGateway, seed: int) -> None:
         self._gateway = gateway
-        self._chance = random.Random(seed)  # noqa: S311 (chance, not secrecy)
+        self._random = random.Random(seed)  # noqa: S311 (not a secret)
         self.kills = 0
 
     def create_refund(self, charge: Charge, intent_id: str) -> Refund:
-        fate = self._chance.random()
-        if fate < 0.1:
-            self._die()
-        made = self._gateway.create_refund(charge, intent_id)
-        if fate > 0.9:
-            self._die()
-        return made
+        chance = self._random.random()
+        if chance < 0.1:
+            self._kill()
+        refund = self._gateway.create_refund(charge, intent_id)
+        if chance > 0.9:
+            self._kill()
+        return refund
 
-    def _die(self) -> None:
+    def _kill(self) -> None:
         self.kills += 1
         raise Killed
 
@@ -64,11 +64,11 @@ class Deadly:
         return self._gateway.get_refund(refund_id)
 
 
-def sell_out(client: Client, stripe: StripeFake, many: int) -> tuple[Account, str]:
-    """An event with so many paid bookings."""
+def sell_out(client: Client, stripe: StripeFake, count: int) -> tuple[Account, str]:
+    """Publish an event with this capacity, and sell all of its places."""
     host = client.host()
-    event_id = str(client.event(host, capacity=many, price=PRICE)["eventId"])
-    for attendee in client.attendees(many):
+    event_id = str(client.event(host, capacity=count, price=PRICE)["eventId"])
+    for attendee in client.attendees(count):
         booking = client.book(attendee, event_id).json
         stripe.confirm(booking["payment"]["paymentIntentId"])
     stripe.deliver_all()
@@ -78,7 +78,7 @@ def sell_out(client: Client, stripe: StripeFake, many: int) -> tuple[Account, st
 def run_functions(
     wiring: Wiring, domain_events: list[DomainEvent], gateway: PaymentGateway
 ) -> list[DomainEvent]:
-    """Hand domain events to functions, several at a time; those whose function died come again."""
+    """Handle domain events in concurrent functions. Return the events whose function was killed."""
 
     def run(domain_event: DomainEvent) -> bool:
         with suppress(Killed, Unreachable):
@@ -88,12 +88,12 @@ def run_functions(
 
     with ThreadPoolExecutor(4) as functions:
         done = list(functions.map(run, domain_events))
-    return [domain_event for domain_event, well in zip(domain_events, done, strict=True) if not well]
+    return [domain_event for domain_event, ok in zip(domain_events, done, strict=True) if not ok]
 
 
-def refund_all(client: Client, stripe: StripeFake, many: int) -> int:
-    """Sell an event out, call it off, pay everybody back, and say how often a function died."""
-    host, event_id = sell_out(client, stripe, many)
+def refund_all(client: Client, stripe: StripeFake, count: int) -> int:
+    """Sell out and cancel an event, and check its refunds. Return how often a function was killed."""
+    host, event_id = sell_out(client, stripe, count)
     assert client("POST", f"/events/{event_id}/cancel", by=host).status == 200
     office = PostOffice(client.wiring)
     while office.relay(rounds=1):
@@ -101,25 +101,23 @@ def refund_all(client: Client, stripe: StripeFake, many: int) -> int:
     domain_events = [
         domain_event for domain_event in office.publisher.published if domain_event.type in types_of(REFUNDS)
     ]
-    assert len(domain_events) == many
-    deadly = Deadly(client.wiring.payments, seed=many)
-    for _ in range(2):  # then the messages are dead letters, and the schedule has the rest
-        domain_events = run_functions(client.wiring, domain_events, deadly)
+    assert len(domain_events) == count
+    gateway = KillingGateway(client.wiring.payments, seed=count)
+    for _ in range(2):  # then the messages are dead letters, and the schedule makes the other refunds
+        domain_events = run_functions(client.wiring, domain_events, gateway)
     stripe.deliver_all("shuffled")
     reconcile(client, FIRST_CHECK_AFTER)
 
     made = [stripe.refunds(intent["id"]) for intent in stripe.intents()]
-    assert [[refund["amount"] for refund in refunds] for refunds in made] == [[PRICE]] * many
+    assert [[refund["amount"] for refund in refunds] for refunds in made] == [[PRICE]] * count
     statuses = rows(client, "SELECT DISTINCT status FROM payments")
     assert [row.status for row in statuses] == ["refunded"]
     report = client("GET", f"/events/{event_id}/integrity", by=host).json
     assert report["differences"] == []
-    assert report["money"][0]["refunded"] == report["money"][0]["received"] == many * PRICE
-    return deadly.kills
+    assert report["money"][0]["refunded"] == report["money"][0]["received"] == count * PRICE
+    return gateway.kills
 
 
 @pytest.mark.slow
-def test_everybody_is_paid_back_once_though_functions_die_again_and_again(
-    client: Client, stripe: StripeFake
-) -> None:
-    assert refund_all(client, stripe, MANY) > MANY / 10
+def test_each_booking_is_refunded_once_despite_kills(client: Client, stripe: StripeFake) -> None:
+    assert refund_all(client, stripe, BOOKINGS) > BOOKINGS / 10

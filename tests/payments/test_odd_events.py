@@ -1,4 +1,4 @@
-"""Signed bodies that are not what Stripe sends: refused with 400, and nothing is changed by them."""
+"""Signed bodies that Stripe would not send: recorded or refused with 400, and without effect."""
 
 import copy
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.objects import new_id
 from tests.client import Client
 from tests.database_contents import contents
-from tests.payments.purchases import bought, hold, ledger
+from tests.payments.purchases import buy, hold, payment_row
 from tests.payments.webhook_delivery import event, intent_of, send
 
 NOT_EVENTS: list[bytes] = [
@@ -65,7 +65,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: ascii(body)[:40])
-def test_what_is_no_event_is_refused(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_an_event_is_refused(client: Client, body: bytes) -> None:
     before = contents(client)
 
     reply = send(client, body)
@@ -74,23 +74,23 @@ def test_what_is_no_event_is_refused(client: Client, body: bytes) -> None:
     assert contents(client) == before
 
 
-def variants(told: dict[str, Any], *path: str) -> Iterator[dict[str, Any]]:
-    """The event with everything odd in one place of it, and with nothing there."""
+def variants(original: dict[str, Any], *path: str) -> Iterator[dict[str, Any]]:
+    """Return copies of an event with each odd value at a path, and one without the member."""
     for odd in [*ODD, ...]:
-        changed = {**copy.deepcopy(told), "id": new_id("evt")}
-        place = changed
-        for step in path[:-1]:
-            place = place[step]
+        changed = {**copy.deepcopy(original), "id": new_id("evt")}
+        parent = changed
+        for name in path[:-1]:
+            parent = parent[name]
         if odd is ...:
-            del place[path[-1]]
+            del parent[path[-1]]
         else:
-            place[path[-1]] = odd
+            parent[path[-1]] = odd
         yield changed
 
 
-def breaks_nothing(client: Client, told: dict[str, Any], *path: str) -> None:
-    """Whatever is odd, it is refused or recorded, and neither is a fault of ours."""
-    for changed in variants(told, *path):
+def assert_no_server_error(client: Client, original: dict[str, Any], *path: str) -> None:
+    """Send all variants of an event, and check that each is recorded, or refused without effect."""
+    for changed in variants(original, *path):
         before = contents(client)
         reply = send(client, changed)
         shown = f"{path}: {ascii(changed)[-200:]}"
@@ -101,51 +101,51 @@ def breaks_nothing(client: Client, told: dict[str, Any], *path: str) -> None:
 
 
 @pytest.mark.parametrize("member", ["id", "type", "created", "livemode", "account", "data"])
-def test_an_odd_event_is_no_fault_of_ours(client: Client, member: str) -> None:
-    told = event("payment_intent.succeeded", intent_of(client, hold(client)))
+def test_an_odd_event_is_no_server_error(client: Client, member: str) -> None:
+    original = event("payment_intent.succeeded", intent_of(client, hold(client)))
 
-    breaks_nothing(client, told, member)
+    assert_no_server_error(client, original, member)
 
 
 @pytest.mark.parametrize("member", ["id", "type"])
-def test_an_event_without_a_name_of_plain_text_is_refused(client: Client, member: str) -> None:
-    told = event("payment_intent.succeeded", intent_of(client, hold(client)))
+def test_an_event_needs_an_id_and_a_type_of_plain_text(client: Client, member: str) -> None:
+    original = event("payment_intent.succeeded", intent_of(client, hold(client)))
 
-    taken = [changed for changed in variants(told, member) if send(client, changed).status == 200]
+    accepted = [changed for changed in variants(original, member) if send(client, changed).status == 200]
 
-    assert [changed[member] for changed in taken] == ["-1", "1e9"]
+    assert [changed[member] for changed in accepted] == ["-1", "1e9"]
 
 
 @pytest.mark.parametrize("member", ["id", "amount", "amount_received", "currency", "status"])
 def test_an_odd_payment_confirms_nothing(client: Client, member: str) -> None:
     held = hold(client)
-    told = event("payment_intent.succeeded", intent_of(client, held))
+    original = event("payment_intent.succeeded", intent_of(client, held))
 
-    breaks_nothing(client, told, "data", "object", member)
+    assert_no_server_error(client, original, "data", "object", member)
 
-    assert ledger(client, held).status == "requires_payment"
+    assert payment_row(client, held).status == "requires_payment"
 
 
 @pytest.mark.parametrize("member", ["bookingId", "attempt"])
-def test_odd_metadata_are_somebody_elses(client: Client, member: str) -> None:
+def test_a_payment_with_odd_metadata_confirms_nothing(client: Client, member: str) -> None:
     held = hold(client)
-    told = event("payment_intent.succeeded", intent_of(client, held, id="pi_somebody_elses"))
+    original = event("payment_intent.succeeded", intent_of(client, held, id="pi_foreign"))
 
-    breaks_nothing(client, told, "data", "object", "metadata", member)
+    assert_no_server_error(client, original, "data", "object", "metadata", member)
 
-    assert ledger(client, held).status == "requires_payment"
+    assert payment_row(client, held).status == "requires_payment"
 
 
 @pytest.mark.parametrize(
     "failure",
-    [*ODD, *({"decline_code": odd} for odd in ODD), *({"code": o} for o in ODD)],
+    [*ODD, *({"decline_code": odd} for odd in ODD), *({"code": odd} for odd in ODD)],
     ids=lambda value: ascii(value)[:40],
 )
-def test_an_odd_reason_for_a_failure_is_no_fault_of_ours(client: Client, failure: Any) -> None:
+def test_an_odd_failure_reason_is_no_server_error(client: Client, failure: Any) -> None:
     held = hold(client)
-    of = intent_of(client, held, status="requires_payment_method", last_payment_error=failure)
+    intent = intent_of(client, held, status="requires_payment_method", last_payment_error=failure)
 
-    assert send(client, event("payment_intent.payment_failed", of)).status in {200, 400}
+    assert send(client, event("payment_intent.payment_failed", intent)).status in {200, 400}
 
 
 @pytest.mark.slow
@@ -158,17 +158,17 @@ def test_an_odd_reason_for_a_failure_is_no_fault_of_ours(client: Client, failure
         ("charge.dispute.closed", ("payment_intent", "status", "reason")),
     ],
 )
-def test_an_odd_charge_refund_or_dispute_is_no_fault_of_ours(
+def test_an_odd_charge_refund_or_dispute_is_no_server_error(
     client: Client, stripe: StripeFake, kind: str, members: tuple[str, ...]
 ) -> None:
-    paid = bought(client, stripe)
+    paid = buy(client, stripe)
     if kind == "charge.refunded":
-        of = stripe.charge(paid.intent_id) | {"amount_refunded": 2500}
+        subject = stripe.charge(paid.intent_id) | {"amount_refunded": 2500}
     elif kind.startswith("refund"):
-        of = stripe.refund(paid.intent_id)
+        subject = stripe.refund(paid.intent_id)
     else:
-        of = stripe.dispute(paid.intent_id)
-    told = event(kind, of)
+        subject = stripe.dispute(paid.intent_id)
+    original = event(kind, subject)
 
     for member in members:
-        breaks_nothing(client, told, "data", "object", member)
+        assert_no_server_error(client, original, "data", "object", member)

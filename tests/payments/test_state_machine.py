@@ -1,8 +1,8 @@
-"""The life of paid bookings: whatever happens in whatever order, place and money agree in the end.
+"""A state machine of paid bookings: after any sequence of events, places and money agree.
 
-The attendees pay at a stand-in for Stripe by the real adapter; webhooks come late, twice, out of order or
-never, calls fail before or after they are done, holds run out, functions run now and then. When all is quiet,
-what Stripe has kept is what the confirmed bookings cost.
+Attendees pay at the fake Stripe, which the app calls with its real adapter. Webhooks arrive late, twice, out
+of order or never; calls fail before or after they are executed; holds expire; functions run now and then. In
+the end, the money at Stripe is the price of the confirmed bookings.
 """
 
 import contextlib
@@ -46,8 +46,8 @@ class Hold:
     attendee: Account
 
 
-class Life(RuleBasedStateMachine):
-    """One host, a few attendees and two small events with a price."""
+class PaymentMachine(RuleBasedStateMachine):
+    """A host, some attendees and two small events with a price."""
 
     events: Bundle[str] = Bundle("events")
     holds: Bundle[Hold] = Bundle("holds")
@@ -64,7 +64,7 @@ class Life(RuleBasedStateMachine):
         self.ahead = timedelta(0)
 
     @initialize(target=events)
-    def events_are_there(self) -> MultipleResults[str]:
+    def publish_events(self) -> MultipleResults[str]:
         self.event_ids = [
             self.client.event(self.host, capacity=size, price=PRICE)["eventId"] for size in (1, 2)
         ]
@@ -73,11 +73,11 @@ class Life(RuleBasedStateMachine):
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
-    # What attendees and hosts do.
+    # Actions of attendees and hosts.
 
-    @rule(target=holds, event=events, who=st.integers(0, 2))
-    def book(self, event: str, who: int) -> Hold | MultipleResults[Hold]:
-        attendee = self.attendees[who]
+    @rule(target=holds, event=events, number=st.integers(0, 2))
+    def book(self, event: str, number: int) -> Hold | MultipleResults[Hold]:
+        attendee = self.attendees[number]
         reply = self.client.book(attendee, event)
         if reply.status == 409:
             assert reply.problem in {"sold-out", "already-booked", "event-cancelled"}
@@ -86,10 +86,10 @@ class Life(RuleBasedStateMachine):
         payment = reply.json["payment"]
         return Hold(reply.json["bookingId"], payment and payment["paymentIntentId"], attendee)
 
-    @rule(target=holds, event=events, who=st.integers(0, 2))
-    def buy(self, event: str, who: int) -> Hold | MultipleResults[Hold]:
-        """Book and pay at once, as most people do."""
-        hold = self.book(event, who)
+    @rule(target=holds, event=events, number=st.integers(0, 2))
+    def buy(self, event: str, number: int) -> Hold | MultipleResults[Hold]:
+        """Book and pay immediately, the most common case."""
+        hold = self.book(event, number)
         if isinstance(hold, Hold):
             self.pay(hold, GOOD, passed=True)
         return hold
@@ -102,49 +102,49 @@ class Life(RuleBasedStateMachine):
             hold.intent = reply.json["paymentIntentId"] if reply.status == 200 else None
         if hold.intent is None:
             return
-        with contextlib.suppress(ApiError):  # declined, or paid or called off before
+        with contextlib.suppress(ApiError):  # declined, or paid or canceled before
             intent = self.stripe.confirm(hold.intent, card)
             if intent["status"] == "requires_action":
                 self.stripe.authenticate(hold.intent, passed=passed)
 
     @rule(hold=holds, by_host=st.booleans())
     def cancel(self, hold: Hold, *, by_host: bool) -> None:
-        who = self.host if by_host else hold.attendee
-        assert self.client("DELETE", f"/bookings/{hold.booking_id}", by=who).status == 204
+        account = self.host if by_host else hold.attendee
+        assert self.client("DELETE", f"/bookings/{hold.booking_id}", by=account).status == 204
 
     @rule(event=consumes(events), target=events, unlikely=st.integers(0, 7))
-    def cancel_payment_intent(self, event: str, unlikely: int) -> str:
-        """Call an event off, and have another one in its place: of what has ended there is little to do."""
+    def cancel_event(self, event: str, unlikely: int) -> str:
+        """Cancel an event now and then, and replace it by a new one."""
         if unlikely:
             return event
         assert self.client("POST", f"/events/{event}/cancel", by=self.host).status == 200
         self.event_ids.append(self.client.event(self.host, capacity=1, price=PRICE)["eventId"])
         return self.event_ids[-1]
 
-    # What the world does.
+    # Actions of Stripe.
 
-    @rule(which=st.integers(0, 20), times=st.integers(1, 2))
-    def a_webhook_comes(self, which: int, times: int) -> None:
+    @rule(number=st.integers(0, 20), times=st.integers(1, 2))
+    def deliver_webhook(self, number: int, times: int) -> None:
         waiting = self.stripe.waiting()
         for _ in range(times if waiting else 0):
-            assert set(self.stripe.deliver(waiting[which % len(waiting)])) <= {200}
+            assert set(self.stripe.deliver(waiting[number % len(waiting)])) <= {200}
 
     @rule(order=st.sampled_from(("ordered", "reversed", "shuffled")))
-    def all_webhooks_come(self, order: Order) -> None:
+    def deliver_all_webhooks(self, order: Order) -> None:
         assert set(self.stripe.deliver_all(order)) <= {200}
 
-    @rule(which=st.integers(0, 20))
-    def a_webhook_is_lost(self, which: int) -> None:
+    @rule(number=st.integers(0, 20))
+    def lose_webhook(self, number: int) -> None:
         if waiting := self.stripe.waiting():
-            self.stripe.drop(waiting[which % len(waiting)])
+            self.stripe.drop(waiting[number % len(waiting)])
 
     @rule(kind=st.sampled_from(("error", "limit", "reset")), after=st.booleans())
-    def stripe_is_to_fail(self, kind: Literal["error", "limit", "reset"], *, after: bool) -> None:
+    def fail_next_call(self, kind: Literal["error", "limit", "reset"], *, after: bool) -> None:
         self.stripe.faults.calls = [Fault(kind, after=after and kind != "limit")]
 
     @rule(hold=holds)
-    def time_passes_for(self, hold: Hold) -> None:
-        """Have the hold run out, without the others."""
+    def end_hold_time(self, hold: Hold) -> None:
+        """Make the time of this hold end now."""
         rows(
             self.client,
             "UPDATE bookings SET expires_at = least(expires_at, now()) WHERE booking_id = :this",
@@ -157,53 +157,53 @@ class Life(RuleBasedStateMachine):
             this=hold.booking_id,
         )
 
-    # What the functions do.
+    # Actions of the app's functions.
 
     @rule()
-    def holds_are_ended(self) -> None:
+    def expire_holds(self) -> None:
         hold_expiry.expire_holds(self.database, lambda: self.client.wiring.payments, self.now())
 
     @rule()
-    def stripe_is_asked(self) -> None:
+    def reconcile(self) -> None:
         reconciliation.reconcile(self.database, lambda: self.client.wiring.payments, self.now())
 
-    @rule(well=st.booleans())
-    def banks_end_what_is_under_way(self, *, well: bool) -> None:
+    @rule(succeed=st.booleans())
+    def settle_refunds(self, *, succeed: bool) -> None:
         for row in rows(self.client, "SELECT refund_id FROM payments WHERE refund_id IS NOT NULL"):
-            self.settle(row.refund_id, well=well)
+            self.settle(row.refund_id, succeed=succeed)
 
     @rule()
-    def facts_are_told(self) -> None:
+    def process_domain_events(self) -> None:
         self.stripe.faults.calls = []
         self.office.run()
 
-    # What is true at every moment, and in the end.
+    # What holds after each step, and in the end.
 
     @invariant()
-    def the_rows_agree(self) -> None:
+    def integrity_reports_have_no_differences(self) -> None:
         for event in self.event_ids:
             report = self.client("GET", f"/events/{event}/integrity", by=self.host).json
             assert report["differences"] == []
             assert report["places"]["taken"] == report["places"]["counted"] <= report["places"]["capacity"]
 
     def teardown(self) -> None:
-        """Let time and schedules do the rest, without another webhook."""
+        """Let time pass and the schedules run, without further webhooks."""
         self.stripe.faults.calls = []
         for event in self.stripe.waiting():
             self.stripe.drop(event)
         for _ in range(12):
             self.ahead += timedelta(hours=25)
-            self.holds_are_ended()
-            self.stripe_is_asked()
-            self.banks_end_what_is_under_way(well=True)
+            self.expire_holds()
+            self.reconcile()
+            self.settle_refunds(succeed=True)
         self.office.run()
-        self.the_rows_agree_with_stripe()
+        self.check_rows_against_stripe()
 
-    def settle(self, refund: str, *, well: bool) -> None:
-        with contextlib.suppress(ApiError):  # it has ended
-            self.stripe.settle(refund, succeed=well)
+    def settle(self, refund: str, *, succeed: bool) -> None:
+        with contextlib.suppress(ApiError):  # settled before
+            self.stripe.settle(refund, succeed=succeed)
 
-    def the_rows_agree_with_stripe(self) -> None:
+    def check_rows_against_stripe(self) -> None:
         kept = {
             intent["id"]: intent["amount_received"] - self.refunded(intent["id"])
             for intent in self.stripe.intents()
@@ -233,10 +233,10 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_place_and_money_agree_in_the_end_whatever_happens(client: Client, stripe: StripeFake) -> None:
-    class LifeHere(Life):
+def test_places_and_money_agree_after_any_sequence(client: Client, stripe: StripeFake) -> None:
+    class ThisMachine(PaymentMachine):
         def __init__(self) -> None:
             super().__init__(client, stripe)
 
     bounds = settings(derandomize=True, database=None, deadline=None, max_examples=25, stateful_step_count=30)
-    run_state_machine_as_test(LifeHere, settings=bounds)
+    run_state_machine_as_test(ThisMachine, settings=bounds)

@@ -1,4 +1,4 @@
-"""Stripe out of reach: places are held all the same, nothing is lost, and nobody is locked out."""
+"""Stripe is unreachable: places are held nevertheless, and every hold can be paid later."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,14 +11,14 @@ from tests.client import Client
 from tests.fakes import FakePayments
 from tests.payments.purchases import (
     Hold,
-    booking,
     cancel,
     expire,
+    get_booking,
     hold,
     pay,
-    pay_back,
-    payment,
+    process_refund,
     reconcile,
+    request_payment,
     status,
 )
 from tests.rows import rows, taken, value
@@ -33,38 +33,38 @@ KINDS: list[tuple[FaultKind, bool]] = [
 ]
 
 
-def breaks(
+def break_stripe(
     stripe: StripeFake, kind: FaultKind = "error", *, times: int = ALWAYS, after: bool = False
 ) -> None:
     stripe.faults.calls = [Fault(kind, times, after=after)]
 
 
-def mended(stripe: StripeFake) -> None:
+def repair_stripe(stripe: StripeFake) -> None:
     stripe.faults.calls = []
 
 
 @pytest.mark.parametrize(("kind", "after"), KINDS)
-def test_a_place_is_held_without_stripe_and_paid_when_it_is_back(
+def test_a_place_is_held_without_stripe_and_paid_later(
     client: Client,
     stripe: StripeFake,
     kind: FaultKind,
     after: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    breaks(stripe, kind, after=after)
+    break_stripe(stripe, kind, after=after)
     held = hold(client)
     assert held.intent_id == ""
-    assert "payment" not in booking(client, held)
-    refused = payment(client, held)
+    assert "payment" not in get_booking(client, held)
+    refused = request_payment(client, held)
     assert (refused.status, refused.problem) == (503, "unavailable")
     assert int(refused.headers["retry-after"]) > 0
 
-    mended(stripe)
-    made = payment(client, held)
+    repair_stripe(stripe)
+    made = request_payment(client, held)
 
     assert made.status == 200
     assert made.json.keys() == {"provider", "paymentIntentId", "clientSecret", "status"}
-    assert payment(client, held).json == made.json
-    assert booking(client, held)["payment"] == made.json
+    assert request_payment(client, held).json == made.json
+    assert get_booking(client, held)["payment"] == made.json
     stripe.confirm(made.json["paymentIntentId"])
     stripe.deliver_all()
     assert status(client, held) == ("confirmed", "paid")
@@ -73,24 +73,22 @@ def test_a_place_is_held_without_stripe_and_paid_when_it_is_back(
 def test_without_stripe_the_payment_of_a_hold_is_null(client: Client, stripe: StripeFake) -> None:
     event = client.event(client.host(), price=2500)
     attendee = client.attendee()
-    breaks(stripe, "reset")
+    break_stripe(stripe, "reset")
 
     for expected in (201, 200):
         reply = client.book(attendee, event["eventId"])
         assert (reply.status, reply.json["payment"]) == (expected, None)
-    mended(stripe)
+    repair_stripe(stripe)
     assert client.book(attendee, event["eventId"]).json["payment"]["clientSecret"]
     assert taken(client, event["eventId"]) == 1
 
 
-def test_a_request_again_with_its_key_makes_the_payment_that_could_not_be_made(
-    client: Client, stripe: StripeFake
-) -> None:
+def test_a_retry_with_the_key_makes_the_missing_payment(client: Client, stripe: StripeFake) -> None:
     event, attendee = client.event(client.host(), price=2500), client.attendee()
     key = {"Idempotency-Key": "first"}
-    breaks(stripe, "reset", after=True)
+    break_stripe(stripe, "reset", after=True)
     first = client.book(attendee, event["eventId"], **key)
-    mended(stripe)
+    repair_stripe(stripe)
 
     again = client.book(attendee, event["eventId"], **key)
 
@@ -98,41 +96,39 @@ def test_a_request_again_with_its_key_makes_the_payment_that_could_not_be_made(
     assert again.json["payment"]["paymentIntentId"] == stripe.intents()[0]["id"]
 
 
-def test_an_answer_that_is_lost_makes_no_second_payment(client: Client, stripe: StripeFake) -> None:
-    breaks(stripe, "reset", times=1, after=True)
+def test_a_lost_response_makes_no_second_payment(client: Client, stripe: StripeFake) -> None:
+    break_stripe(stripe, "reset", times=1, after=True)
     held = hold(client)
 
-    made = payment(client, held).json
+    made = request_payment(client, held).json
 
     assert [intent["id"] for intent in stripe.intents()] == [made["paymentIntentId"]]
 
 
-def test_a_fault_that_stripe_keeps_with_its_key_locks_nobody_out(client: Client, stripe: StripeFake) -> None:
-    breaks(stripe, "error", times=1, after=True)
+def test_an_error_stored_with_its_key_does_not_block_the_payment(client: Client, stripe: StripeFake) -> None:
+    break_stripe(stripe, "error", times=1, after=True)
     held = hold(client)
 
-    made = payment(client, held)
+    made = request_payment(client, held)
 
     assert made.status == 200
     assert stripe.intent(made.json["paymentIntentId"])["metadata"]["attempt"] == "1"
 
 
-def test_a_payment_that_was_made_though_its_answer_was_a_fault_cannot_confirm_anything_later(
-    client: Client, stripe: StripeFake
-) -> None:
-    breaks(stripe, "error", times=1, after=True)
+def test_a_payment_lost_to_an_error_response_has_no_effect_later(client: Client, stripe: StripeFake) -> None:
+    break_stripe(stripe, "error", times=1, after=True)
     held = hold(client)
-    [forgotten] = stripe.intents()
-    made = payment(client, held).json
+    [unrecorded] = stripe.intents()
+    made = request_payment(client, held).json
 
-    stripe.cancel(forgotten["id"])
+    stripe.cancel(unrecorded["id"])
     stripe.deliver_all()
 
-    assert booking(client, held)["payment"]["paymentIntentId"] == made["paymentIntentId"]
+    assert get_booking(client, held)["payment"]["paymentIntentId"] == made["paymentIntentId"]
 
 
-@pytest.mark.parametrize("email", ["somebody@localhost", "a@b.c", f"{'x' * 64}@example.com"])
-def test_an_address_that_stripe_does_not_take_keeps_nobody_from_paying(
+@pytest.mark.parametrize("email", ["ada@localhost", "a@b.c", f"{'x' * 64}@example.com"])
+def test_an_address_that_stripe_refuses_does_not_block_the_payment(
     client: Client, stripe: StripeFake, email: str
 ) -> None:
     held = hold(client, attendee=client.account("attendee", email=email))
@@ -142,49 +138,49 @@ def test_an_address_that_stripe_does_not_take_keeps_nobody_from_paying(
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_a_changed_address_between_two_tries_locks_nobody_out(client: Client, stripe: StripeFake) -> None:
-    breaks(stripe, "reset", times=1, after=True)
+def test_a_changed_address_delays_the_payment_by_one_attempt(client: Client, stripe: StripeFake) -> None:
+    break_stripe(stripe, "reset", times=1, after=True)
     held = hold(client)
     client("PATCH", "/users/me", {"email": "moved@example.com"}, by=held.attendee)
 
-    responses = [payment(client, held).status for _ in range(2)]
+    responses = [request_payment(client, held).status for _ in range(2)]
 
     assert responses == [503, 200]
 
 
 @pytest.fixture
 def watched(client: Client) -> Iterator[tuple[Client, list[int]]]:
-    """A client, and how many transactions were open at each step of a call of Stripe."""
-    gateway, open_then = FakePayments(), list[int]()
+    """A client, and the numbers of open transactions during its calls of Stripe."""
+    gateway, open_transactions = FakePayments(), list[int]()
     with using(Wiring(client.wiring.settings, payments=gateway)) as wiring:
         client = Client(wiring)
-        gateway.at_step = lambda: open_then.append(
+        gateway.at_step = lambda: open_transactions.append(
             value(
                 client,
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                 " AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
             )
         )
-        yield client, open_then
+        yield client, open_transactions
 
 
-def booked(client: Client) -> None:
+def book(client: Client) -> None:
     hold(client)
 
 
-def asked_for_its_payment(client: Client) -> None:
+def request_missing_payment(client: Client) -> None:
     held = hold(client)
     rows(client, "UPDATE payments SET intent_id = NULL")
-    payment(client, held)
+    request_payment(client, held)
 
 
-def expired(client: Client) -> None:
+def expire_hold(client: Client) -> None:
     held = hold(client)
     expire(client)
     assert status(client, held) == ("expired", "failed")
 
 
-def reconciled(client: Client) -> Hold:
+def reconcile_payment(client: Client) -> Hold:
     held = hold(client)
     gateway = client.wiring.payments
     assert isinstance(gateway, FakePayments)
@@ -194,19 +190,21 @@ def reconciled(client: Client) -> Hold:
     return held
 
 
-def refunded(client: Client) -> None:
-    held = reconciled(client)
+def refund_payment(client: Client) -> None:
+    held = reconcile_payment(client)
     cancel(client, held)
-    pay_back(client, held)
+    process_refund(client, held)
     assert status(client, held) == ("cancelled", "refunded")
 
 
-@pytest.mark.parametrize("deed", [booked, asked_for_its_payment, expired, reconciled, refunded])
+@pytest.mark.parametrize(
+    "action", [book, request_missing_payment, expire_hold, reconcile_payment, refund_payment]
+)
 def test_no_transaction_is_open_while_stripe_is_called(
-    watched: tuple[Client, list[int]], deed: Callable[[Client], object]
+    watched: tuple[Client, list[int]], action: Callable[[Client], object]
 ) -> None:
-    client, open_then = watched
+    client, open_transactions = watched
 
-    deed(client)
+    action(client)
 
-    assert set(open_then) == {0}
+    assert set(open_transactions) == {0}

@@ -1,4 +1,4 @@
-"""The webhook as a whole: nothing is lost while the database is down, and no secret gets into the log."""
+"""The webhook: outages, configuration and logging."""
 
 import io
 import json
@@ -18,15 +18,15 @@ from tests.client import Client
 from tests.conftest import SECRET, WEBHOOK_SECRET
 from tests.payments.purchases import (
     cancel,
+    deliver_webhooks,
     expire,
     hold,
     pay,
-    pay_back,
-    payment,
+    post_webhook,
+    process_refund,
     reconcile,
+    request_payment,
     status,
-    tell,
-    webhook,
 )
 from tests.payments.webhook_delivery import event, intent_of, recorded, send
 from tests.rows import rows
@@ -34,7 +34,7 @@ from tests.rows import rows
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """All that is logged, as the deployed app sets its log up."""
+    """The log as the deployed app writes it."""
     logger = logging.getLogger("event-booking")
     handlers = logger.handlers
     stream = io.StringIO()
@@ -44,44 +44,42 @@ def log() -> Iterator[io.StringIO]:
     logger.handlers = handlers
 
 
-def test_while_the_database_is_down_nothing_is_taken_and_the_next_delivery_is(
-    client: Client, stripe: StripeFake
-) -> None:
+def test_a_webhook_is_accepted_again_after_a_database_outage(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
-    pay(stripe, held, told=False)
-    nowhere = replace(client.wiring.settings, database_url="postgresql+pg8000://nobody@127.0.0.1:9/none")
+    pay(stripe, held, deliver=False)
+    nowhere = replace(client.wiring.settings, database_url="postgresql+pg8000://none@127.0.0.1:9/none")
     with using(Wiring(nowhere)):
         responses = stripe.deliver_all()
     assert set(responses) == {503}
     assert status(client, held) == ("pending", "requires_payment")
 
-    tell(stripe)
+    deliver_webhooks(stripe)
 
     assert status(client, held) == ("confirmed", "paid")
 
 
-def test_an_event_that_cannot_be_done_is_not_recorded_and_done_when_it_comes_again(client: Client) -> None:
+def test_a_failed_event_is_not_recorded_and_can_be_redelivered(client: Client) -> None:
     held = hold(client)
-    told = event("payment_intent.succeeded", intent_of(client, held))
+    succeeded = event("payment_intent.succeeded", intent_of(client, held))
     rows(client, "ALTER TABLE payments RENAME TO elsewhere")
-    assert send(client, told).status == 500
+    assert send(client, succeeded).status == 500
     rows(client, "ALTER TABLE elsewhere RENAME TO payments")
     assert recorded(client) == []
 
-    assert send(client, told).json == {"outcome": "confirmed"}
+    assert send(client, succeeded).json == {"outcome": "confirmed"}
 
 
-def test_where_no_secret_is_set_up_nothing_is_believed(client: Client) -> None:
+def test_without_a_secret_no_event_is_accepted(client: Client) -> None:
     held = hold(client)
     body = json.dumps(event("payment_intent.succeeded", intent_of(client, held))).encode()
     with using(Wiring(replace(client.wiring.settings, stripe_webhook_secrets=()))):
         for secret in ("", WEBHOOK_SECRET.decode()):
-            assert webhook(client, body, sign(body, (secret,), 0)).status == 503
+            assert post_webhook(client, body, sign(body, (secret,), 0)).status == 503
 
     assert status(client, held) == ("pending", "requires_payment")
 
 
-def test_the_webhook_asks_for_no_token_and_reads_none(client: Client) -> None:
+def test_the_webhook_ignores_authorization(client: Client) -> None:
     body = json.dumps(event("customer.created", {"id": "cus_1"})).encode()
     headers = {"Authorization": "Bearer of nothing", "Stripe-Signature": "t=1,v1=2"}
 
@@ -89,7 +87,7 @@ def test_the_webhook_asks_for_no_token_and_reads_none(client: Client) -> None:
     assert send(client, body).status == 200
 
 
-def test_no_secret_gets_into_the_log(client: Client, stripe: StripeFake, log: io.StringIO) -> None:
+def test_no_secret_is_logged(client: Client, stripe: StripeFake, log: io.StringIO) -> None:
     held, other = hold(client), hold(client)
     secrets = [
         client.wiring.settings.stripe_api_key or "",
@@ -103,10 +101,12 @@ def test_no_secret_gets_into_the_log(client: Client, stripe: StripeFake, log: io
     for kind in ("error", "limit", "reset"):
         stripe.faults.calls = [Fault(kind)]
         rows(client, "UPDATE payments SET intent_id = NULL WHERE booking_id = :id", id=other.booking_id)
-        payment(client, other)
-    told = event("payment_intent.succeeded", intent_of(client, held, amount=1, client_secret=secrets[-1]))
-    send(client, told)
-    webhook(client, json.dumps(told).encode(), sign(b"", (WEBHOOK_SECRET.decode(),), 0))
+        request_payment(client, other)
+    succeeded = event(
+        "payment_intent.succeeded", intent_of(client, held, amount=1, client_secret=secrets[-1])
+    )
+    send(client, succeeded)
+    post_webhook(client, json.dumps(succeeded).encode(), sign(b"", (WEBHOOK_SECRET.decode(),), 0))
     send(client, event("refund.updated", {"payment_intent": [secrets[-1]]}))
     rows(client, "ALTER TABLE stripe_events RENAME TO elsewhere")
     send(client, event("payment_intent.succeeded", intent_of(client, held, client_secret=secrets[-1])))
@@ -119,7 +119,7 @@ def test_no_secret_gets_into_the_log(client: Client, stripe: StripeFake, log: io
     pay(stripe, cancelled)
     cancel(client, cancelled)
     stripe.faults.calls = [Fault("error")]
-    pay_back(client, cancelled)
+    process_refund(client, cancelled)
 
     written = log.getvalue()
 
@@ -129,11 +129,13 @@ def test_no_secret_gets_into_the_log(client: Client, stripe: StripeFake, log: io
     assert "whsec_" not in written
 
 
-def test_an_endpoint_of_real_money_does_not_take_events_of_tests_nor_the_other_way(client: Client) -> None:
-    live: Settings = replace(client.wiring.settings, stripe_api_key="sk_live_of_nobody")
+def test_events_of_the_other_mode_are_foreign(client: Client) -> None:
+    live: Settings = replace(client.wiring.settings, stripe_api_key="sk_live_1")
     held = hold(client)
-    told = event("payment_intent.succeeded", intent_of(client, held))
+    succeeded = event("payment_intent.succeeded", intent_of(client, held))
 
     with using(Wiring(live)):
-        assert send(client, told).json == {"outcome": "foreign"}
-        assert send(client, {**told, "id": "evt_live", "livemode": True}).json == {"outcome": "confirmed"}
+        assert send(client, succeeded).json == {"outcome": "foreign"}
+        assert send(client, {**succeeded, "id": "evt_live", "livemode": True}).json == {
+            "outcome": "confirmed"
+        }

@@ -1,4 +1,4 @@
-"""Events as Stripe, or somebody who pretends to be it, tells them to the webhook."""
+"""Stripe events, genuine or forged, sent to the webhook."""
 
 import json
 import time
@@ -8,26 +8,26 @@ from infra.stripe_fake import objects
 from infra.stripe_fake.webhooks import sign
 from tests.client import Client, Reply
 from tests.conftest import WEBHOOK_SECRET
-from tests.payments.purchases import Hold, ledger, webhook
+from tests.payments.purchases import Hold, payment_row, post_webhook
 from tests.rows import rows
 
 SECRET = WEBHOOK_SECRET.decode()
 
 
-def event(kind: str, about: Any, **more: Any) -> dict[str, Any]:
-    """An event with an id of its own; `more` takes the place of its other members."""
-    return {**objects.event(kind, about, 1), **more}
+def event(kind: str, subject: Any, **more: Any) -> dict[str, Any]:
+    """Make an event with a new id; `more` replaces other members."""
+    return {**objects.event(kind, subject, 1), **more}
 
 
-def send(client: Client, told: Any) -> Reply:
-    """Send a body, as JSON unless it is bytes, signed as Stripe would sign it now."""
-    body = told if isinstance(told, bytes) else json.dumps(told).encode()
-    return webhook(client, body, sign(body, (SECRET,), int(time.time())))
+def send(client: Client, content: Any) -> Reply:
+    """Send an event or raw bytes with a valid signature."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return post_webhook(client, body, sign(body, (SECRET,), int(time.time())))
 
 
 def intent_of(client: Client, held: Hold, **more: Any) -> dict[str, Any]:
-    """The payment of a hold as Stripe has it once it is paid; `more` takes the place of its members."""
-    row = ledger(client, held)
+    """Make the PaymentIntent of a hold as it is once paid; `more` replaces members."""
+    row = payment_row(client, held)
     return {
         **objects.payment_intent(row.amount, row.currency),
         "id": held.intent_id,
@@ -39,6 +39,6 @@ def intent_of(client: Client, held: Hold, **more: Any) -> dict[str, Any]:
 
 
 def recorded(client: Client) -> list[tuple[str, str]]:
-    """The types and outcomes of what has come, in order."""
+    """Return the types and outcomes of the recorded events, in order."""
     events = rows(client, "SELECT type, outcome FROM stripe_events ORDER BY received_at, stripe_event_id")
     return [(row.type, row.outcome) for row in events]

@@ -1,4 +1,4 @@
-"""Deleting one's account: what goes with it, and what stays without a name."""
+"""Account deletion: personal data is erased, future bookings are cancelled, past bookings stay."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,11 @@ from tests.rows import domain_events, rows, taken, value
 HOUR = timedelta(hours=1)
 
 
-def leave(client: Client, account: Account) -> None:
+def delete_account(client: Client, account: Account) -> None:
     assert client("DELETE", f"/users/{account.user_id}", by=account).status == 204
 
 
-def booked(client: Client, attendee: Account, event_id: str) -> str:
+def book(client: Client, attendee: Account, event_id: str) -> str:
     return str(client.book(attendee, event_id).json["bookingId"])
 
 
@@ -27,10 +27,10 @@ def booking_status(client: Client, booking_id: str) -> str:
     return str(value(client, "SELECT status FROM bookings WHERE booking_id = :id", id=booking_id))
 
 
-def test_name_e_mail_and_credentials_are_erased(client: Client) -> None:
+def test_name_email_and_credentials_are_erased(client: Client) -> None:
     ada = client.account("attendee", "Ada Lovelace", "ada@example.com")
 
-    leave(client, ada)
+    delete_account(client, ada)
 
     [row] = rows(client, "SELECT * FROM users")
     assert (row.name, row.email, row.words) == (None, None, "")
@@ -38,15 +38,20 @@ def test_name_e_mail_and_credentials_are_erased(client: Client) -> None:
     assert count(client, "credentials") == 0
 
 
-def test_nothing_in_the_database_tells_any_more_who_has_left(client: Client) -> None:
-    person = {"name": "Ada Lovelace", "email": "ada@lovelace.org", "password": PASSWORD, "role": "attendee"}
-    token = client("POST", "/auth/register", person, headers={"Idempotency-Key": "a"}).json["token"]
+def test_no_table_keeps_personal_data_of_a_deleted_account(client: Client) -> None:
+    registration = {
+        "name": "Ada Lovelace",
+        "email": "ada@lovelace.org",
+        "password": PASSWORD,
+        "role": "attendee",
+    }
+    token = client("POST", "/auth/register", registration, headers={"Idempotency-Key": "a"}).json["token"]
     client("PATCH", "/users/me", {"email": "countess@lovelace.org"}, by=token)
     event = client.event(client.host())
     client("POST", "/bookings", {"eventId": event["eventId"]}, by=token, headers={"Idempotency-Key": "b"})
 
     assert client("DELETE", "/users/me", by=token).status == 204
-    rows(client, "DELETE FROM outbox")  # as the relay does; what was told is for others to forget
+    rows(client, "DELETE FROM outbox")  # as the relay does after publishing
 
     for table in metadata.sorted_tables:
         kept = str(value(client, f"SELECT json_agg(t)::text FROM {table.name} t"))  # noqa: S608 (ours)
@@ -54,33 +59,33 @@ def test_nothing_in_the_database_tells_any_more_who_has_left(client: Client) -> 
 
 
 @pytest.mark.parametrize("path", ["/users/me", "/users", "/bookings", "/events"])
-def test_the_tokens_of_who_has_left_are_refused(client: Client, path: str) -> None:
+def test_tokens_of_a_deleted_account_are_refused(client: Client, path: str) -> None:
     ada = client.attendee()
-    leave(client, ada)
+    delete_account(client, ada)
 
     reply = client("GET", path, by=ada)
 
     assert (reply.status, reply.problem) == (401, "invalid-token")
 
 
-def test_who_has_left_cannot_leave_again(client: Client) -> None:
+def test_a_deleted_account_cannot_be_deleted_again(client: Client) -> None:
     ada = client.attendee()
-    leave(client, ada)
+    delete_account(client, ada)
 
     assert client("DELETE", "/users/me", by=ada).status == 401
 
 
-def test_who_has_left_cannot_sign_in(client: Client) -> None:
+def test_a_deleted_account_cannot_log_in(client: Client) -> None:
     ada = client.attendee()
-    leave(client, ada)
+    delete_account(client, ada)
 
     assert client("POST", "/auth/login", {"email": ada.email, "password": PASSWORD}).status == 401
 
 
-def test_the_e_mail_can_be_registered_again_and_is_then_somebody_else(client: Client) -> None:
+def test_the_email_can_be_registered_again_as_a_new_account(client: Client) -> None:
     ada = client.account("attendee", "Ada", "ada@example.com")
     client.book(ada, client.event(client.host())["eventId"])
-    leave(client, ada)
+    delete_account(client, ada)
 
     body = {"name": "Ada", "email": "ada@example.com", "password": PASSWORD, "role": "attendee"}
     again = client("POST", "/auth/register", body)
@@ -91,14 +96,14 @@ def test_the_e_mail_can_be_registered_again_and_is_then_somebody_else(client: Cl
     assert client("GET", "/users/me", by=ada).status == 401
 
 
-def test_places_of_an_attendee_who_leaves_are_free_at_once(client: Client) -> None:
+def test_deleting_an_attendee_frees_their_places(client: Client) -> None:
     host, ada, grace = client.host(), client.attendee(), client.attendee()
     events = [client.event(host, capacity=2)["eventId"] for _ in range(3)]
-    bookings = [booked(client, ada, event_id) for event_id in events]
+    bookings = [book(client, ada, event_id) for event_id in events]
     for event_id in events:
-        booked(client, grace, event_id)
+        book(client, grace, event_id)
 
-    leave(client, ada)
+    delete_account(client, ada)
 
     assert {booking_status(client, booking_id) for booking_id in bookings} == {"cancelled"}
     assert [taken(client, event_id) for event_id in events] == [1, 1, 1]
@@ -111,113 +116,113 @@ def test_places_of_an_attendee_who_leaves_are_free_at_once(client: Client) -> No
         )
 
 
-@pytest.mark.parametrize("lasts", [HOUR, 5 * HOUR], ids=["ended", "going on"])
-def test_a_booking_of_an_event_that_has_begun_stays(client: Client, lasts: timedelta) -> None:
+@pytest.mark.parametrize("lasts", [HOUR, 5 * HOUR], ids=["ended", "running"])
+def test_bookings_of_started_events_stay(client: Client, lasts: timedelta) -> None:
     host, ada = client.host(), client.attendee()
     event_id = client.past_event(host, started_ago=2 * HOUR, lasts=lasts)
     booking_id = client.book_as_of(ada, event_id, datetime.now(UTC) - 3 * HOUR)
 
-    leave(client, ada)
+    delete_account(client, ada)
 
     assert booking_status(client, booking_id) == "confirmed"
     assert taken(client, event_id) == 1
 
 
-def test_a_host_sees_the_bookings_of_who_has_left_without_a_name(client: Client) -> None:
+def test_a_host_sees_bookings_of_a_deleted_account_without_name(client: Client) -> None:
     host, ada = client.host(), client.account("attendee", "Ada", "ada@example.com")
-    booking_id = booked(client, ada, client.event(host)["eventId"])
+    booking_id = book(client, ada, client.event(host)["eventId"])
     assert client("GET", f"/bookings/{booking_id}", by=host).json["attendee"] == {
         "name": "Ada",
         "email": "ada@example.com",
     }
 
-    leave(client, ada)
+    delete_account(client, ada)
 
-    one = client("GET", f"/bookings/{booking_id}", by=host)
-    assert one.json["attendee"] == {}
-    assert client("GET", "/bookings", by=host).json == [one.json]
+    booking = client("GET", f"/bookings/{booking_id}", by=host).json
+    assert booking["attendee"] == {}
+    assert client("GET", "/bookings", by=host).json == [booking]
 
 
-def test_events_of_a_host_who_leaves_are_cancelled_and_their_bookings_ended(client: Client) -> None:
+def test_deleting_a_host_cancels_their_events_and_bookings(client: Client) -> None:
     host, ada, grace = client.host(), client.attendee(), client.attendee()
     events = [client.event(host)["eventId"] for _ in range(2)]
-    bookings = [booked(client, by, event_id) for by in (ada, grace) for event_id in events]
+    bookings = [book(client, by, event_id) for by in (ada, grace) for event_id in events]
 
-    leave(client, host)
+    delete_account(client, host)
 
     for event_id in events:
         event = client("GET", f"/events/{event_id}").json
         assert (event["status"], event["onSale"], event["numberOfAttendees"]) == ("cancelled", False, 0)
         assert taken(client, event_id) == 0
-        told = [domain_event.type for domain_event in domain_events(client, event_id)]
-        assert told.count("event-cancelled") == 1
-        assert told.count("booking-cancelled") == 2
+        types = [domain_event.type for domain_event in domain_events(client, event_id)]
+        assert types.count("event-cancelled") == 1
+        assert types.count("booking-cancelled") == 2
     assert {booking_status(client, booking_id) for booking_id in bookings} == {"cancelled"}
     assert client.book(client.attendee(), events[0]).problem == "event-cancelled"
 
 
-def test_an_event_that_is_going_on_ends_with_its_host(client: Client) -> None:
+def test_deleting_a_host_cancels_a_running_event(client: Client) -> None:
     host, ada = client.host(), client.attendee()
     event_id = client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)
     booking_id = client.book_as_of(ada, event_id, datetime.now(UTC) - 2 * HOUR)
 
-    leave(client, host)
+    delete_account(client, host)
 
     assert client("GET", f"/events/{event_id}").json["status"] == "cancelled"
     assert booking_status(client, booking_id) == "cancelled"
 
 
-def test_past_events_of_a_host_who_leaves_stay_with_their_bookings(client: Client) -> None:
+def test_past_events_of_a_deleted_host_stay_with_their_bookings(client: Client) -> None:
     host, ada = client.host(), client.attendee()
     event_id = client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
     booking_id = client.book_as_of(ada, event_id, datetime.now(UTC) - 3 * HOUR)
     before = client("GET", f"/events/{event_id}").json
 
-    leave(client, host)
+    delete_account(client, host)
 
     assert client("GET", f"/events/{event_id}").json == before
     assert client("GET", f"/bookings/{booking_id}", by=ada).json["status"] == "confirmed"
     assert taken(client, event_id) == 1
 
 
-def test_drafts_of_a_host_who_leaves_are_gone(client: Client) -> None:
+def test_deleting_a_host_deletes_their_drafts(client: Client) -> None:
     host = client.host()
     draft = client.event(host, status="draft")["eventId"]
 
-    leave(client, host)
+    delete_account(client, host)
 
     assert value(client, "SELECT deleted_at IS NOT NULL FROM events WHERE event_id = :id", id=draft)
     assert client("GET", f"/events/{draft}", by=client.host()).status == 404
     assert domain_events(client, draft) == []
 
 
-def test_an_event_that_was_cancelled_or_deleted_before_is_left_as_it_was(client: Client) -> None:
+def test_events_cancelled_or_deleted_before_do_not_change(client: Client) -> None:
     host = client.host()
     cancelled, deleted = client.event(host)["eventId"], client.event(host)["eventId"]
     client("POST", f"/events/{cancelled}/cancel", by=host)
     client("DELETE", f"/events/{deleted}", by=host)
     before = rows(client, "SELECT * FROM events ORDER BY event_id")
 
-    leave(client, host)
+    delete_account(client, host)
 
     assert rows(client, "SELECT * FROM events ORDER BY event_id") == before
     assert len(domain_events(client, cancelled, "event-cancelled")) == 1
 
 
-def test_nobody_elses_events_and_bookings_are_touched(client: Client) -> None:
-    host, other, ada = client.host(), client.host(), client.attendee()
-    event_id = client.event(other)["eventId"]
-    booking_id = booked(client, ada, event_id)
+def test_events_and_bookings_of_others_do_not_change(client: Client) -> None:
+    host, other_host, ada = client.host(), client.host(), client.attendee()
+    event_id = client.event(other_host)["eventId"]
+    booking_id = book(client, ada, event_id)
 
-    leave(client, host)
-    leave(client, client.attendee())
+    delete_account(client, host)
+    delete_account(client, client.attendee())
 
     assert client("GET", f"/events/{event_id}").json["status"] == "published"
     assert booking_status(client, booking_id) == "confirmed"
     assert taken(client, event_id) == 1
 
 
-def test_what_somebody_books_while_they_leave_does_not_stay_booked(client: Client) -> None:
+def test_bookings_concurrent_with_the_deletion_are_cancelled(client: Client) -> None:
     host, ada = client.host(), client.attendee()
     events = [client.event(host)["eventId"] for _ in range(6)]
 

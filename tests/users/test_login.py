@@ -1,4 +1,4 @@
-"""Signing in: who one is, and what it may not tell of who else there is."""
+"""Login: tokens, password hashes, and no hint whether an account exists."""
 
 import sys
 import time
@@ -18,18 +18,18 @@ from tests.rows import rows, value
 
 
 @contextmanager
-def watching_argon2() -> Iterator[list[tuple[str, int, int]]]:
-    """Note parameters, salt and hash length of every verification: the work, as the time is only a guess."""
+def recorded_argon2() -> Iterator[list[tuple[str, int, int]]]:
+    """Record parameters, salt length and hash length of each verification. Its duration would vary."""
     work: list[tuple[str, int, int]] = []
 
-    def note(frame: FrameType, event: str, _argument: object) -> None:
+    def record(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
         if event == "call" and code.co_name == "verify_secret" and "argon2" in code.co_filename:
             parameters, salt, digest = frame.f_locals["hash"].decode().rsplit("$", 2)
             work.append((parameters, len(salt), len(digest)))
 
     before = sys.getprofile()
-    sys.setprofile(note)
+    sys.setprofile(record)
     try:
         yield work
     finally:
@@ -41,8 +41,8 @@ def log_in(client: Client, email: str, password: str = PASSWORD) -> Reply:
 
 
 def claims(token: str) -> dict[str, Any]:
-    said: dict[str, Any] = jwt.decode(token, SECRET, algorithms=["HS256"], audience="event-booking-api")
-    return said
+    decoded: dict[str, Any] = jwt.decode(token, SECRET, algorithms=["HS256"], audience="event-booking-api")
+    return decoded
 
 
 def password_hash(client: Client) -> str:
@@ -50,7 +50,7 @@ def password_hash(client: Client) -> str:
 
 
 @pytest.mark.parametrize("typed", ["Ada@example.com", "ada@EXAMPLE.com", "  ADA@example.com\n"])
-def test_an_e_mail_signs_in_in_any_case_and_with_spaces_around_it(client: Client, typed: str) -> None:
+def test_login_ignores_the_case_of_the_email_and_outer_spaces(client: Client, typed: str) -> None:
     account = client.account("host", "Ada", "Ada@example.com")
 
     reply = log_in(client, typed)
@@ -62,18 +62,18 @@ def test_an_e_mail_signs_in_in_any_case_and_with_spaces_around_it(client: Client
     assert client("GET", "/users/me", by=reply.json["token"]).status == 200
 
 
-def test_a_token_names_user_and_role_and_lives_one_hour(client: Client) -> None:
+def test_a_token_has_user_and_role_and_expires_after_one_hour(client: Client) -> None:
     account = client.account("host", email="ada@example.com")
 
-    said = claims(log_in(client, "ada@example.com").json["token"])
+    found = claims(log_in(client, "ada@example.com").json["token"])
 
-    assert (said["sub"], said["role"]) == (account.user_id, "host")
-    assert said["exp"] - said["iat"] == 3600
-    assert abs(said["iat"] - time.time()) < 60
-    assert set(said) == {"iss", "aud", "sub", "role", "ver", "iat", "exp"}
+    assert (found["sub"], found["role"]) == (account.user_id, "host")
+    assert found["exp"] - found["iat"] == 3600
+    assert abs(found["iat"] - time.time()) < 60
+    assert set(found) == {"iss", "aud", "sub", "role", "ver", "iat", "exp"}
 
 
-def test_an_unknown_e_mail_and_a_wrong_password_get_the_very_same_answer(client: Client) -> None:
+def test_an_unknown_email_and_a_wrong_password_look_the_same(client: Client) -> None:
     client.account("host", email="ada@example.com")
     gone = client.account("host", email="gone@example.com")
     client("DELETE", "/users/me", by=gone)
@@ -94,18 +94,18 @@ def test_an_unknown_e_mail_and_a_wrong_password_get_the_very_same_answer(client:
     assert contents(client) == before
 
 
-def test_an_unknown_e_mail_costs_what_a_wrong_password_costs(client: Client) -> None:
+def test_an_unknown_email_costs_the_same_hashing_work(client: Client) -> None:
     client("POST", "/auth/register", {"name": "A", "email": "a@b.de", "password": PASSWORD, "role": "host"})
 
-    with watching_argon2() as of_wrong_password:
+    with recorded_argon2() as of_wrong_password:
         log_in(client, "a@b.de", "not the password")
-    with watching_argon2() as of_unknown_email:
+    with recorded_argon2() as of_unknown_email:
         log_in(client, "nobody@example.com", "not the password")
 
     assert of_unknown_email == of_wrong_password == [("$argon2id$v=19$m=19456,t=2,p=1", 22, 43)]
 
 
-def test_a_hash_made_with_weaker_parameters_is_made_anew_when_its_owner_signs_in(client: Client) -> None:
+def test_login_upgrades_a_weak_password_hash(client: Client) -> None:
     account = client.account("attendee", email="ada@example.com")
     weak = argon2.using(type="ID", memory_cost=64, time_cost=1, parallelism=1)  # type: ignore[no-untyped-call]
     rows(client, "UPDATE credentials SET password_hash = :hash", hash=weak.hash(PASSWORD))
@@ -114,12 +114,12 @@ def test_a_hash_made_with_weaker_parameters_is_made_anew_when_its_owner_signs_in
 
     renewed = password_hash(client)
     assert renewed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert client("GET", "/users/me", by=account).status == 200  # the password is the same, and so are tokens
+    assert client("GET", "/users/me", by=account).status == 200  # tokens stay valid
     assert log_in(client, "ada@example.com").status == 200
     assert password_hash(client) == renewed
 
 
-def test_a_wrong_password_does_not_renew_a_weak_hash(client: Client) -> None:
+def test_a_wrong_password_does_not_upgrade_a_weak_hash(client: Client) -> None:
     client.account("attendee", email="ada@example.com")
     weak = argon2.using(type="ID", memory_cost=64, time_cost=1, parallelism=1)  # type: ignore[no-untyped-call]
     rows(client, "UPDATE credentials SET password_hash = :hash", hash=weak.hash(PASSWORD))

@@ -1,4 +1,4 @@
-"""Changing one's own profile: name, e-mail, password."""
+"""Changes of the own profile: name, e-mail and password."""
 
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ def login_status(client: Client, email: str, password: str) -> int:
     return client("POST", "/auth/login", {"email": email, "password": password}).status
 
 
-def test_a_patch_changes_what_it_names_and_nothing_else(client: Client) -> None:
+def test_patch_changes_only_the_members_that_it_names(client: Client) -> None:
     ada = client.attendee("Ada")
     before = client("GET", "/users/me", by=ada).json
 
@@ -29,7 +29,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(client: Client) -> None:
     assert client("GET", "/users/me", by=ada).json == reply.json
 
 
-def test_a_put_replaces_name_and_e_mail_and_keeps_the_password(client: Client) -> None:
+def test_put_replaces_name_and_email_and_keeps_the_password(client: Client) -> None:
     ada = client.attendee("Ada")
 
     reply = client(
@@ -43,14 +43,14 @@ def test_a_put_replaces_name_and_e_mail_and_keeps_the_password(client: Client) -
 
 
 @pytest.mark.parametrize(("body", "missing"), [({"name": "A"}, "email"), ({"email": "a@b.de"}, "name")])
-def test_a_put_needs_name_and_e_mail(client: Client, body: dict[str, str], missing: str) -> None:
+def test_put_requires_name_and_email(client: Client, body: dict[str, str], missing: str) -> None:
     reply = client("PUT", "/users/me", body, by=client.attendee())
 
     assert (reply.status, reply.faulty_fields) == (400, {missing})
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_the_e_mail_of_somebody_else_cannot_be_had(client: Client, method: str) -> None:
+def test_the_email_of_another_account_is_refused(client: Client, method: str) -> None:
     ada, grace = client.attendee("Ada"), client.account("host", "Grace", "grace@example.com")
     before = contents(client)
 
@@ -61,7 +61,7 @@ def test_the_e_mail_of_somebody_else_cannot_be_had(client: Client, method: str) 
     assert client("GET", "/users/me", by=grace).json["email"] == "grace@example.com"
 
 
-def test_ones_own_e_mail_can_be_written_otherwise(client: Client) -> None:
+def test_the_case_of_the_own_email_can_be_changed(client: Client) -> None:
     ada = client.account("attendee", "Ada", "ada@example.com")
 
     assert (
@@ -69,7 +69,7 @@ def test_ones_own_e_mail_can_be_written_otherwise(client: Client) -> None:
     )
 
 
-def test_an_e_mail_that_two_ask_for_at_once_goes_to_one_of_them(client: Client) -> None:
+def test_concurrent_changes_give_an_email_to_one_account(client: Client) -> None:
     change = partial(client, "PATCH", "/users/me", {"email": "ada@example.com"})
 
     replies = run_concurrently([partial(change, by=account) for account in client.attendees(4)])
@@ -78,7 +78,7 @@ def test_an_e_mail_that_two_ask_for_at_once_goes_to_one_of_them(client: Client) 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_new_password_is_set_with_the_present_one(client: Client, method: str) -> None:
+def test_the_current_password_allows_a_new_one(client: Client, method: str) -> None:
     ada = client.account("attendee", "Ada", "ada@example.com")
     passwords = {"password": NEW_PASSWORD, "currentPassword": PASSWORD}
 
@@ -90,7 +90,7 @@ def test_a_new_password_is_set_with_the_present_one(client: Client, method: str)
     assert login_status(client, "ada@example.com", PASSWORD) == 401
 
 
-def test_a_new_password_ends_all_older_tokens(client: Client) -> None:
+def test_a_new_password_invalidates_all_older_tokens(client: Client) -> None:
     ada = client.account("attendee", "Ada", "ada@example.com")
     login = {"email": "ada@example.com", "password": PASSWORD}
     elsewhere = client("POST", "/auth/login", login).json["token"]
@@ -104,7 +104,7 @@ def test_a_new_password_ends_all_older_tokens(client: Client) -> None:
     assert client("GET", "/users/me", by=new).status == 200
 
 
-def test_another_name_or_e_mail_ends_no_token(client: Client) -> None:
+def test_a_new_name_or_email_keeps_tokens_valid(client: Client) -> None:
     ada = client.attendee("Ada")
 
     client("PATCH", "/users/me", {"name": "Countess", "email": "countess@example.com"}, by=ada)
@@ -121,7 +121,7 @@ def test_another_name_or_e_mail_ends_no_token(client: Client) -> None:
         ({"currentPassword": None}, 400, "invalid-input"),
     ],
 )
-def test_without_the_present_password_nothing_is_changed(
+def test_without_the_current_password_nothing_is_changed(
     client: Client, members: dict[str, Any], status: int, problem: str
 ) -> None:
     ada = client.attendee("Ada")
@@ -146,15 +146,14 @@ def test_a_password_change_is_all_or_nothing(client: Client) -> None:
     assert contents(client) == before
 
 
-def test_of_two_password_changes_at_once_one_is_made(client: Client) -> None:
+def test_one_of_two_concurrent_password_changes_succeeds(client: Client) -> None:
     ada = client.account("attendee", "Ada", "ada@example.com")
     wanted = ["the first of two", "the second of two"]
-
     bodies = [{"password": new, "currentPassword": PASSWORD} for new in wanted]
 
     replies = run_concurrently([partial(client, "PATCH", "/users/me", body, by=ada) for body in bodies])
 
-    # The other one's proof, or token, is of a password that is no more.
+    # The other request's current password, or its token, is no longer valid.
     statuses = [reply.status for reply in replies]
     assert statuses.count(200) == 1
     assert set(statuses) <= {200, 401, 403}
@@ -162,7 +161,7 @@ def test_of_two_password_changes_at_once_one_is_made(client: Client) -> None:
     assert logins == [status == 200 for status in statuses]
 
 
-def test_a_patch_of_nothing_changes_nothing(client: Client) -> None:
+def test_an_empty_patch_changes_nothing(client: Client) -> None:
     ada = client.attendee("Ada")
     before = contents(client)
 

@@ -1,4 +1,4 @@
-"""Profiles: what others see of somebody, and how people are found."""
+"""Profiles, and the list of users with its filters and orders."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -17,7 +17,7 @@ def names(client: Client, query: str) -> list[str]:
     return [user["name"] for user in reply.json if user["name"] != "(asking)"]
 
 
-def test_only_ones_own_profile_shows_e_mail_and_last_change(client: Client) -> None:
+def test_only_the_own_profile_shows_email_and_last_change(client: Client) -> None:
     ada, grace = client.attendee("Ada"), client.attendee("Grace")
 
     own = client("GET", f"/users/{ada.user_id}", by=ada).json
@@ -31,17 +31,17 @@ def test_only_ones_own_profile_shows_e_mail_and_last_change(client: Client) -> N
     assert as_seen.items() <= own.items()
 
 
-def test_me_is_oneself(client: Client) -> None:
+def test_me_is_the_caller(client: Client) -> None:
     ada = client.host("Ada")
     client.attendee("Grace")
 
     assert client("GET", "/users/me", by=ada).json == client("GET", f"/users/{ada.user_id}", by=ada).json
 
 
-def test_the_page_of_a_host_counts_published_events_that_have_not_ended(client: Client) -> None:
+def test_a_hosts_profile_counts_published_events_until_they_end(client: Client) -> None:
     host = client.host()
     client.event(host)
-    client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)  # still going on
+    client.past_event(host, started_ago=HOUR, lasts=2 * HOUR)  # running
     client.past_event(host, started_ago=2 * HOUR, lasts=HOUR)
     client.event(host, status="draft")
     client("DELETE", f"/events/{client.event(host)['eventId']}", by=host)
@@ -51,17 +51,17 @@ def test_the_page_of_a_host_counts_published_events_that_have_not_ended(client: 
     assert client("GET", f"/users/{host.user_id}", by=client.attendee()).json["upcomingEventCount"] == 2
 
 
-def test_the_page_of_an_attendee_counts_no_events(client: Client) -> None:
+def test_an_attendees_profile_counts_no_events(client: Client) -> None:
     assert "upcomingEventCount" not in client("GET", "/users/me", by=client.attendee()).json
 
 
-def test_nobody_is_found_under_an_unknown_id(client: Client) -> None:
+def test_an_unknown_id_is_not_found(client: Client) -> None:
     reply = client("GET", f"/users/{uuid4()}", by=client.attendee())
 
     assert (reply.status, reply.problem) == (404, "no-such-user")
 
 
-def test_who_has_left_is_found_neither_by_id_nor_in_a_list(client: Client) -> None:
+def test_a_deleted_account_is_not_found(client: Client) -> None:
     ada, grace = client.attendee("Ada"), client.attendee("Grace")
     client("DELETE", "/users/me", by=ada)
 
@@ -71,7 +71,7 @@ def test_who_has_left_is_found_neither_by_id_nor_in_a_list(client: Client) -> No
     assert names(client, "") == ["Grace"]
 
 
-def test_a_list_is_narrowed_to_a_role(client: Client) -> None:
+def test_users_are_filtered_by_role(client: Client) -> None:
     client.host("Ada")
     client.attendee("Grace")
 
@@ -96,16 +96,14 @@ def test_a_list_is_narrowed_to_a_role(client: Client) -> None:
         ("%3A%2A", []),
     ],
 )
-def test_a_list_is_narrowed_to_names_with_words_that_begin_so(
-    client: Client, words: str, found: list[str]
-) -> None:
+def test_users_are_searched_by_prefixes_of_words(client: Client, words: str, found: list[str]) -> None:
     for name in ("Ada Lovelace", "Grace Hopper", "Émilie d'Alembert"):
         client.attendee(name)
 
     assert names(client, f"q={words}") == found
 
 
-def test_filters_add_up(client: Client) -> None:
+def test_filters_are_combined(client: Client) -> None:
     client.host("Ada Lovelace")
     client.attendee("Ada Yonath")
 
@@ -122,7 +120,7 @@ def test_filters_add_up(client: Client) -> None:
         ("sort=createdAt&order=asc", ["Émilie", "Grace", "ada"]),
     ],
 )
-def test_a_list_is_sorted_by_name_without_case_or_by_newness(
+def test_users_are_sorted_by_name_without_case_or_by_age(
     client: Client, query: str, order: list[str]
 ) -> None:
     for day, name in enumerate(("Émilie", "Grace", "ada"), start=1):

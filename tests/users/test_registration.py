@@ -1,4 +1,4 @@
-"""Making an account."""
+"""Registration."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ def registration(**members: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("role", ["host", "attendee"])
-def test_who_registers_gets_an_account_and_is_signed_in(client: Client, role: str) -> None:
+def test_registration_returns_the_account_and_a_token(client: Client, role: str) -> None:
     reply = client("POST", "/auth/register", registration(role=role))
 
     assert reply.status == 201
@@ -42,7 +42,7 @@ def test_who_registers_gets_an_account_and_is_signed_in(client: Client, role: st
     assert client("GET", "/users/me", by=reply.json["token"]).json["userId"] == user["userId"]
 
 
-def test_name_and_e_mail_lose_the_spaces_around_them_but_a_password_does_not(client: Client) -> None:
+def test_name_and_email_are_trimmed_but_not_the_password(client: Client) -> None:
     body = registration(name="  Ada \n", email="\tada@example.com ", password="  a secret  ")
 
     user = client("POST", "/auth/register", body).json["user"]
@@ -53,14 +53,14 @@ def test_name_and_e_mail_lose_the_spaces_around_them_but_a_password_does_not(cli
     assert client("POST", "/auth/login", login | {"password": "a secret"}).status == 401
 
 
-def test_an_e_mail_is_kept_as_typed(client: Client) -> None:
+def test_the_case_of_an_email_is_kept(client: Client) -> None:
     reply = client("POST", "/auth/register", registration(email="Ada.Lovelace@Example.COM"))
 
     assert reply.json["user"]["email"] == "Ada.Lovelace@Example.COM"
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com", " ada@EXAMPLE.com "])
-def test_an_e_mail_can_be_registered_once_whatever_its_case(client: Client, email: str) -> None:
+def test_an_email_can_be_registered_once_in_any_case(client: Client, email: str) -> None:
     client.account("host", email="Ada@example.com")
     before = contents(client)
 
@@ -70,7 +70,7 @@ def test_an_e_mail_can_be_registered_once_whatever_its_case(client: Client, emai
     assert contents(client) == before
 
 
-def test_of_those_who_register_an_e_mail_at_once_one_gets_it(client: Client) -> None:
+def test_concurrent_registrations_of_an_email_make_one_account(client: Client) -> None:
     emails = ["ada@example.com", "ADA@example.com", "ada@EXAMPLE.com", "Ada@Example.Com"]
 
     replies = run_concurrently(
@@ -80,14 +80,14 @@ def test_of_those_who_register_an_e_mail_at_once_one_gets_it(client: Client) -> 
     assert sorted(reply.status for reply in replies) == [201, 409, 409, 409]
     assert {reply.problem for reply in replies if reply.status == 409} == {"email-taken"}
     assert (count(client, "users"), count(client, "credentials")) == (1, 1)
-    told = rows(client, "SELECT type FROM outbox ORDER BY position")
-    assert [row.type for row in told] == ["user-registered", "email-verification-requested"]
+    recorded = rows(client, "SELECT type FROM outbox ORDER BY position")
+    assert [row.type for row in recorded] == ["user-registered", "email-verification-requested"]
 
 
 @pytest.mark.parametrize(
     "password", ["12345678", "x" * 128, "        ", "пароль — 密码 🔑", "with\ttab\nand line", "🔑" * 128]
 )
-def test_a_password_of_8_to_128_characters_of_any_kind_works(client: Client, password: str) -> None:
+def test_a_password_has_8_to_128_characters_of_any_kind(client: Client, password: str) -> None:
     client("POST", "/auth/register", registration(password=password))
 
     login = {"email": "ada@example.com", "password": password}
@@ -102,7 +102,7 @@ def test_any_other_password_is_refused(client: Client, password: object) -> None
     assert count(client, "users") == 0
 
 
-def test_a_password_is_kept_as_an_argon2id_hash_of_its_own_and_nowhere_else(client: Client) -> None:
+def test_a_password_is_stored_only_as_a_salted_argon2id_hash(client: Client) -> None:
     for email in ("ada@example.com", "grace@example.com"):
         client("POST", "/auth/register", registration(email=email), headers={"Idempotency-Key": email})
 
@@ -115,7 +115,7 @@ def test_a_password_is_kept_as_an_argon2id_hash_of_its_own_and_nowhere_else(clie
         assert "correct horse battery" not in kept
 
 
-def test_the_fact_of_a_registration_names_nobody(client: Client) -> None:
+def test_the_domain_event_contains_no_personal_data(client: Client) -> None:
     user = client("POST", "/auth/register", registration()).json["user"]
 
     [domain_event] = domain_events(client, user["userId"])

@@ -1,11 +1,10 @@
-"""Tokens that prove an e-mail address: made, stored, used up, forgotten."""
+"""Tokens for e-mail verification and password reset: issue, use, expiry and purge."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -14,11 +13,14 @@ from sqlalchemy import Connection
 from chalicelib.users import accounts, authentication, deletion, profile, verification
 from chalicelib.users.verification import InvalidEmailToken, IssuedToken, Purpose
 from tests.client import Account, Client, password_hash
+from tests.concurrency import run_concurrently, until_waiting
+from tests.database_contents import count
+from tests.rows import rows
 from tests.users import verification_emails
-from tests.users.verification_emails import is_verified, query, requests
+from tests.users.verification_emails import is_verified, requests
 
 NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
-"""All of a test happens at this time, or so long before or after it."""
+"""The time of a test, unless it adds or subtracts some."""
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 PURPOSES: list[Purpose] = ["verify-email", "reset-password"]
@@ -51,38 +53,27 @@ def outcome(client: Client, purpose: Purpose, sent: str, now: datetime) -> str:
     return "used"
 
 
-def move(client: Client, account: Account, email: str) -> None:
+def change_email(client: Client, account: Account, email: str) -> None:
     assert client("PATCH", "/users/me", {"email": email}, by=account).status == 200
 
 
-def count(client: Client) -> int:
-    [(number,)] = query(client, "SELECT count(*) FROM email_tokens")
-    return int(number)
-
-
 @contextmanager
-def meanwhile(client: Client, deed: Callable[[Connection], object]) -> Iterator[Future[object]]:
-    """Start a deed that has to wait for a lock that the block holds, and see that it waits."""
+def meanwhile(client: Client, action: Callable[[Connection], object]) -> Iterator[Future[object]]:
+    """Start an action in a transaction of its own, and wait until it waits for a lock of the caller."""
 
-    def do() -> object:
+    def run() -> object:
         with client.wiring.database.transaction() as connection:
-            return deed(connection)
+            return action(connection)
 
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(do)
-        until = time.monotonic() + 30
-        while not query(client, waiting):
-            assert not future.done(), "it did not wait"
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        future = pool.submit(run)
+        until_waiting(client, 1, future)
+        assert not future.done(), "the action did not wait"
         yield future
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_token_goes_to_the_account_that_has_the_address_however_it_is_written(
-    client: Client, purpose: Purpose
-) -> None:
+def test_an_account_is_found_by_its_address_in_any_case(client: Client, purpose: Purpose) -> None:
     ada = client.account("attendee", "Ada", "Ada@Example.com")
 
     issued = issue(client, purpose, "ADA@example.com")
@@ -93,21 +84,21 @@ def test_a_token_goes_to_the_account_that_has_the_address_however_it_is_written(
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_an_address_that_nobody_has_gets_no_token(client: Client, purpose: Purpose) -> None:
+def test_an_unknown_address_gets_no_token(client: Client, purpose: Purpose) -> None:
     client.attendee()
 
     assert issue(client, purpose, "nobody@example.com") is None
-    assert count(client) == 0
+    assert count(client, "email_tokens") == 0
 
 
-def test_an_issued_token_is_not_shown_where_it_is_logged(client: Client) -> None:
+def test_the_repr_of_an_issued_token_hides_it(client: Client) -> None:
     issued = issue(client, "verify-email", client.attendee().email)
 
     assert issued is not None
     assert issued.token not in repr(issued)
 
 
-def test_who_is_verified_gets_a_token_for_a_new_password_but_none_to_verify(client: Client) -> None:
+def test_a_verified_account_gets_only_password_reset_tokens(client: Client) -> None:
     ada = client.attendee()
     assert outcome(client, "verify-email", token(client, "verify-email", ada, ago=HOUR), NOW) == "used"
 
@@ -116,9 +107,7 @@ def test_who_is_verified_gets_a_token_for_a_new_password_but_none_to_verify(clie
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_second_token_within_a_minute_is_not_made_and_the_first_stays_good(
-    client: Client, purpose: Purpose
-) -> None:
+def test_no_second_token_is_issued_within_a_minute(client: Client, purpose: Purpose) -> None:
     ada = client.attendee()
     first = token(client, purpose, ada)
 
@@ -127,7 +116,7 @@ def test_a_second_token_within_a_minute_is_not_made_and_the_first_stays_good(
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_token_ends_the_older_ones_of_its_purpose(client: Client, purpose: Purpose) -> None:
+def test_a_new_token_invalidates_older_ones_of_its_purpose(client: Client, purpose: Purpose) -> None:
     ada = client.attendee()
     older = token(client, purpose, ada, ago=MINUTE)
     newer = token(client, purpose, ada)
@@ -136,7 +125,7 @@ def test_a_token_ends_the_older_ones_of_its_purpose(client: Client, purpose: Pur
     assert outcome(client, purpose, newer, NOW) == "used"
 
 
-def test_a_token_of_one_purpose_leaves_that_of_the_other_alone(client: Client) -> None:
+def test_tokens_of_both_purposes_can_be_valid_together(client: Client) -> None:
     ada = client.attendee()
     to_verify, to_reset = (token(client, purpose, ada) for purpose in PURPOSES)
 
@@ -144,28 +133,28 @@ def test_a_token_of_one_purpose_leaves_that_of_the_other_alone(client: Client) -
     assert outcome(client, "reset-password", to_reset, NOW) == "used"
 
 
-def test_a_new_address_is_written_to_at_once(client: Client) -> None:
+def test_a_new_address_gets_a_token_without_cooldown(client: Client) -> None:
     ada = client.attendee()
     token(client, "verify-email", ada)
-    move(client, ada, "without-the-typo@example.com")
+    change_email(client, ada, "without-the-typo@example.com")
 
     assert issue(client, "verify-email", "without-the-typo@example.com") is not None
 
 
-def test_moving_to_and_fro_does_not_flood_an_address(client: Client) -> None:
+def test_toggling_the_address_does_not_bypass_the_cooldown(client: Client) -> None:
     ada = client.attendee()
-    sent: list[IssuedToken | None] = []
+    issued: list[IssuedToken | None] = []
 
     for email in ["victim@example.com", "other@example.com", "victim@example.com"]:
-        move(client, ada, email)
-        sent.append(issue(client, "verify-email", email))
+        change_email(client, ada, email)
+        issued.append(issue(client, "verify-email", email))
         verification.purge_expired(client.wiring.database, NOW + SECOND)
 
-    assert [one is not None for one in sent] == [True, True, False]
+    assert [token is not None for token in issued] == [True, True, False]
 
 
 @pytest.mark.parametrize(("purpose", "lifetime"), LIFETIMES)
-def test_a_token_serves_until_its_time_is_over(client: Client, purpose: Purpose, lifetime: timedelta) -> None:
+def test_a_token_is_valid_until_it_expires(client: Client, purpose: Purpose, lifetime: timedelta) -> None:
     ada, grace = client.attendees(2)
 
     for account, after, expected in [(ada, lifetime - SECOND, "used"), (grace, lifetime, "refused")]:
@@ -175,7 +164,7 @@ def test_a_token_serves_until_its_time_is_over(client: Client, purpose: Purpose,
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_of_two_who_bring_a_token_at_once_the_second_is_refused(client: Client, purpose: Purpose) -> None:
+def test_a_concurrent_second_use_of_a_token_is_refused(client: Client, purpose: Purpose) -> None:
     sent = token(client, purpose, client.attendee())
 
     with client.wiring.database.transaction() as connection:
@@ -187,7 +176,7 @@ def test_of_two_who_bring_a_token_at_once_the_second_is_refused(client: Client, 
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_token_whose_use_came_to_nothing_serves_the_next(client: Client, purpose: Purpose) -> None:
+def test_a_token_stays_valid_if_its_use_is_rolled_back(client: Client, purpose: Purpose) -> None:
     sent = token(client, purpose, client.attendee())
 
     with client.wiring.database.transaction() as connection:
@@ -198,23 +187,16 @@ def test_a_token_whose_use_came_to_nothing_serves_the_next(client: Client, purpo
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_of_two_tokens_asked_for_at_once_one_is_made(client: Client, purpose: Purpose) -> None:
+def test_concurrent_requests_issue_one_token(client: Client, purpose: Purpose) -> None:
     for ada in client.attendees(5):
-        start = Barrier(4)
+        issued = run_concurrently([partial(issue, client, purpose, ada.email)] * 4)
 
-        def ask(_: int, email: str = ada.email, start: Barrier = start) -> IssuedToken | None:
-            start.wait()
-            return issue(client, purpose, email)
-
-        with ThreadPoolExecutor(4) as pool:
-            made = [issued for issued in pool.map(ask, range(4)) if issued is not None]
-
-        assert len(made) == 1
-    assert count(client) == 5
+        assert sum(token is not None for token in issued) == 1
+    assert count(client, "email_tokens") == 5
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_nobody_who_leaves_meanwhile_is_sent_a_token(client: Client, purpose: Purpose) -> None:
+def test_an_account_deleted_meanwhile_gets_no_token(client: Client, purpose: Purpose) -> None:
     ada = client.attendee()
     caller = client.wiring.tokens.read(ada.token)
 
@@ -230,7 +212,7 @@ def test_nobody_who_leaves_meanwhile_is_sent_a_token(client: Client, purpose: Pu
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_an_address_that_is_left_meanwhile_is_sent_no_token(client: Client, purpose: Purpose) -> None:
+def test_an_address_changed_meanwhile_gets_no_token(client: Client, purpose: Purpose) -> None:
     ada = client.attendee()
 
     def ask(connection: Connection) -> object:
@@ -245,17 +227,17 @@ def test_an_address_that_is_left_meanwhile_is_sent_no_token(client: Client, purp
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_token_goes_with_the_account(client: Client, purpose: Purpose) -> None:
+def test_tokens_are_deleted_with_the_account(client: Client, purpose: Purpose) -> None:
     ada = client.attendee()
     sent = token(client, purpose, ada)
 
     assert client("DELETE", "/users/me", by=ada).status == 204
 
-    assert count(client) == 0
+    assert count(client, "email_tokens") == 0
     assert outcome(client, purpose, sent, NOW) == "refused"
 
 
-def test_a_password_changed_meanwhile_ends_the_token_for_a_new_one(client: Client) -> None:
+def test_a_password_changed_meanwhile_invalidates_the_reset_token(client: Client) -> None:
     ada = client.attendee()
     caller = client.wiring.tokens.read(ada.token)
     sent = token(client, "reset-password", ada)
@@ -272,7 +254,7 @@ def test_a_password_changed_meanwhile_ends_the_token_for_a_new_one(client: Clien
                 reset.result()
 
 
-def test_an_address_changed_meanwhile_is_not_taken_for_verified(client: Client) -> None:
+def test_an_address_changed_meanwhile_is_not_verified(client: Client) -> None:
     ada = client.attendee()
     user_id = UUID(ada.user_id)
     sent = token(client, "verify-email", ada)
@@ -288,18 +270,18 @@ def test_an_address_changed_meanwhile_is_not_taken_for_verified(client: Client) 
     assert not is_verified(client, ada)
 
 
-def test_facts_of_one_address_have_one_subject_whoever_writes_it(client: Client) -> None:
+def test_domain_events_of_one_address_have_one_subject(client: Client) -> None:
     with client.wiring.database.transaction() as connection:
         for email in ["Ada@Example.com", "ada@example.com", "grace@example.com"]:
             verification.request_token(connection, purpose="reset-password", email=email, now=NOW)
 
     bodies = [body for _, body in requests(client)]
-    ada, same, grace = (row.subject for row in query(client, "SELECT subject FROM outbox ORDER BY position"))
+    ada, same, grace = (row.subject for row in rows(client, "SELECT subject FROM outbox ORDER BY position"))
     assert bodies == [{"email": email} for email in ["ada@example.com"] * 2 + ["grace@example.com"]]
     assert ada == same != grace
 
 
-def test_tokens_past_their_time_are_forgotten_and_only_they(client: Client) -> None:
+def test_only_expired_tokens_are_purged(client: Client) -> None:
     expired, good = client.attendees(3), client.attendee()
     for account in expired:
         token(client, "reset-password", account, ago=HOUR + MINUTE)
@@ -307,6 +289,6 @@ def test_tokens_past_their_time_are_forgotten_and_only_they(client: Client) -> N
 
     assert verification.purge_expired(client.wiring.database, NOW + SECOND, batch_size=2) == 3
 
-    assert count(client) == 1
+    assert count(client, "email_tokens") == 1
     assert outcome(client, "reset-password", sent, NOW) == "used"
     assert verification.purge_expired(client.wiring.database, NOW + SECOND) == 0

@@ -1,4 +1,4 @@
-"""A deployment that lets only hosts with a verified e-mail address publish."""
+"""The setting `verified_hosts_only`: only hosts with a verified e-mail address can publish."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +10,13 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, event_body
 from tests.conftest import SECRET
-from tests.users.verification_emails import query, verify
+from tests.rows import rows
+from tests.users.verification_emails import verify
 
 
 @pytest.fixture
 def wiring(database_url: str) -> Iterator[Wiring]:
-    """The app's parts, set to let verified hosts alone publish."""
+    """The app's wiring with `verified_hosts_only`."""
     settings = Settings(
         database_url=database_url, jwt_secret=SECRET, database_pool_size=4, verified_hosts_only=True
     )
@@ -30,13 +31,11 @@ def draft(client: Client, host: Account) -> str:
 
 
 def events(client: Client) -> list[Any]:
-    return query(client, "SELECT event_id, status, version FROM events")
+    return rows(client, "SELECT event_id, status, version FROM events")
 
 
 @pytest.mark.parametrize("status", [None, "published"])
-def test_an_unverified_host_cannot_publish_and_is_told_the_way_out(
-    client: Client, status: str | None
-) -> None:
+def test_an_unverified_host_cannot_publish_and_learns_why(client: Client, status: str | None) -> None:
     reply = client("POST", "/events", event_body(status=status), by=client.host())
 
     assert (reply.status, reply.problem) == (403, "email-not-verified")
@@ -57,9 +56,7 @@ def test_an_unverified_host_cannot_publish_a_draft(client: Client, method: str) 
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_draft_can_be_changed_before_the_address_is_verified_and_published_after(
-    client: Client, method: str
-) -> None:
+def test_a_draft_can_be_published_after_verification(client: Client, method: str) -> None:
     host = client.host()
     path = f"/events/{draft(client, host)}"
     assert client(method, path, event_body(title="Better"), by=host).json["status"] == "draft"
@@ -69,7 +66,7 @@ def test_a_draft_can_be_changed_before_the_address_is_verified_and_published_aft
     assert client(method, path, event_body(status="published"), by=host).json["status"] == "published"
 
 
-def test_a_verified_host_publishes_and_so_does_a_retry_of_what_was_refused(client: Client) -> None:
+def test_a_retry_after_verification_publishes(client: Client) -> None:
     host, key, body = client.host(), {"Idempotency-Key": "one"}, event_body()
     assert client("POST", "/events", body, by=host, headers=key).status == 403
 
@@ -78,7 +75,7 @@ def test_a_verified_host_publishes_and_so_does_a_retry_of_what_was_refused(clien
     assert client("POST", "/events", body, by=host, headers=key).status == 201
 
 
-def test_a_host_with_a_new_address_keeps_what_is_published_but_publishes_no_more(client: Client) -> None:
+def test_an_unverified_new_address_only_blocks_publishing(client: Client) -> None:
     host = client.host()
     verify(client, host)
     published = client.event(host)
@@ -90,7 +87,7 @@ def test_a_host_with_a_new_address_keeps_what_is_published_but_publishes_no_more
     assert client("POST", "/events", event_body(), by=host).problem == "email-not-verified"
 
 
-def test_a_faulty_event_of_a_verified_host_is_refused_for_its_fault(client: Client) -> None:
+def test_an_invalid_event_of_a_verified_host_is_refused(client: Client) -> None:
     host = client.host()
     verify(client, host)
 
@@ -99,10 +96,10 @@ def test_a_faulty_event_of_a_verified_host_is_refused_for_its_fault(client: Clie
     assert (reply.status, reply.faulty_fields) == (400, {"timezone"})
 
 
-def test_by_default_every_host_publishes(client: Client) -> None:
+def test_by_default_unverified_hosts_can_publish(client: Client) -> None:
     with using(
         Wiring(replace(client.wiring.settings, verified_hosts_only=Settings.verified_hosts_only))
-    ) as usual:
-        everybody = Client(usual)
+    ) as default:
+        client = Client(default)
 
-        assert everybody.event(everybody.host())["status"] == "published"
+        assert client.event(client.host())["status"] == "published"

@@ -15,8 +15,8 @@ Render = Callable[[FromClause], ColumnElement[Any]]
 def as_json(declared: type, row: FromClause, **values: ColumnElement[Any]) -> ColumnElement[Any]:
     """Render a row as the JSON of a msgspec struct.
 
-    Each field takes the value given by its name, else the row's column of that name. A null member is left out,
-    except that of a field whose type allows None; such a struct needs another member that is never null.
+    Each field takes the value given by its name, or else the row's column of that name. Null members are left
+    out, unless the field's type allows None. A struct with such a field needs a member that is never null.
 
     Raises:
         LookupError: A field has neither a value nor a column, or a value has no field.

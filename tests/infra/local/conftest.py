@@ -75,7 +75,7 @@ def localstack() -> Iterator[str | None]:
 
 @pytest.fixture(scope="module")
 def endpoint(localstack: str | None) -> Iterator[str]:
-    """The endpoint of a stand-in for AWS. The environment points at it."""
+    """The endpoint of the fake AWS. The environment points to it."""
     if localstack:
         with aws.pointing_at(localstack):
             yield localstack
@@ -86,13 +86,13 @@ def endpoint(localstack: str | None) -> Iterator[str]:
 
 @pytest.fixture
 def sent_emails(localstack: str | None) -> Callable[[], Iterable[SentEmail]]:
-    """The function that returns the e-mails in the stand-in's SES."""
+    """The function that returns the e-mails in the fake SES."""
     return partial(localstack_emails, localstack) if localstack else moto_emails
 
 
 @pytest.fixture
 def cloud(endpoint: str, localstack: str | None) -> Iterator[Cloud]:
-    """A new topology in the stand-in."""
+    """A new topology in the fake AWS."""
     assert endpoint
     if localstack:
         # LocalStack makes a new account for each access key of twelve digits.

@@ -1,4 +1,4 @@
-"""The stand-in for AWS and its topology, used through the app's adapters."""
+"""The fake AWS and its topology, used through the app's adapters."""
 
 import json
 import subprocess
@@ -53,11 +53,9 @@ def bodies(cloud: Cloud, queue: str, expected: int = 0) -> list[Any]:
     return found
 
 
-def test_each_queue_receives_only_the_facts_of_its_types(cloud: Cloud) -> None:
+def test_each_queue_receives_only_events_of_its_types(cloud: Cloud) -> None:
     kinds = [UNKNOWN_TYPE, *(kind for queue in queues.QUEUES for kind in types_of(queue))]
-    domain_events = {
-        kind: domain_event(kind) for kind in kinds
-    }  # one for each type, even if several queues subscribe to it
+    domain_events = {kind: domain_event(kind) for kind in kinds}
     refused = SnsPublisher(cloud.resources.topics[queues.DOMAIN_EVENTS_TOPIC]).publish(
         list(domain_events.values())
     )

@@ -1,4 +1,4 @@
-"""The whole app in one process, with PostgreSQL, its functions on triggers, and its e-mails."""
+"""The app in one process, with PostgreSQL, triggers and e-mails."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_bounced_address_gets_no_more_emails(client: Client, mailbox: Mailbox)
             return connection.scalars(select(suppressed_addresses.c.email)).all() == [bouncing.email]
 
     assert becomes_true(suppressed)
-    reached = client.attendee("Somebody")
+    reached = client.attendee("Reached")
     event = client.event(client.host())
     for attendee in (bouncing, reached):
         assert client.book(attendee, event["eventId"]).status == 201

@@ -44,7 +44,7 @@ def test_a_missing_localstack_is_reported_with_its_command(project: Project, dat
 
 
 @pytest.mark.moto
-def test_another_stand_in_for_aws_is_refused(project: Project, database_url: str) -> None:
+def test_another_fake_of_aws_is_refused(project: Project, database_url: str) -> None:
     with aws.running() as endpoint:
         environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": database_url}
         assert f"No LocalStack answers at {endpoint}" in project.fail("run", **environment)

@@ -276,8 +276,8 @@ def test_a_body_of_unclear_length_is_refused(url: str, headers: bytes) -> None:
     ],
 )
 def test_an_unreadable_request_is_refused(url: str, request_bytes: bytes, status: int) -> None:
-    answered, body = send_raw(url, request_bytes)
-    assert (answered, json.loads(body)["status"]) == (status, status)
+    received, body = send_raw(url, request_bytes)
+    assert (received, json.loads(body)["status"]) == (status, status)
 
 
 @pytest.mark.parametrize(
@@ -299,13 +299,15 @@ def test_odd_paths_are_no_server_error(url: str, path: bytes) -> None:
     assert send_raw(url, request)[0] in {200, 404}
 
 
-def test_an_error_of_the_app_is_answered_and_printed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_app_is_problem_500_and_is_printed(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     response, body = send(url, "GET", "/unsendable")
     assert_problem(response, body, 500, "fault")
     assert "UnicodeEncodeError" in capsys.readouterr().err
 
 
-def test_a_lost_client_prints_nothing(small: SmallApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_connection_is_not_printed(small: SmallApp, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(api_gateway(small.app)) as url:
         for request in [
             b"",
@@ -336,7 +338,7 @@ def test_requests_over_the_concurrency_limit_wait(small: SmallApp, url: str) -> 
             assert small.held.acquire(timeout=TIMEOUT)
         assert not small.held.acquire(timeout=0.2)
         small.release.set()
-        results = [answer.result() for answer in responses]
+        results = [response.result() for response in responses]
     assert {response.status for response, _ in results} == {200}
     # All requests ran in one app object, and yet each saw its own request.
     assert len({body for _, body in results}) == clients
@@ -345,22 +347,22 @@ def test_requests_over_the_concurrency_limit_wait(small: SmallApp, url: str) -> 
 def test_a_stop_waits_for_requests_in_progress(small: SmallApp) -> None:
     server = Server(api_gateway(small.app))
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(send, server.url, "GET", "/held")
+        response = pool.submit(send, server.url, "GET", "/held")
         assert small.held.acquire(timeout=TIMEOUT)
         stopping = pool.submit(server.stop, TIMEOUT)
         small.release.set()
-        assert answer.result()[0].status == 200
+        assert response.result()[0].status == 200
         assert stopping.result()
 
 
 def test_a_stop_does_not_wait_for_ever(small: SmallApp) -> None:
     server = Server(api_gateway(small.app))
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(send, server.url, "GET", "/held")
+        response = pool.submit(send, server.url, "GET", "/held")
         assert small.held.acquire(timeout=TIMEOUT)
         assert not server.stop(timeout=0.01)
         small.release.set()
-        answer.result()
+        response.result()
 
 
 def test_an_open_connection_is_refused_after_a_stop(small: SmallApp) -> None:

@@ -65,7 +65,9 @@ def reports(*failed: str) -> Handler:
         ids = [record.to_dict()["messageId"] for record in event]
         return {
             "batchItemFailures": [
-                {"itemIdentifier": one} for one, body in zip(ids, bodies, strict=True) if body in failed
+                {"itemIdentifier": message_id}
+                for message_id, body in zip(ids, bodies, strict=True)
+                if body in failed
             ]
         }
 
@@ -127,7 +129,7 @@ def test_a_redrive_keeps_attributes_and_moves_each_message_once(cloud: Cloud) ->
         cloud.sqs.send_message(
             QueueUrl=url,
             MessageBody=f'"{i}"',
-            MessageAttributes={"type": {"DataType": "String", "StringValue": f"domain event-{i}"}},
+            MessageAttributes={"type": {"DataType": "String", "StringValue": f"type-{i}"}},
         )
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 23
     assert dict(redrive.redrive(cloud.sqs))[EMAIL.name] == 0
@@ -138,8 +140,8 @@ def test_a_redrive_keeps_attributes_and_moves_each_message_once(cloud: Cloud) ->
 
     with Consumer(cloud, handle).running():
         assert becomes_true(lambda: len(attributes) == 23)
-    assert {one["stringValue"] for one in attributes} == {f"domain event-{i}" for i in range(23)}
-    assert {one["dataType"] for one in attributes} == {"String"}
+    assert {attribute["stringValue"] for attribute in attributes} == {f"type-{i}" for i in range(23)}
+    assert {attribute["dataType"] for attribute in attributes} == {"String"}
 
 
 def test_all_messages_of_a_raised_error_are_retried(cloud: Cloud, capfd: pytest.CaptureFixture[str]) -> None:

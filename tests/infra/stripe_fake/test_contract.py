@@ -45,8 +45,8 @@ def differences(value: Any, hint: Any, where: str) -> Iterator[str]:
     elif type(value) is not kind:
         yield f"{where}: {value!r} is not a {hint}"
     elif kind is list:
-        for number, one in enumerate(value):
-            yield from differences(one, get_args(hint)[0], f"{where}[{number}]")
+        for number, item in enumerate(value):
+            yield from differences(item, get_args(hint)[0], f"{where}[{number}]")
 
 
 def of_nearest_branch(value: Any, branches: tuple[Any, ...], where: str) -> Iterator[str]:
@@ -130,8 +130,8 @@ def test_events_and_their_objects_match_the_types(used: StripeFake) -> None:
     assert len(events) > 50
     for event in events:
         assert list(differences(event, stripe.Event, event["type"])) == []
-        about = event["data"]["object"]
-        assert list(differences(about, BY_NAME[about["object"]], event["type"])) == []
+        subject = event["data"]["object"]
+        assert list(differences(subject, BY_NAME[subject["object"]], event["type"])) == []
 
 
 def test_each_event_type_occurs(used: StripeFake) -> None:

@@ -156,12 +156,12 @@ def test_unpaid_intents_can_be_canceled(
 ) -> None:
     waiting = client.v1.payment_intents.create({"amount": 1250, "currency": "eur"})
     pay(client, waiting, "pm_card_authenticationRequired")
-    for one in (intent, waiting):
-        canceled = client.v1.payment_intents.cancel(one.id)
+    for unpaid in (intent, waiting):
+        canceled = client.v1.payment_intents.cancel(unpaid.id)
         assert canceled.status == "canceled"
         assert canceled.canceled_at is not None
         with pytest.raises(stripe.InvalidRequestError) as raised:
-            pay(client, one)
+            pay(client, unpaid)
         assert raised.value.code == "payment_intent_unexpected_state"
     assert types(fake).count("payment_intent.canceled") == 2
 
@@ -172,9 +172,9 @@ def test_paid_and_canceled_intents_stay(
     fake.confirm(intent.id)
     other = fake.create(1250)["id"]
     fake.cancel(other)
-    for one, status in ((intent.id, "succeeded"), (other, "canceled")):
+    for intent_id, status in ((intent.id, "succeeded"), (other, "canceled")):
         with pytest.raises(stripe.InvalidRequestError) as raised:
-            client.v1.payment_intents.cancel(one)
+            client.v1.payment_intents.cancel(intent_id)
         error = raised.value.error
         assert error is not None
         assert error.code == "payment_intent_unexpected_state"
@@ -182,7 +182,7 @@ def test_paid_and_canceled_intents_stay(
         assert error.payment_intent.status == status
 
 
-def test_refunds_up_to_the_whole_amount(
+def test_refunds_are_limited_to_the_paid_amount(
     client: stripe.StripeClient, intent: stripe.PaymentIntent, fake: StripeFake
 ) -> None:
     fake.confirm(intent.id)

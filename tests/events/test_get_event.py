@@ -1,4 +1,4 @@
-"""Reading one event: who sees it, and what it says of its sale."""
+"""Reading one event: visibility, sale and caching."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from tests.client import Client
 
 
-def test_everybody_can_read_a_published_event(client: Client) -> None:
+def test_a_published_event_is_public(client: Client) -> None:
     event = client.event(client.host())
     path = f"/events/{event['eventId']}"
 
@@ -16,7 +16,7 @@ def test_everybody_can_read_a_published_event(client: Client) -> None:
         assert client("GET", path, by=reader).json == event
 
 
-def test_a_draft_is_there_for_its_host_alone(client: Client) -> None:
+def test_a_draft_is_visible_to_its_host_only(client: Client) -> None:
     host = client.host()
     draft = client.event(host, status="draft")
     path = f"/events/{draft['eventId']}"
@@ -26,7 +26,7 @@ def test_a_draft_is_there_for_its_host_alone(client: Client) -> None:
         assert client("GET", path, by=stranger).problem == "no-such-event"
 
 
-def test_a_deleted_event_is_gone_for_everybody(client: Client) -> None:
+def test_a_deleted_event_is_not_found(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
     client.book(attendee, event["eventId"])
@@ -53,7 +53,7 @@ def test_a_cancelled_event_stays_readable(client: Client) -> None:
     ("event_id", "status"),
     [("0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", 404), ("17", 400), ("me", 400)],
 )
-def test_an_event_that_never_was_is_not_found(client: Client, event_id: str, status: int) -> None:
+def test_an_unknown_event_is_not_found(client: Client, event_id: str, status: int) -> None:
     assert client("GET", f"/events/{event_id}").status == status
 
 
@@ -89,15 +89,13 @@ def test_an_event_is_off_sale_while_it_is_sold_out(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("lasts", "on_sale"), [(timedelta(hours=3), True), (timedelta(hours=1), False)])
-def test_an_event_that_has_begun_is_on_sale_until_it_ends(
-    client: Client, lasts: timedelta, *, on_sale: bool
-) -> None:
+def test_a_running_event_is_on_sale_until_it_ends(client: Client, lasts: timedelta, *, on_sale: bool) -> None:
     event_id = client.past_event(client.host(), started_ago=timedelta(hours=2), lasts=lasts)
 
     assert client("GET", f"/events/{event_id}").json["onSale"] is on_sale
 
 
-def test_a_reader_is_told_that_nothing_has_changed_until_a_place_is_taken(client: Client) -> None:
+def test_an_events_etag_changes_with_each_booking(client: Client) -> None:
     event = client.event(client.host())
     path = f"/events/{event['eventId']}"
     tag = client("GET", path).headers["etag"]
@@ -111,7 +109,7 @@ def test_a_reader_is_told_that_nothing_has_changed_until_a_place_is_taken(client
     assert changed.headers["etag"] != tag
 
 
-def test_caches_may_keep_what_the_public_reads_and_nothing_else(client: Client) -> None:
+def test_only_anonymous_responses_are_cacheable(client: Client) -> None:
     host = client.host()
     path = f"/events/{client.event(host)['eventId']}"
 
