@@ -1,6 +1,6 @@
 """The log line of a request.
 
-It is written directly to the output: `logging` would cost 2 % of a booking's CPU time.
+It goes directly to the output: through `logging`, a booking costs 212 µs of client CPU instead of 176.
 """
 
 import json
