@@ -1,5 +1,6 @@
 """The upper bound: pgbench makes the app's own call, as a prepared statement, without Python."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -98,6 +99,7 @@ class Pgbench:
                     f"host={at.host} port={at.port} user={at.username} dbname={at.database}",
                 ],
                 cwd=folder,
+                env={**os.environ, "PGPASSWORD": at.password or ""},
                 capture_output=True,
                 text=True,
                 timeout=120,

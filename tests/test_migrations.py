@@ -1,15 +1,19 @@
 """The migrations lead to the schema that the code declares."""
 
-from collections.abc import Iterator
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from chalicelib import migrations
 from chalicelib.bookings import booking
+from chalicelib.migrations import role, upgrade
 from chalicelib.platform.database.engine import metadata, violated
 from infra.local import postgres
 from infra.local.postgres import Postgres
@@ -118,3 +122,26 @@ def test_event_has_at_most_one_ticket_type(client: Client) -> None:
         )
 
     assert violated(refused.value) == "uq_ticket_types_event_id"
+
+
+@pytest.mark.parametrize("connect", [upgrade, role.set_up])
+def test_remote_databases_are_asked_for_tls_by_default(connect: Callable[[str], None]) -> None:
+    """A server without TLS receives only the request for it (PostgreSQL manual, "Message Formats")."""
+    received: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            received.append(client.recv(1024))
+            client.sendall(b"N")
+            received.append(client.recv(1024))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as executor:
+        serving = executor.submit(serve, listener)
+        # An address that is not recognised as loopback stands for a remote host.
+        url = f"postgresql+pg8000://owner:secret@127.1:{listener.getsockname()[1]}/booking"
+        with pytest.raises(DBAPIError, match="SSL"):
+            connect(url)
+        serving.result()
+
+    assert received == [struct.pack("!ii", 8, 80877103), b""]

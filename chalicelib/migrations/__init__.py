@@ -6,15 +6,21 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from chalicelib.platform.database.engine import verified_tls
+
+TLS = ssl.SSLContext | bool | None
+"""As pg8000 takes it; None: verified TLS, except on loopback."""
+
 
 class UnknownSchema(Exception):
     """The database has a migration that this version does not know, probably of a newer version."""
 
 
-def upgrade(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
+def upgrade(database_url: str, ssl_context: TLS = None) -> None:
     """Apply all missing migrations. Idempotent, and safe to call concurrently.
 
-    For a remote database, pass `engine.tls(settings)` as `ssl_context`.
+    By default, a remote server must offer TLS and a certificate that the system's store trusts. For the
+    deployment's own settings, pass `engine.tls(settings)`.
 
     Raises:
         UnknownSchema: The database is unchanged.
@@ -22,10 +28,10 @@ def upgrade(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> No
     command.upgrade(config(database_url, ssl_context), "head")
 
 
-def config(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> Config:  # noqa: FBT001, FBT002
+def config(database_url: str, ssl_context: TLS = None) -> Config:
     """Return Alembic's configuration for a database. It replaces an alembic.ini."""
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(__file__).parent))
     alembic.attributes["database_url"] = database_url
-    alembic.attributes["ssl_context"] = ssl_context
+    alembic.attributes["ssl_context"] = verified_tls(database_url) if ssl_context is None else ssl_context
     return alembic

@@ -1,8 +1,9 @@
 """Settings of the database role. The app relies on them and sets none per session."""
 
-import ssl
-
 from sqlalchemy import NullPool, create_engine, text
+
+from chalicelib.migrations import TLS
+from chalicelib.platform.database.engine import verified_tls
 
 SETTINGS = {
     "statement_timeout": "10s",
@@ -12,9 +13,10 @@ SETTINGS = {
 }
 
 
-def set_up(database_url: str, ssl_context: ssl.SSLContext | bool = False) -> None:  # noqa: FBT001, FBT002 (as in pg8000)
+def set_up(database_url: str, ssl_context: TLS = None) -> None:
     """Set the settings of the connecting role for its future sessions. Idempotent."""
-    engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": ssl_context})
+    context = verified_tls(database_url) if ssl_context is None else ssl_context
+    engine = create_engine(database_url, poolclass=NullPool, connect_args={"ssl_context": context})
     with engine.begin() as connection:
         for name, value in SETTINGS.items():
             connection.execute(text(f"ALTER ROLE CURRENT_USER SET {name} = '{value}'"))

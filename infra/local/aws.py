@@ -4,8 +4,14 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from werkzeug.sansio.utils import host_is_trusted
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
 REGION = "eu-central-1"
@@ -31,7 +37,7 @@ def running() -> Iterator[str]:
             """Write nothing: the pollers make several requests per second."""
 
     _use_plain_clock()
-    application = DomainDispatcherApplication(create_backend_app)
+    application = _refusing_websites(DomainDispatcherApplication(create_backend_app))
     # moto's own ThreadedMotoServer waits forever if it cannot listen, and takes half a second to stop.
     server = make_server(HOST, 0, application, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="aws", daemon=True)
@@ -44,6 +50,18 @@ def running() -> Iterator[str]:
         server.shutdown()
         thread.join()
         reset()
+
+
+def _refusing_websites(application: "WSGIApplication") -> "WSGIApplication":
+    """Refuse requests of websites: moto would let any origin read the e-mails and their tokens."""
+
+    def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if "HTTP_ORIGIN" in environ or not host_is_trusted(environ.get("HTTP_HOST", ""), [HOST, "localhost"]):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"Only programs on this machine may call this server.\n"]
+        return application(environ, start_response)
+
+    return respond
 
 
 def reset() -> None:

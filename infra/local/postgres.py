@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -68,9 +69,10 @@ class Postgres:
     data: Path
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    password: str = field(repr=False)
 
     def url(self, database: str = SUPERUSER) -> str:
-        return f"postgresql+pg8000://{SUPERUSER}@{HOST}:{self.port}/{database}"
+        return f"postgresql+pg8000://{SUPERUSER}:{self.password}@{HOST}:{self.port}/{database}"
 
     def running(self) -> bool:
         return self.process.poll() is None
@@ -106,11 +108,12 @@ def start(options: Options, say: Say = print) -> Postgres:
         installation = find(say)
         data = installation.data_folder(options.data, say)
         if not (data / "PG_VERSION").is_file():
-            _initialise(installation, data)
+            _initialise(installation, data, options)
         _check_owner(installation, data)
         stale_server.remove(data, say)
         log = options.data.with_name(f"{options.data.name}.log")
-        return _launch(installation, Options(data, options.durable, options.settings), log)
+        password = _password_file(options).read_text()
+        return _launch(installation, Options(data, options.durable, options.settings), log, password)
     except OSError as error:
         raise CannotStart(explain("PostgreSQL cannot start", str(error), options.data)) from error
 
@@ -161,7 +164,7 @@ def _quoted(name: str) -> str:
 
 def _administer(server: Postgres, statement: str) -> list[list[object]]:
     """Run a statement that cannot run inside a transaction."""
-    connection = _connect(SUPERUSER, HOST, port=server.port, ssl_context=False)
+    connection = _connect(SUPERUSER, HOST, port=server.port, password=server.password, ssl_context=False)
     with contextlib.closing(connection):
         return list(connection.run(statement) or [])
 
@@ -172,22 +175,46 @@ def _environment() -> dict[str, str]:
     return {**others, "LC_ALL": "C"}
 
 
-def _initialise(installation: Installation, data: Path) -> None:
+def _password_file(options: Options) -> Path:
+    return options.data.with_name(f"{options.data.name}.password")
+
+
+def _create_password(options: Options) -> str:
+    """Create the superuser's password, and keep it beside the data."""
+    password = secrets.token_urlsafe(24)
+    file = _password_file(options)
+    file.unlink(missing_ok=True)
+    _write_private(file, password)
+    return password
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a new file that only this account can read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
+
+
+def _initialise(installation: Installation, data: Path, options: Options) -> None:
     """Make the data folder under a temporary name and rename it, so that a partial one is never used."""
     if data.exists() and any(data.iterdir()):
         raise CannotStart(f"{data} contains files but no database. Remove it with: make reset")
     for partial in data.parent.glob(f"{data.name}.new-*"):
         shutil.rmtree(partial, ignore_errors=True)  # the initdb of a killed run may delete it too
     new = Path(tempfile.mkdtemp(dir=data.parent, prefix=f"{data.name}.new-"))
+    password = new.with_name(f"{new.name}.password")
     try:
+        _write_private(password, _create_password(options))
         if installation.account:
             installation.account.own(new)
+            installation.account.own(password)
         made = subprocess.run(
             installation.command(
                 "initdb",
                 f"--pgdata={new}",
                 f"--username={SUPERUSER}",
-                "--auth=trust",
+                # Tests connect often, and each SCRAM login costs 10 ms.
+                f"--auth={'scram-sha-256' if options.durable else 'trust'}",
+                f"--pwfile={password}",
                 "--encoding=UTF8",
                 "--locale=C",
                 "--locale-provider=builtin",
@@ -208,6 +235,7 @@ def _initialise(installation: Installation, data: Path) -> None:
         new.rename(data)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        password.unlink(missing_ok=True)
 
 
 def _check_owner(installation: Installation, data: Path) -> None:
@@ -220,7 +248,7 @@ def _check_owner(installation: Installation, data: Path) -> None:
         )
 
 
-def _launch(installation: Installation, options: Options, log: Path) -> Postgres:
+def _launch(installation: Installation, options: Options, log: Path, password: str) -> Postgres:
     output = ""
     for _ in range(MAX_LAUNCHES):
         port = free_port()
@@ -235,7 +263,7 @@ def _launch(installation: Installation, options: Options, log: Path) -> Postgres
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # keeps Ctrl-C from the server, which `stop` ends
             )
-        server = Postgres(port, options.data, log, process)
+        server = Postgres(port, options.data, log, process, password)
         try:
             if _becomes_ready(server):
                 return server

@@ -230,13 +230,23 @@ def tls(settings: Settings) -> ssl.SSLContext | bool:
     Raises:
         BadSetting: The certificates cannot be read.
     """
-    host = make_url(settings.database_url).host
-    if not settings.database_tls or host in {"127.0.0.1", "::1", "localhost"}:
+    if not settings.database_tls:
         return False
     try:
-        return ssl.create_default_context(cafile=settings.database_ca_file)
+        return verified_tls(settings.database_url, settings.database_ca_file)
     except OSError as error:
         raise BadSetting(f"DATABASE_CA_FILE cannot be read: {error}") from error
+
+
+def verified_tls(database_url: str, ca_file: str | None = None) -> ssl.SSLContext | bool:
+    """Make a TLS context that verifies the server's certificate; False on loopback.
+
+    Raises:
+        OSError: The certificates cannot be read.
+    """
+    if make_url(database_url).host in {"127.0.0.1", "::1", "localhost"}:
+        return False
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def _is_stale(connection: pg8000_pipelining.Connection) -> bool:

@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import boto3
@@ -165,3 +167,12 @@ print(dict(os.environ) == before)
     ).stdout.splitlines()
     assert output[0].startswith(f"arn:aws:sns:{REGION}:")
     assert output[1] == "True"
+
+
+@pytest.mark.moto
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
+def test_websites_cannot_read_the_fake_aws(endpoint: str, headers: dict[str, str]) -> None:
+    request = Request(f"{endpoint}/moto-api/data.json", headers=headers)  # noqa: S310 (on this machine)
+
+    with pytest.raises(HTTPError, match="403"), urlopen(request):  # noqa: S310 (on this machine)
+        pass

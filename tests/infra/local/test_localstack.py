@@ -84,9 +84,7 @@ def test_the_compose_files_database_has_the_embedded_settings() -> None:
     assert {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} <= flags.keys()
 
 
-def test_the_compose_file_mounts_files_and_pins_the_release() -> None:
-    for volume in SERVICES["localstack"]["volumes"]:
-        assert (CHECKOUT / volume.partition(":")[0]).exists()
+def test_the_compose_file_pins_the_tested_release() -> None:
     release = SERVICES["localstack"]["image"].partition(":")[2]
     pinned = (CHECKOUT / "requirements-localstack.txt").read_text().splitlines()
     assert f"localstack-core=={release}" in pinned

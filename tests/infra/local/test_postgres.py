@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
 
 from infra.local import stale_server
 from infra.local.postgres import (
@@ -202,3 +203,13 @@ def test_data_of_another_account_is_refused(data: Path) -> None:
             launch(data)
     finally:
         os.chown(data, owner.st_uid, owner.st_gid)
+
+
+def test_a_durable_server_demands_a_password_that_only_its_owner_can_read() -> None:
+    with reachable_folder() as folder, start(Options(folder / "data"), say=lambda _: None) as server:
+        assert ask(server.url(), "SELECT 1") == [(1,)]
+        without = make_url(server.url()).set(password="a guess").render_as_string(hide_password=False)
+        with pytest.raises(DBAPIError, match="28P01"):
+            ask(without, "SELECT 1")
+        assert (folder / "data.password").stat().st_mode & 0o077 == 0
+        assert server.password not in repr(server)
