@@ -14,7 +14,7 @@ LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format docs package deploy bench redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy audit bench redrive reset clean
 
 # Recreate .venv if its Python has been uninstalled.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -58,6 +58,10 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
 	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
+audit: .venv/.installed ## look for known vulnerabilities of the locked dependencies; fails if it cannot tell
+	@test -x .venv-audit/bin/pip-audit || { $(PY) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements-lock.txt
+
 bench: .venv/.installed ## run benchmarks against references (ARGS="booking lists", ARGS=--list, QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
@@ -68,11 +72,11 @@ reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset
 
 clean: ## remove .venv and caches, keep the data
-	@rm -rf .venv .venv-localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf .venv .venv-audit .venv-localstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `.installing` marks a .venv whose installation was interrupted.
-.venv/.installed: requirements.txt requirements-dev.txt
+.venv/.installed: requirements.txt requirements-dev.txt requirements-lock.txt
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "There is no $(PYTHON). Install Python 3.11 or newer, or name it: make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -84,7 +88,8 @@ clean: ## remove .venv and caches, keep the data
 		rm -rf .venv && $(PYTHON) -m venv .venv; fi
 	@touch .venv/.installing
 	@$(PIP) 'pip<26.3'
-	@$(PIP) -r requirements-dev.txt
+	@sed -n 's/^\([a-z0-9].*\) \\$$/\1/p' requirements-lock.txt > .venv/constraints.txt
+	@$(PIP) -r requirements-dev.txt -c .venv/constraints.txt
 	@mv .venv/.installing .venv/.installed
 
 # LocalStack needs the Python version of its image, which may differ from that of .venv.

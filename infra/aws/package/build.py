@@ -25,7 +25,7 @@ def build(stage: str, target: Target, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="event-booking-package-") as work:
         template, files = chalice_package.run(stage, Path(work))
-        dependencies.install(chalice_package.CHECKOUT / "requirements.txt", target, files)
+        dependencies.install(chalice_package.CHECKOUT / "requirements-lock.txt", target, files)
         if target.interpreter:
             archive.compile_all(files, target.interpreter)
         archive.pack(files, folder / ARCHIVE)

@@ -1,10 +1,9 @@
-"""The dependencies: wheels for the target, in the versions that are installed and tested here."""
+"""The dependencies: wheels for the target, by the hashes in the lock file."""
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distributions
 from pathlib import Path
 
 from infra.aws.package.target import Target
@@ -14,16 +13,14 @@ _PRUNED_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 """Files in `.dist-info` folders that describe the installation instead of the library."""
 
 
-def install(requirements: Path, target: Target, folder: Path) -> None:
-    """Install the requirements into a folder and remove what Lambda does not need."""
-    constraints = folder.with_suffix(".constraints")
-    constraints.write_text("".join(f"{found.name}=={found.version}\n" for found in distributions()))
+def install(lock: Path, target: Target, folder: Path) -> None:
+    """Install the locked requirements into a folder and remove what Lambda does not need."""
     interpreter = ["--python", target.interpreter] if target.interpreter else []
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", *interpreter, "install", "--quiet"),
             *("--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"),
-            *("--requirement", str(requirements), "--constraint", str(constraints)),
+            *("--requirement", str(lock), "--require-hashes", "--no-deps"),
             *("--target", str(folder), "--only-binary=:all:", *_wheel_tags(target)),
         ],
         check=True,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -188,3 +189,16 @@ def test_the_interpreter_must_have_the_version_of_the_runtime() -> None:
 def test_wheels_match_the_python_and_glibc_of_lambda() -> None:
     assert lambda_target(None).version == "3.13"
     assert lambda_target(None).platforms[0] == "manylinux_2_34_aarch64"  # Amazon Linux 2023 has glibc 2.34
+
+
+def test_the_lock_has_each_requirement_and_a_hash_for_each_package() -> None:
+    checkout = chalice_package.CHECKOUT
+    locked = (checkout / "requirements-lock.txt").read_text()
+    pins = re.findall(r"^([\w.-]+==\S+)(?: ;[^\\]*)? \\\n +--hash=sha256:\w{64}", locked, re.MULTILINE)
+    required = re.findall(
+        r"^[\w.-]+==\S+", (chalice_package.CHECKOUT / "requirements.txt").read_text(), re.MULTILINE
+    )
+
+    assert required
+    assert set(required) <= set(pins)
+    assert len(pins) == len(re.findall(r"^[\w.-]+==", locked, re.MULTILINE))
