@@ -15,6 +15,7 @@ from chalicelib.api import auth, bookings, docs, events, health, notifications, 
 from chalicelib.events import sale_start
 from chalicelib.notifications import bounces, deliveries
 from chalicelib.payments import hold_expiry, reconciliation, refunds, stripe_events
+from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
 from chalicelib.platform.http.serving import render_chalice_responses
@@ -76,12 +77,13 @@ def reconcile_payments(_event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention: idempotency keys, e-mail tokens, deliveries, Stripe's events."""
+    """Delete rows past their retention, such as idempotency keys, e-mail tokens and rate limits."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     verification.purge_expired(database, now)
     deliveries.purge(database, now)
     stripe_events.purge(database, now)
+    throttle.purge(database, now)
 
 
 def _on(queue: queues.Queue) -> Callable[[Callable[..., Any]], Any]:

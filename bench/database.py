@@ -148,6 +148,7 @@ def settings(url: str, **others: Any) -> Settings:
         jwt_secret=SECRET,
         token_lifetime=86_400,
         public_url="https://booking.example.com",
+        rate_limits=False,
         **others,
     )
 

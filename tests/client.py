@@ -96,6 +96,8 @@ class Client:
     """Calls the app in this process. A path can have a query."""
 
     wiring: Wiring
+    address: str = "127.0.0.1"
+    """The address of the peer, as API Gateway reports it."""
     matcher: RouteMatcher = field(default_factory=lambda: RouteMatcher(list(app.app.routes)))
 
     def __call__(
@@ -125,7 +127,7 @@ class Client:
                     "httpMethod": method,
                     "resourcePath": route.route,
                     "path": urlsplit(path).path,
-                    "identity": {"sourceIp": "127.0.0.1"},
+                    "identity": {"sourceIp": self.address},
                 },
                 "headers": sent,
                 "pathParameters": route.captured,

@@ -55,6 +55,7 @@ def wiring(database_url: str) -> Iterator[Wiring]:
         database_pool_size=16,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
+        rate_limits=False,
     )
     with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield wiring

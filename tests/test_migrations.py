@@ -37,7 +37,7 @@ CATALOG = {
         SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
     "storage parameters": """
-        SELECT oid::regclass, reloptions::text
+        SELECT oid::regclass, reloptions::text, relpersistence::text
         FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'""",
 }
 """Queries for each part of a schema that the models declare. The first column is the table."""

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from chalicelib.api.auth import set_forgotten_password
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.pages import EmailLink, NewPassword, UnsubscribeQuery
 from chalicelib.notifications import preferences, unsubscribe
 from chalicelib.notifications.models import Topic
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
-from chalicelib.platform import security
+from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.http.html import HTML, page
 from chalicelib.platform.http.request import Request, Response
 from chalicelib.users import verification
@@ -22,6 +23,15 @@ from chalicelib.users.verification import InvalidEmailToken
 routes = new_router("pages")
 
 _EXPIRED = "<p>It has been used already, has expired, or a newer link was sent. Please request a new one.</p>"
+
+
+_COMMON = "This password is one of the most common ones, which are tried first by attackers."
+
+_FORM = (
+    '<form method="post"><p><label>New password, 8 to 128 characters '
+    '<input name="password" type="password" autocomplete="new-password" required minlength="8" '
+    'maxlength="128"></label></p><button>Reset password</button></form>'
+)
 
 
 @routes.get("/verify-email", auth="none", responses={200: HTML})
@@ -46,12 +56,7 @@ def verify_email_on_page(request: Request, query: EmailLink) -> Response:
 @routes.get("/reset-password", auth="none", responses={200: HTML})
 def new_password_page(_request: Request, query: EmailLink) -> Response:  # noqa: ARG001
     """Show a page with a form for a new password."""
-    return page(
-        "Reset your password",
-        '<form method="post"><p><label>New password, 8 to 128 characters '
-        '<input name="password" type="password" autocomplete="new-password" required minlength="8" '
-        'maxlength="128"></label></p><button>Reset password</button></form>',
-    )
+    return page("Reset your password", _FORM)
 
 
 @routes.post(
@@ -59,15 +64,16 @@ def new_password_page(_request: Request, query: EmailLink) -> Response:  # noqa:
     auth="none",
     responses={200: HTML, 400: HTML},
     media_type="application/x-www-form-urlencoded",
+    limited=True,
 )
 def reset_password_on_page(request: Request, query: EmailLink, body: NewPassword) -> Response:
     """Set a new password with the token in the link."""
-    password_hash = security.hash_password(body.password)
     try:
-        with request.database.transaction() as connection:
-            verification.reset(connection, query.token, password_hash, request.now)
+        set_forgotten_password(request, query.token, body.password)
     except InvalidEmailToken:
         return page("This link no longer works", _EXPIRED, status=400)
+    except InvalidInput:
+        return page("Please choose another password", f"<p>{_COMMON}</p>{_FORM}", status=400)
     return page("Password changed", "<p>Please log in with your new password.</p>")
 
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
+from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.api.schemas.users import (
@@ -33,6 +34,7 @@ from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.http.validation import fields_set
 from chalicelib.users import accounts, authentication, follows, profile
 from chalicelib.users.accounts import AccountCredentials, EmailTaken, WrongCredentials, WrongPassword
+from chalicelib.users.common_passwords import refuse_common
 from chalicelib.users.follows import NoSuchHost
 from chalicelib.users.profile import UserQueries
 
@@ -68,6 +70,7 @@ def get_user(request: Request, connection: Connection, user_id: UUID) -> Respons
     errors=(EmailTaken, WrongPassword, StaleVersion),
     conditional=True,
     account_check="view",
+    limited=True,
 )
 def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -> Response:
     """Replace your profile. A new password invalidates all tokens."""
@@ -82,6 +85,7 @@ def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -
     conditional=True,
     media_type="application/merge-patch+json",
     account_check="view",
+    limited=True,
 )
 def change_profile(request: Request, user_id: UUID, body: ProfileChange) -> Response:
     """Change parts of your profile. A new password invalidates all tokens."""
@@ -93,14 +97,17 @@ def _change(request: Request, user_id: UUID, changes: dict[str, Any]) -> Respons
     current_password = changes.pop("current_password", UNSET)
     account = new_hash = None
     if password is not UNSET:
+        refuse_common(password)
         account = _verify_current_password(request, user_id, current_password)
         new_hash = security.hash_password(password)
     with request.database.transaction() as connection:
         authentication.require_account(connection, request.require_caller(), "share")
         expected = expected_versions(request)
-        profile.change(connection, user_id, changes=changes, expected=expected, now=request.now)
+        new_address = profile.change(connection, user_id, changes=changes, expected=expected, now=request.now)
         if account and new_hash:
             accounts.change_password(connection, account, new_hash)
+        if new_address:
+            request.limit(connection, limits.account_emails(request, new_address))
         user, version = USERS.get_own(connection, user_id)
     return written_response(200, user, version)
 
@@ -111,10 +118,14 @@ def _verify_current_password(request: Request, user_id: UUID, password: Any) -> 
     with request.database.transaction() as connection:
         authentication.require_account(connection, request.require_caller(), "none")
         found = accounts.find_credentials(connection, user_id=user_id)
+        request.limit(connection, [*limits.failed_password(user_id), *limits.password_work(request)])
     try:
-        return accounts.verify_password(found, password)
+        account = accounts.verify_password(found, password)
     except WrongCredentials as error:
         raise WrongPassword from error
+    with request.database.transaction() as connection:
+        request.give_back(connection, limits.failed_password(user_id))
+    return account
 
 
 @routes.delete(

@@ -6,8 +6,6 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from chalicelib.platform.database.engine import verified_tls
-
 TLS = ssl.SSLContext | bool | None
 """As pg8000 takes it; None: verified TLS, except on loopback."""
 
@@ -33,5 +31,5 @@ def config(database_url: str, ssl_context: TLS = None) -> Config:
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(__file__).parent))
     alembic.attributes["database_url"] = database_url
-    alembic.attributes["ssl_context"] = verified_tls(database_url) if ssl_context is None else ssl_context
+    alembic.attributes["ssl_context"] = ssl_context
     return alembic

@@ -9,19 +9,16 @@ import chalicelib.payments.models
 import chalicelib.platform.http.idempotency
 import chalicelib.platform.messaging.outbox  # noqa: F401 (the imports register the tables)
 from chalicelib.migrations import UnknownSchema
-from chalicelib.platform.database.engine import metadata
+from chalicelib.platform.database.engine import metadata, verified_tls
 
 _LOCK_KEY = 7_310_482_656
 """Key of the advisory lock, by which one process migrates at a time. Arbitrary, but it must never change."""
 
 
 def run() -> None:
-    attributes = context.config.attributes
-    engine = create_engine(
-        attributes["database_url"],
-        poolclass=NullPool,
-        connect_args={"ssl_context": attributes["ssl_context"]},
-    )
+    url, given = (context.config.attributes[name] for name in ("database_url", "ssl_context"))
+    tls = verified_tls(url) if given is None else given
+    engine = create_engine(url, poolclass=NullPool, connect_args={"ssl_context": tls})
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -22,6 +22,7 @@ from chalicelib.platform.messaging.messages import EmailBatch
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Settings
+from chalicelib.platform.throttle import Throttle
 from chalicelib.users import accounts as users
 from chalicelib.users import verification
 
@@ -111,7 +112,9 @@ def _send_token(
             raise Unreachable("Another delivery of this message is sending the e-mail")
         if not claim.mine:
             return
-        issued = verification.issue(connection, purpose=purpose, email=email, now=now)
+        issued = verification.issue(
+            connection, purpose=purpose, email=email, throttle=Throttle(context.settings), now=now
+        )
     if issued is not None:
         _send_claimed(context, kind, domain_event, found, now, token=issued.token)
 
@@ -145,7 +148,7 @@ def _send_claimed(
         except Unreachable:
             with context.database.transaction() as connection:
                 if token is not None:
-                    verification.revoke(connection, token)
+                    verification.revoke(connection, token, Throttle(context.settings))
                 unsent = [one.user_id for one in claimed[sent:]]
                 deliveries.release(connection, domain_event.domain_event_id, unsent)
             raise

@@ -20,6 +20,12 @@ Role = Literal["host", "attendee"]
 
 ROLES: tuple[Role, ...] = ("host", "attendee")
 
+LEEWAY_SECONDS = 5
+"""How far the clocks of servers may differ when the times in a token are checked."""
+
+_MAX_TOKEN_VERSION = 2**31 - 1
+"""The column's type is integer."""
+
 AccountLock = Literal["none", "share", "update"]
 """How a check of the caller's account locks it for the rest of the transaction."""
 
@@ -134,19 +140,25 @@ class Tokens:
                 return _caller(self._decode(token, key))
             except jwt.InvalidSignatureError:
                 continue
-            except (jwt.InvalidTokenError, UnicodeError) as error:
+            # Odd headers and claims raise others: numbers that are no times, deep nesting, wrong types.
+            except (jwt.InvalidTokenError, ValueError, ArithmeticError, RecursionError, TypeError) as error:
                 raise InvalidToken from error
         raise InvalidToken
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         return self._reader.decode(
-            token, key, algorithms=[ALGORITHM], issuer=self._issuer, audience=self._audience
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            issuer=self._issuer,
+            audience=self._audience,
+            leeway=LEEWAY_SECONDS,
         )
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
     role, version = claims.get("role"), claims.get("ver")
-    if role not in ROLES or not isinstance(version, int):
+    if role not in ROLES or type(version) is not int or not 0 < version <= _MAX_TOKEN_VERSION:
         raise InvalidToken
     try:
         return Caller(UUID(claims["sub"]), role, version)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 MIN_SECRET_BYTES = 32
 """HS256 requires a key at least as long as its hash (RFC 7518, section 3.2)."""
@@ -12,6 +12,16 @@ MIN_SECRET_BYTES = 32
 
 class BadSetting(Exception):
     """A setting is missing or not valid. The message names the variable."""
+
+
+class Quota(NamedTuple):
+    """How many hits a rate limit allows in a window."""
+
+    hits: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.hits}/{self.seconds}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,33 @@ class Settings:
     public_url: str = ""
     """URL of the API. Links in responses and e-mails start with it."""
 
+    rate_limits: bool = True
+    """Whether the limits below apply. A limit is hits and a window in seconds, such as `10/900`."""
+
+    login_failures: Quota = field(default=Quota(10, 900))
+    """Failed logins with one e-mail address from one client."""
+
+    login_failures_per_client: Quota = field(default=Quota(100, 900))
+    """Failed logins from one client, with any addresses."""
+
+    login_failures_per_address: Quota = field(default=Quota(100, 3600))
+    """Failed logins with one e-mail address, from any clients."""
+
+    password_failures_per_account: Quota = field(default=Quota(10, 900))
+    """Wrong `currentPassword` of one account."""
+
+    password_hashes_per_client: Quota = field(default=Quota(600, 600))
+    """Passwords of one client that are hashed or verified, each of which takes 25 ms of a core."""
+
+    registrations_per_client: Quota = field(default=Quota(50, 3600))
+    """Registrations from one client."""
+
+    account_emails_per_address: Quota = field(default=Quota(6, 3600))
+    """E-mails for verification, password reset and welcome to one address. A registration sends two."""
+
+    account_emails_per_client: Quota = field(default=Quota(150, 3600))
+    """Such e-mails that one client causes."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -97,6 +134,29 @@ class Settings:
             mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
+            rate_limits=_switch(environment, "RATE_LIMITS", default=True),
+            login_failures=_quota(environment, "LOGIN_FAILURES", cls.login_failures),
+            login_failures_per_client=_quota(
+                environment, "LOGIN_FAILURES_PER_CLIENT", cls.login_failures_per_client
+            ),
+            login_failures_per_address=_quota(
+                environment, "LOGIN_FAILURES_PER_ADDRESS", cls.login_failures_per_address
+            ),
+            password_failures_per_account=_quota(
+                environment, "PASSWORD_FAILURES_PER_ACCOUNT", cls.password_failures_per_account
+            ),
+            password_hashes_per_client=_quota(
+                environment, "PASSWORD_HASHES_PER_CLIENT", cls.password_hashes_per_client
+            ),
+            registrations_per_client=_quota(
+                environment, "REGISTRATIONS_PER_CLIENT", cls.registrations_per_client
+            ),
+            account_emails_per_address=_quota(
+                environment, "ACCOUNT_EMAILS_PER_ADDRESS", cls.account_emails_per_address
+            ),
+            account_emails_per_client=_quota(
+                environment, "ACCOUNT_EMAILS_PER_CLIENT", cls.account_emails_per_client
+            ),
         )
 
 
@@ -128,6 +188,14 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise BadSetting(f"{name} must be a positive whole number")
     return int(value)
+
+
+def _quota(environment: Mapping[str, str], name: str, default: Quota) -> Quota:
+    value = environment.get(name) or str(default)
+    found = re.fullmatch("([1-9][0-9]{0,8})/([1-9][0-9]{0,7})", value)
+    if not found:
+        raise BadSetting(f"{name} must be hits and seconds, such as 10/900")
+    return Quota(int(found[1]), int(found[2]))
 
 
 def _currency(environment: Mapping[str, str], name: str, default: str) -> str:

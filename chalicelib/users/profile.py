@@ -68,8 +68,10 @@ def change(
     changes: dict[str, Any],
     expected: Collection[int] | None,
     now: datetime,
-) -> None:
+) -> str | None:
     """Change the name or e-mail address of an account; a new address must be verified again.
+
+    Return the address that a verification e-mail was requested for, if any.
 
     Raises:
         EmailTaken: Another account has the e-mail address.
@@ -77,7 +79,7 @@ def change(
     """
     version = lock_profile(connection, user_id, expected)
     if not changes:
-        return
+        return None
     new_address = _new_address(connection, user_id, changes)
     if new_address is not None:
         changes = {**changes, "email_verified_at": None}
@@ -91,6 +93,7 @@ def change(
         raise email_taken(error) from error
     if new_address is not None:
         verification.request_token(connection, purpose="verify-email", email=new_address, now=now)
+    return new_address
 
 
 def _new_address(connection: Connection, user_id: UUID, changes: dict[str, Any]) -> str | None:

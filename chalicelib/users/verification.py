@@ -23,10 +23,12 @@ from sqlalchemy import (
 )
 
 from chalicelib.domain_events import EmailRequested, EmailVerificationRequested, PasswordResetRequested
-from chalicelib.platform.database.columns import SystemTime, now_parameter
+from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.messaging import outbox
+from chalicelib.platform.settings import Quota
+from chalicelib.platform.throttle import Charge, Throttle
 from chalicelib.users.models import credentials, email_tokens, users
 
 Purpose = Literal["verify-email", "reset-password"]
@@ -36,7 +38,9 @@ LIFETIMES: dict[Purpose, timedelta] = {
     "reset-password": timedelta(hours=1),
 }
 RESEND_COOLDOWN = timedelta(minutes=1)
-"""Minimum time between two e-mails with the same purpose to an address of an account, to prevent flooding."""
+"""Minimum time between two e-mails with the same purpose to an address, whichever accounts have it."""
+
+_ONE_PER_COOLDOWN = Quota(1, int(RESEND_COOLDOWN.total_seconds()))
 
 _DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
     "verify-email": EmailVerificationRequested,
@@ -79,18 +83,14 @@ _LOCK_USER: Select[Any] = (
     .with_for_update(key_share=True)
 )
 _tokens_of_user = (email_tokens.c.user_id == _user_id, email_tokens.c.purpose == _purpose)
-_RECENT = select(email_tokens.c.created_at).where(
-    *_tokens_of_user,
-    email_tokens.c.email == bindparam("email", type_=Text),
-    email_tokens.c.created_at > bindparam("since", type_=SystemTime()),
-)
 _EXPIRE = update(email_tokens).where(*_tokens_of_user).values(expires_at=email_tokens.c.created_at)
-_USE = (
-    delete(email_tokens)
-    .where(email_tokens.c.token_hash == _hash, email_tokens.c.purpose == _purpose)
-    .where(email_tokens.c.expires_at > now_parameter)
-    .returning(email_tokens.c.email)
+_usable = (
+    email_tokens.c.token_hash == _hash,
+    email_tokens.c.purpose == _purpose,
+    email_tokens.c.expires_at > now_parameter,
 )
+_USABLE = select(email_tokens.c.user_id).where(*_usable)
+_USE = delete(email_tokens).where(*_usable).returning(email_tokens.c.email)
 _REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
 
 
@@ -106,17 +106,20 @@ def request_token(connection: Connection, *, purpose: Purpose, email: str, now: 
     outbox.record(connection, _DOMAIN_EVENTS[purpose](email=address), subject=subject, now=now)
 
 
-def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> None:
-    """Request another verification e-mail to the current address of a user."""
+def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> str:
+    """Request another verification e-mail to the current address of a user, and return the address."""
     email: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
     request_token(connection, purpose="verify-email", email=email, now=now)
+    return email
 
 
-def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime) -> IssuedToken | None:
+def issue(
+    connection: Connection, *, purpose: Purpose, email: str, throttle: Throttle, now: datetime
+) -> IssuedToken | None:
     """Create a token for an address and store its hash. Older tokens expire.
 
     Return None if no e-mail is due: no account has the address, the address is verified already, or the last
-    token with this purpose is younger than RESEND_COOLDOWN.
+    e-mail with this purpose to this address is younger than RESEND_COOLDOWN.
     """
     account = _lock(connection, connection.execute(_WITH_ADDRESS, {"email": email}).scalar_one_or_none())
     address = email.lower()
@@ -124,11 +127,10 @@ def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime
         return None
     if purpose == "verify-email" and account.email_verified_at is not None:
         return None
-    values = {"of_user": account.user_id, "of_purpose": purpose}
-    if connection.execute(_RECENT, {**values, "email": address, "since": now - RESEND_COOLDOWN}).first():
+    [cooldown] = throttle.count(connection, {_cooldown(purpose, address): _ONE_PER_COOLDOWN}, now)
+    if cooldown.is_exceeded:
         return None
-    # Expired tokens stay for the cooldown: otherwise toggling the address would bypass the rate limit.
-    connection.execute(_EXPIRE, values)
+    connection.execute(_EXPIRE, {"of_user": account.user_id, "of_purpose": purpose})
     token = secrets.token_urlsafe(32)
     connection.execute(
         insert(email_tokens).values(
@@ -143,6 +145,21 @@ def issue(connection: Connection, *, purpose: Purpose, email: str, now: datetime
     return IssuedToken(user_id=account.user_id, name=account.name, email=account.email, token=token)
 
 
+def _cooldown(purpose: Purpose, address: str) -> Charge:
+    return Charge(f"cooldown-{purpose}", address.lower())
+
+
+def require_usable(connection: Connection, purpose: Purpose, token: str, now: datetime) -> None:
+    """Check a token without using it, before the work that its use takes.
+
+    Raises:
+        InvalidEmailToken
+    """
+    values = {"token_hash": _digest(token), "of_purpose": purpose, "now": now}
+    if connection.execute(_USABLE, values).first() is None:
+        raise InvalidEmailToken
+
+
 def verify(connection: Connection, token: str, now: datetime) -> None:
     """Use a token and mark its address as verified.
 
@@ -152,10 +169,10 @@ def verify(connection: Connection, token: str, now: datetime) -> None:
     _mark_verified(connection, _redeem(connection, "verify-email", token, now), now)
 
 
-def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> None:
+def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> str:
     """Use a token and set a new password. Access tokens and pending resets become invalid.
 
-    The token also proves the address, so mark the address as verified.
+    The token also proves the address, so mark the address as verified. Return the address.
 
     Raises:
         InvalidEmailToken: Also if the account has another address now.
@@ -168,6 +185,7 @@ def reset(connection: Connection, token: str, password_hash: str, now: datetime)
     )
     revoke_all(connection, account.user_id, "reset-password")
     _mark_verified(connection, account, now)
+    return str(account.email)
 
 
 def revoke_all(connection: Connection, user_id: UUID, purpose: Purpose) -> None:
@@ -175,9 +193,15 @@ def revoke_all(connection: Connection, user_id: UUID, purpose: Purpose) -> None:
     connection.execute(_REVOKE_ALL, {"of_user": user_id, "of_purpose": purpose})
 
 
-def revoke(connection: Connection, token: str) -> None:
+def revoke(connection: Connection, token: str, throttle: Throttle) -> None:
     """Revoke a token that could not be sent, so that the cooldown does not delay the next one."""
-    connection.execute(delete(email_tokens).where(email_tokens.c.token_hash == _digest(token)))
+    revoked = connection.execute(
+        delete(email_tokens)
+        .where(email_tokens.c.token_hash == _digest(token))
+        .returning(email_tokens.c.purpose, email_tokens.c.email)
+    ).one_or_none()
+    if revoked is not None:
+        throttle.forget(connection, _cooldown(revoked.purpose, revoked.email))
 
 
 def is_verified(connection: Connection, user_id: UUID) -> bool:
@@ -225,5 +249,5 @@ def _digest(token: str) -> bytes:
 
 
 def purge_expired(database: Database, now: datetime, batch_size: int = 10_000) -> int:
-    """Delete tokens that expired before the cooldown. Return how many."""
-    return database.purge(email_tokens.c.expires_at, now - RESEND_COOLDOWN, batch_size)
+    """Delete expired tokens. Return how many."""
+    return database.purge(email_tokens.c.expires_at, now, batch_size)

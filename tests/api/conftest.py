@@ -58,6 +58,7 @@ def shared(server: Postgres) -> Iterator[Client]:
         database_pool_size=2,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
+        rate_limits=False,
     )
     with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield Client(wiring)

@@ -13,6 +13,16 @@ from tests.database_contents import contents
 NOT_TEXT: list[Any] = [None, 5, True, [], {}, ["text"]]
 NOT_FOR_POSTGRESQL = ["a\0b", "\0", "a\ud800b", "\udfff"]
 BLANK = ["", " ", "\t\r\n", "\u2003\u3000"]
+INVISIBLE = [
+    "\u200b\u200d",
+    "\u2060 \ufeff",
+    "\u3164",
+    "\u115f\u2800",
+    "\x01\x7f",
+    "\u00ad",
+    "\ufe0f",
+    "\U000e0041",
+]
 NOT_TIMES = [
     None,
     5,
@@ -33,7 +43,7 @@ NOT_TIMES = [
 
 
 EVENT_MEMBERS: dict[str, list[Any]] = {
-    "title": [*BLANK, *NOT_TEXT, *NOT_FOR_POSTGRESQL, "x" * 201, "🎷" * 201],
+    "title": [*BLANK, *INVISIBLE, *NOT_TEXT, *NOT_FOR_POSTGRESQL, "x" * 201, "🎷" * 201],
     "description": [5, True, [], *NOT_FOR_POSTGRESQL, "x" * 10_001],
     "location": [5, True, [], *NOT_FOR_POSTGRESQL, "x" * 501],
     "startDateTime": [
@@ -69,7 +79,7 @@ EVENT_MEMBERS: dict[str, list[Any]] = {
 }
 
 ACCOUNT_MEMBERS: dict[str, list[Any]] = {
-    "name": [*BLANK, *NOT_TEXT, *NOT_FOR_POSTGRESQL, "x" * 201],
+    "name": [*BLANK, *INVISIBLE, *NOT_TEXT, *NOT_FOR_POSTGRESQL, "x" * 201],
     "email": [
         *BLANK,
         *NOT_TEXT,
@@ -88,6 +98,11 @@ ACCOUNT_MEMBERS: dict[str, list[Any]] = {
         "ada@example.com\0",
         "ada\r\nBcc: all@example.com",
         f"{'x' * 65}@example.com",
+        "..@example.com",
+        ".ada@example.com",
+        "ada.@example.com",
+        "ada..lovelace@example.com",
+        "=?utf-8?q?ada?=@example.com",
         f"ada@{'x' * 64}.com",
         f"ada@{'long.' * 50}example.com",
     ],
@@ -223,7 +238,7 @@ ODD_BUT_GOOD = [
     "%s %(x)s {0} \\u0000 \\ $1 :name",
     "line\none",
     "🎷" * 200,
-    "\u200b",  # zero width, but not white space in Unicode
+    "a\u200bb",  # zero width, but not white space in Unicode
 ]
 
 

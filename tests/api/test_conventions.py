@@ -121,6 +121,8 @@ def test_pages_of_any_origin_can_call_and_read_headers(world: World) -> None:
             "Idempotent-Replayed",
             "Link",
             "Location",
+            "RateLimit",
+            "RateLimit-Policy",
             "Retry-After",
             "WWW-Authenticate",
             "X-Request-Id",

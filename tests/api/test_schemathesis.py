@@ -101,6 +101,8 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
         members["token"] = email_token(world.client, TOKENS[case.path])
     if case.path == "/users/{userId}" and "email" in body:  # the example's address is taken
         members["email"] = f"{secrets.token_hex(6)}@example.com"
+    if case.path == "/auth/register":  # a generated password may be a common one, an address may be taken
+        members |= {"email": f"{secrets.token_hex(6)}@example.com", "password": PASSWORD}
     if case.path == "/auth/login":
         members |= {"email": world.client.host().email, "password": PASSWORD}
     return members

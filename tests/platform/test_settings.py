@@ -1,10 +1,11 @@
 """Settings: required and optional variables, and errors that name a bad one."""
 
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
 
-from chalicelib.platform.settings import BadSetting, Settings
+from chalicelib.platform.settings import BadSetting, Quota, Settings
 
 ENVIRONMENT = {
     "DATABASE_URL": "postgresql+pg8000://somebody:hunter2@db.example.com/events",
@@ -44,6 +45,7 @@ def test_every_variable_is_read() -> None:
             "STRIPE_API_BASE": "http://127.0.0.1:12111",
             "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old,",
             "HOLD_SECONDS": "60",
+            "RATE_LIMITS": "off",
         }
     )
 
@@ -62,9 +64,21 @@ def test_every_variable_is_read() -> None:
         stripe_api_base="http://127.0.0.1:12111",
         stripe_webhook_secrets=(b"whsec_new", b"whsec_old"),
         hold_seconds=60,
+        rate_limits=False,
     )
     assert settings.hold == timedelta(minutes=1)
     assert settings.charges
+
+
+LIMITS = [field.name for field in fields(Settings) if isinstance(field.default, Quota)]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_every_limit_is_a_setting(limit: str) -> None:
+    settings = Settings.read(ENVIRONMENT | {limit.upper(): "7/77"})
+
+    assert getattr(settings, limit) == Quota(7, 77)
+    assert getattr(Settings.read(ENVIRONMENT), limit) != Quota(7, 77)
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
@@ -89,6 +103,12 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("HOLD_SECONDS", "0"),
         ("HOLD_SECONDS", "-900"),
         ("HOLD_SECONDS", "15m"),
+        ("RATE_LIMITS", "yes"),
+        ("LOGIN_FAILURES", "10"),
+        ("LOGIN_FAILURES", "0/900"),
+        ("LOGIN_FAILURES", "10/0"),
+        ("LOGIN_FAILURES", "10/900/2"),
+        ("LOGIN_FAILURES", "1e3/900"),
         ("DEFAULT_CURRENCY", "EUR"),
         ("DEFAULT_CURRENCY", "euro"),
     ],

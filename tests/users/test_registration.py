@@ -85,7 +85,7 @@ def test_concurrent_registrations_of_an_email_make_one_account(client: Client) -
 
 
 @pytest.mark.parametrize(
-    "password", ["12345678", "x" * 128, "        ", "пароль — 密码 🔑", "with\ttab\nand line", "🔑" * 128]
+    "password", ["7h3.qk0x", "x" * 128, "        ", "пароль — 密码 🔑", "with\ttab\nand line", "🔑" * 128]
 )
 def test_a_password_has_8_to_128_characters_of_any_kind(client: Client, password: str) -> None:
     client("POST", "/auth/register", registration(password=password))

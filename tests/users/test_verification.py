@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection
 
+from chalicelib.platform.throttle import Throttle
 from chalicelib.users import accounts, authentication, deletion, profile, verification
 from chalicelib.users.verification import InvalidEmailToken, IssuedToken, Purpose
 from tests.client import Account, Client, password_hash
@@ -201,7 +202,13 @@ def test_an_account_deleted_meanwhile_gets_no_token(client: Client, purpose: Pur
     caller = client.wiring.tokens.read(ada.token)
 
     def ask(connection: Connection) -> object:
-        return verification.issue(connection, purpose=purpose, email=ada.email, now=NOW)
+        return verification.issue(
+            connection,
+            purpose=purpose,
+            email=ada.email,
+            throttle=Throttle(client.wiring.settings),
+            now=NOW,
+        )
 
     with client.wiring.database.transaction() as connection:
         authentication.require_account(connection, caller, "update")
@@ -216,7 +223,13 @@ def test_an_address_changed_meanwhile_gets_no_token(client: Client, purpose: Pur
     ada = client.attendee()
 
     def ask(connection: Connection) -> object:
-        return verification.issue(connection, purpose=purpose, email=ada.email, now=NOW)
+        return verification.issue(
+            connection,
+            purpose=purpose,
+            email=ada.email,
+            throttle=Throttle(client.wiring.settings),
+            now=NOW,
+        )
 
     with client.wiring.database.transaction() as connection:
         new = {"email": "elsewhere@example.com"}

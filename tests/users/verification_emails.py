@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chalicelib.platform.throttle import Throttle
 from chalicelib.users import verification
 from chalicelib.users.verification import IssuedToken, Purpose
 from tests.client import Account, Client
@@ -15,7 +16,9 @@ def issue(client: Client, purpose: Purpose, email: str, *, at: datetime | None =
     """Issue a token for an address, unless there is no reason to."""
     now = at or datetime.now(UTC)
     with client.wiring.database.transaction() as connection:
-        return verification.issue(connection, purpose=purpose, email=email, now=now)
+        return verification.issue(
+            connection, purpose=purpose, email=email, throttle=Throttle(client.wiring.settings), now=now
+        )
 
 
 def token(client: Client, purpose: Purpose, account: Account, *, ago: timedelta = timedelta()) -> str:

@@ -14,10 +14,13 @@ from chalicelib.platform.security import Role
 MAX_EMAIL_LENGTH = 254
 """RFC 5321, section 4.5.3.1, as read by erratum 1690 of RFC 3696."""
 
-# The pattern browsers use for <input type="email"> (HTML standard), and a dot in the domain.
+# The pattern browsers use for <input type="email"> (HTML standard), and a dot in the domain. The local part
+# is a dot-atom (RFC 5322) and no encoded word (RFC 2047), which mail servers would refuse or decode.
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 
-_EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
+_ATOM = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"
+
+_EMAIL = rf"^(?![^@]*=\?)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 
 Name = Annotated[str, text(200, examples=["Ada Lovelace"])]
 

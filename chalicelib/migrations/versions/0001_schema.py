@@ -372,6 +372,15 @@ def _create_platform() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )
     op.create_table(
+        "throttles",
+        sa.Column("key", sa.Uuid(), nullable=False),
+        sa.Column("hits", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_throttles")),
+        prefixes=["UNLOGGED"],
+    )
+    op.create_index(op.f("ix_throttles_expires_at"), "throttles", ["expires_at"])
+    op.create_table(
         "idempotency_keys",
         sa.Column("key", sa.Uuid(), nullable=False),
         sa.Column("fingerprint", sa.Uuid(), nullable=False),

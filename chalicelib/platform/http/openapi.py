@@ -25,8 +25,9 @@ responses. Money is an integer in minor units, with its currency. Errors are pro
 the [list of problems](docs#problems) explains each `type`. Lists are paged by `limit` and `offset`, or to
 any depth by the `cursor` in the `next` link. A POST that creates something accepts an `Idempotency-Key`:
 repeat the request with the same key within 24 hours to get the first response again. Single resources have
-an `ETag` for `If-None-Match` and `If-Match`. Every response has an `X-Request-Id`; please quote it when you
-report a problem.
+an `ETag` for `If-None-Match` and `If-Match`. Logins, registrations and account e-mails are limited:
+`RateLimit` headers show what is left, and a 429 has a `Retry-After`. Every response has an `X-Request-Id`;
+please quote it when you report a problem.
 
 A place that costs something is held as a `pending` booking until `expiresAt`. Pass its
 `payment.clientSecret` to Stripe.js, set up with the publishable key of this service, and let the attendee
@@ -114,6 +115,14 @@ _HEADERS: dict[str, Schema] = {
     },
     "X-Total-Count-Relation": {
         "description": "`gte` if there are more than X-Total-Count.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "Per limit: `r` hits are left in its window, which ends in `t` seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "Per limit: `q` hits in a window of `w` seconds.",
         "schema": {"type": "string"},
     },
     "Retry-After": {
@@ -216,14 +225,16 @@ class _Writer:
         for refusal in dict.fromkeys(refusals(operation)):
             by_status.setdefault(problems.status(refusal), []).append(refusal)
         for code, reasons in by_status.items():
-            yield str(int(code)), self._problem(code, reasons)
+            yield str(int(code)), self._problem(operation, code, reasons)
 
-    def _problem(self, status: HTTPStatus, reasons: list[type[Refusal]]) -> Schema:
+    def _problem(self, operation: Operation, status: HTTPStatus, reasons: list[type[Refusal]]) -> Schema:
         headers = ["X-Request-Id"]
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append("WWW-Authenticate")
         if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
             headers.append("Retry-After")
+        if operation.limited:
+            headers += ["RateLimit", "RateLimit-Policy"]
         examples = {
             reason.slug(): {
                 "summary": reason.title(),
@@ -268,6 +279,8 @@ def _response_headers(operation: Operation, status: int) -> Iterator[str]:
         yield "Idempotent-Replayed"
     if operation.conditional and status != HTTPStatus.NO_CONTENT:
         yield "ETag"
+    if operation.limited:
+        yield from ("RateLimit", "RateLimit-Policy")
     if operation.query and "cursor" in operation.query.__struct_fields__:
         yield from ("Link", "X-Total-Count", "X-Total-Count-Relation")
 

@@ -44,3 +44,5 @@ class Operation:
     conditional: bool
     """Supports ETag and If-None-Match (reads) or If-Match (writes)."""
     media_type: str
+    limited: bool
+    """Counts against rate limits, which its responses describe in RateLimit headers."""

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
+from sqlalchemy import Connection
 
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.security import Caller, Role, Tokens
 from chalicelib.platform.settings import Settings
+from chalicelib.platform.throttle import Charge, Throttle, Usage, refuse_exceeded
 
 
 class Services(Protocol):
@@ -39,6 +41,10 @@ class Request(Struct, frozen=True, kw_only=True):
     now: datetime
     """When the request arrived, in UTC, to the millisecond."""
     caller: Caller | None
+    client_address: str
+    """The peer's address as the gateway saw it. A header could be forged."""
+    rate_limits: list[Usage] = field(default_factory=list)
+    """The limits that the request has been counted against, for the headers of its response."""
     get_services: Callable[[], Services]
     """Called when the request first needs the settings or the database; /health needs neither."""
 
@@ -53,6 +59,29 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> Tokens:
         return self.get_services().tokens
+
+    def limit(self, connection: Connection, charges: Sequence[Charge]) -> None:
+        """Count the request against rate limits.
+
+        Raises:
+            TooManyRequests: The caller has to let the transaction roll back.
+        """
+        usages = Throttle(self.settings).check(connection, charges, self.now)
+        self.rate_limits.extend(usages)
+        if any(usage.is_exceeded for usage in usages):
+            self._uncount(charges)  # as the rollback does
+        refuse_exceeded(usages)
+
+    def give_back(self, connection: Connection, charges: Sequence[Charge]) -> None:
+        """Undo what `limit` has counted."""
+        Throttle(self.settings).give_back(connection, charges, self.now)
+        self._uncount(charges)
+
+    def _uncount(self, charges: Sequence[Charge]) -> None:
+        hits = {charge.limit: charge.hits for charge in charges}
+        self.rate_limits[:] = [
+            usage._replace(hits=usage.hits - hits.get(usage.limit, 0)) for usage in self.rate_limits
+        ]
 
     @property
     def caller_id(self) -> UUID | None:

@@ -47,6 +47,7 @@ class Router:
         media_type: str = "application/json",
         account_check: AccountCheck = "router",
         account_lock: AccountLock | None = None,
+        limited: bool = False,
     ) -> Callable[[View], View]:
         """Declare a route. Reads do not lock the caller's account, writes lock it with `share`."""
 
@@ -67,6 +68,7 @@ class Router:
                 idempotent=idempotent,
                 conditional=conditional,
                 media_type=media_type,
+                limited=limited,
             )
             self.operations.append(operation)
 

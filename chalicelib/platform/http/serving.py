@@ -14,7 +14,7 @@ from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 from sqlalchemy import Connection
 
-from chalicelib.platform import errors
+from chalicelib.platform import errors, throttle
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, Refusal, Unauthenticated
 from chalicelib.platform.http import problems, request_log, validation
 from chalicelib.platform.http.operation import Operation
@@ -39,6 +39,8 @@ CORS = CORSConfig(
         "Idempotent-Replayed",
         "Link",
         "Location",
+        "RateLimit",
+        "RateLimit-Policy",
         "Retry-After",
         "WWW-Authenticate",
         "X-Request-Id",
@@ -77,6 +79,7 @@ def _serve(
 ) -> ChaliceResponse:
     started = time.perf_counter()
     caller: Caller | None = None
+    rate_limits: list[throttle.Usage] = []
     try:
         caller = _authenticate(operation, raw.headers.get("authorization"), security)
         request = Request(
@@ -89,6 +92,8 @@ def _serve(
             request_id=request_id,
             now=_now(),
             caller=caller,
+            client_address=_client_address(raw),
+            rate_limits=rate_limits,
             get_services=security.services,
         )
         response = _run(operation, request, _arguments(operation, request, path_parameters), security)
@@ -103,6 +108,7 @@ def _serve(
         logs.exception("unhandled exception")
         response = _internal_error(_public_url(security))
     finished = _finish(response, request_id, anonymous=caller is None)
+    finished.headers.update(throttle.headers(rate_limits))
     request_log.write(
         method=operation.method,
         route=operation.path,
@@ -151,6 +157,10 @@ def request_id_of(raw: ChaliceRequest) -> RequestId:
     """Return the client's X-Request-Id if it is valid, else the gateway's id, else a new one."""
     given = RequestId.of(raw.headers.get("x-request-id")) or RequestId.of(raw.context.get("requestId"))
     return given or RequestId(str(uuid4()))
+
+
+def _client_address(raw: ChaliceRequest) -> str:
+    return str((raw.context.get("identity") or {}).get("sourceIp") or "unknown")
 
 
 def _now() -> datetime:

@@ -5,6 +5,7 @@ constraints of the declaration, or declared by `message`.
 """
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,14 @@ MAX_ERRORS = 100
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
+_NOT_BLANK = r"\S"
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
+"""Unicode categories of characters that show nothing by themselves."""
+
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Fillers of Hangul and the empty Braille pattern, which Unicode counts as letters and symbols."""
+
 T = TypeVar("T", bound=Struct)
 
 
@@ -38,7 +47,7 @@ def message(sentence: str, **more: Any) -> Any:
 
 def text(max_length: int, **more: Any) -> Any:
     """Declare trimmed text that is not blank."""
-    return Meta(min_length=1, max_length=max_length, pattern=r"\S", **more)
+    return Meta(min_length=1, max_length=max_length, pattern=_NOT_BLANK, **more)
 
 
 class Body(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -183,6 +192,8 @@ def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("must be valid Unicode")
         value = value if _is_verbatim(declared) else value.strip()
+        if _meta(declared).pattern == _NOT_BLANK and not _is_visible(value):
+            raise ValueError(_message_for(declared))
     try:
         value = msgspec.convert(value, declared, strict=not (lax and _base(declared) in {int, bool}))
     except msgspec.ValidationError as error:
@@ -195,6 +206,16 @@ def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
         except OverflowError as error:
             raise ValueError(_message_for(declared)) from error
     return value
+
+
+def _is_visible(value: str) -> bool:
+    """Whether a text shows at least one character."""
+    if value.isascii() and value.isprintable():
+        return not value.isspace() and value != ""
+    return any(
+        unicodedata.category(character) not in _INVISIBLE and character not in _BLANK_LETTERS
+        for character in value
+    )
 
 
 def _message_for(declared: Any) -> str | None:  # noqa: PLR0911 (one return for each kind of type)

@@ -19,6 +19,7 @@ from infra.aws.template.cfn import (
 )
 from infra.aws.template.messaging import DOMAIN_EVENTS_TOPIC, MAIL_EVENTS
 from infra.aws.template.network import subnets
+from infra.aws.template.stages import LIMITS
 
 RUNTIME = "python3.13"
 
@@ -80,6 +81,8 @@ def _environment(function: Function) -> Json:
         result["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
         result["DEFAULT_CURRENCY"] = ref("DefaultCurrency")
         result["HOLD_SECONDS"] = ref("HoldSeconds")
+        result["RATE_LIMITS"] = ref("RateLimits")
+        result |= {field.name.upper(): ref(parameter) for parameter, field in LIMITS.items()}
     if function.calls_stripe or function.receives_webhooks:
         result["STRIPE_API_KEY"] = _stripe_secret("apiKey")
     if function.receives_webhooks:

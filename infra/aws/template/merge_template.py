@@ -3,7 +3,17 @@
 from chalice.app import Chalice
 
 from infra.aws import function_table
-from infra.aws.template import alarms, api_gateway, dashboard, database, lambdas, messaging, network, stages
+from infra.aws.template import (
+    alarms,
+    api_gateway,
+    dashboard,
+    database,
+    firewall,
+    lambdas,
+    messaging,
+    network,
+    stages,
+)
 from infra.aws.template.cfn import Json
 
 
@@ -20,6 +30,7 @@ def merge_template(app: Chalice, stage: str) -> Json:
             **messaging.resources(),
             **lambdas.resources(functions),
             **api_gateway.resources(app, functions),
+            **firewall.resources(),
             **alarms.resources(functions),
             **dashboard.resources(functions),
         },

@@ -1,8 +1,10 @@
 """Stages: the values that differ between them, the parameters, and the conditions that follow."""
 
+import dataclasses
 from typing import Any
 
-from infra.aws.template.cfn import Json, ref
+from chalicelib.platform.settings import Quota, Settings
+from infra.aws.template.cfn import Json, logical_name, ref
 
 STAGES = ("dev", "prod")
 
@@ -33,6 +35,13 @@ _PARAMETER_DEFAULTS: dict[str, tuple[str, str]] = {
     "ReserveConcurrency": ("no", "yes"),
 }
 _YES_NO = ("yes", "no")
+
+LIMITS = {
+    logical_name(field.name): field
+    for field in dataclasses.fields(Settings)
+    if isinstance(field.default, Quota)
+}
+"""The rate limits among the settings, by the names of their parameters."""
 
 
 def mappings() -> Json:
@@ -82,6 +91,12 @@ def parameters(stage: str) -> Json:
             "Whether hosts must verify their email address before they publish", ("on", "off"), "off"
         ),
         "DefaultCurrency": _text("Currency of events that do not name one", "eur"),
+        "FirewallLimit": {
+            **_number("Requests of one client in 5 minutes that AWS WAF lets pass; 0 for no AWS WAF", 0),
+            "MinValue": 0,
+        },
+        "RateLimits": _choice("Whether the rate limits below apply", ("on", "off"), "on"),
+        **{name: _limit(field) for name, field in LIMITS.items()},
         "HoldSeconds": _number("How long a place is held for payment", 900),
         "PreviousJwtSecret": _choice(
             "Whether tokens signed with the previous secret are valid", ("accept", "refuse"), "refuse"
@@ -100,6 +115,7 @@ def conditions() -> Json:
         "HasNatGateway": _not({"Condition": "HasNatInstance"}),
         "HasNatGatewayPerZone": _is("Egress", "nat-gateway-per-zone"),
         "ReservesConcurrency": _is("ReserveConcurrency", "yes"),
+        "HasFirewall": _not(_is("FirewallLimit", "0")),
         "HasDomain": _not(_is("DomainName", "")),
         "HasStripe": _not(_is("StripeSecret", "")),
         "AcceptsPreviousJwtSecret": _is("PreviousJwtSecret", "accept"),
@@ -121,6 +137,11 @@ def _text(description: str, default: str | None = None) -> Json:
 
 def _number(description: str, default: int) -> Json:
     return {"Type": "Number", "Description": description, "Default": default}
+
+
+def _limit(field: dataclasses.Field[Any]) -> Json:
+    description = f"Rate limit {field.name.upper()}: hits and seconds, see docs/abuse.md"
+    return {**_text(description, str(field.default)), "AllowedPattern": "[1-9][0-9]*/[1-9][0-9]*"}
 
 
 def _choice(description: str, values: tuple[str, ...], default: str) -> Json:

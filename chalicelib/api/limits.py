@@ -1,0 +1,45 @@
+"""The rate limits of /auth and /users. docs/abuse.md says what each of them is for."""
+
+from uuid import UUID
+
+from chalicelib.platform.http.request import Request
+from chalicelib.platform.throttle import Charge, client_of, mailbox_of
+
+
+def failed_login(request: Request, email: str) -> list[Charge]:
+    """A login, which is counted before the password is checked and given back if it succeeds.
+
+    Counting afterwards would let concurrent guesses pass the check together.
+    """
+    client, mailbox = client_of(request.client_address), email.strip().lower()
+    return [
+        Charge("login_failures", f"{client}\n{mailbox}"),
+        Charge("login_failures_per_client", client),
+        failed_login_anywhere(email),
+    ]
+
+
+def failed_login_anywhere(email: str) -> Charge:
+    return Charge("login_failures_per_address", email.strip().lower())
+
+
+def failed_password(user_id: UUID) -> list[Charge]:
+    """A check of the current password, given back if it is right."""
+    return [Charge("password_failures_per_account", str(user_id))]
+
+
+def password_work(request: Request) -> list[Charge]:
+    """Hashing or verifying one password."""
+    return [Charge("password_hashes_per_client", client_of(request.client_address))]
+
+
+def registration(request: Request) -> list[Charge]:
+    return [Charge("registrations_per_client", client_of(request.client_address))]
+
+
+def account_emails(request: Request, email: str, count: int = 1) -> list[Charge]:
+    """E-mails that anyone can have sent to any address."""
+    return [
+        Charge("account_emails_per_address", mailbox_of(email), count),
+        Charge("account_emails_per_client", client_of(request.client_address), count),
+    ]
