@@ -146,5 +146,5 @@ def _serve(url: str, app: Handler, pipe: Connection) -> None:
 
 def _kind_and_booking(response: dict[str, Any]) -> tuple[str, str | None]:
     body = json.loads(response["body"])
-    problem = f" {body['type'].rpartition('#')[2]}" if "type" in body else ""
+    problem = f" {body['code']}" if "code" in body else ""
     return f"{response['statusCode']}{problem}", body.get("bookingId")

@@ -115,10 +115,11 @@ class EventCancelled(EventDetails, name="event-cancelled"):
     """A host has cancelled or deleted a published event before it ended, or has closed the account.
 
     A cancelled event stays visible, a deleted one does not. Each live booking is cancelled too, with a
-    `booking-cancelled` of its own that comes after.
+    `booking-cancelled` of its own that comes after. `reason` is what the host tells the attendees.
     """
 
     how: Literal["cancelled", "deleted"]
+    reason: Annotated[str | None, {"maxLength": 500, "description": "In the host's words."}] = None
 
 
 @dataclass(frozen=True, kw_only=True)

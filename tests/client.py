@@ -17,6 +17,7 @@ from chalicelib.bookings import booking as bookings
 from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
 from chalicelib.platform import security
+from chalicelib.platform.http import problems
 from chalicelib.platform.security import Caller, Role
 from chalicelib.users import accounts as users
 from chalicelib.wiring import Wiring
@@ -66,7 +67,8 @@ class Reply:
         assert self.headers["content-type"] == "application/problem+json"
         assert problem["status"] == self.status
         assert problem["title"]
-        return str(problem["type"].rpartition("#")[2])
+        assert problem["type"] == problems.TYPE_PREFIX + problem["code"]
+        return str(problem["code"])
 
     @property
     def faulty_fields(self) -> set[str]:

@@ -54,7 +54,7 @@ def call_chain(frame: FrameType | None) -> list[str]:
 
 
 def test_importing_tests_reads_no_clock() -> None:
-    files = sorted(CHECKOUT.glob("tests/**/*.py"))
+    files = [file for file in sorted(CHECKOUT.glob("tests/**/*.py")) if file.parent.name != "clients"]
     modules = [".".join(file.relative_to(CHECKOUT).with_suffix("").parts) for file in files]
 
     # In a new process, because this one has imported them already.

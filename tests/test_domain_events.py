@@ -110,10 +110,10 @@ def cancelled_bookings(client: Client) -> None:
 
 def cancelled_events(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
-    for method, path in (("POST", "/cancel"), ("DELETE", "")):
+    for method, path, body in (("POST", "/cancel", {"reason": "Rain."}), ("DELETE", "", None)):
         event_id = client.event(host)["eventId"]
         client.book(attendee, event_id)
-        assert client(method, f"/events/{event_id}{path}", by=host).status < 300
+        assert client(method, f"/events/{event_id}{path}", body, by=host).status < 300
 
 
 def deleted_accounts(client: Client) -> None:

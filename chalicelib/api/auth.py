@@ -26,7 +26,7 @@ from chalicelib.users.accounts import EmailTaken, WrongCredentials
 from chalicelib.users.common_passwords import refuse_common
 from chalicelib.users.verification import InvalidEmailToken
 
-routes = new_router("auth")
+routes = new_router("auth", "Register, log in, verify an e-mail address, reset a password.")
 
 
 @routes.post(

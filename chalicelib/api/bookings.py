@@ -35,7 +35,7 @@ BOOKINGS = BookingQueries(
     for_attendee=attendee_booking_json, for_host=host_booking_json, for_hold=held_booking_json
 )
 
-routes = new_router("bookings")
+routes = new_router("bookings", "Book places, pay for them, cancel them.")
 
 
 @routes.post(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.api import problem_types
+from chalicelib.api.examples import EXAMPLES
 from chalicelib.api.routing import new_router
+from chalicelib.api.schemas import enums
 from chalicelib.platform.http import openapi
 from chalicelib.platform.http.etag import etag_response
 from chalicelib.platform.http.html import HTML, page
@@ -46,12 +48,14 @@ _VIEWER_HEADERS = {
 
 def docs_router(features: Sequence[Router]) -> Router:
     """Make the routes that describe the features' routes, and themselves."""
-    routes = new_router("docs")
+    routes = new_router("docs", "This documentation.")
 
     @cache
     def document(public_url: str) -> str:
         operations = [operation for router in (*features, routes) for operation in router.operations]
-        return json.dumps(openapi.document(operations, public_url), separators=(",", ":"))
+        tags = {router.name: router.about for router in (*features, routes)}
+        described = openapi.document(operations, public_url, tags=tags, examples=EXAMPLES, enums=enums.NAMES)
+        return json.dumps(described, separators=(",", ":"))
 
     @routes.get("/openapi.json", auth="none", responses={200: dict[str, Any]}, conditional=True)
     def openapi_document(request: Request) -> Response:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.events import (
     Event,
+    EventCancellation,
     EventChange,
     EventDetails,
     EventQuery,
@@ -42,7 +43,7 @@ CHANGE_ERRORS = (
     StaleVersion,
 )
 
-routes = new_router("events")
+routes = new_router("events", "Publish, find, change and cancel events.")
 
 
 @routes.post(
@@ -179,11 +180,21 @@ def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
     errors=(NoSuchEvent, NotYourEvent, NotPublished, EventEnded, StaleVersion),
     conditional=True,
 )
-def cancel_event(request: Request, connection: Connection, event_id: UUID) -> Response:
-    """Cancel an event with all its bookings and refund them. It stays readable as cancelled."""
+def cancel_event(
+    request: Request, connection: Connection, event_id: UUID, body: EventCancellation | None
+) -> Response:
+    """Cancel an event with all its bookings and refund them. It stays readable as cancelled.
+
+    The attendees are told the reason. Repeating the request changes nothing, so the first reason stays.
+    """
     host_id = request.require_caller().user_id
     cancellation.cancel_event(
-        connection, host_id, event_id, expected=expected_versions(request), now=request.now
+        connection,
+        host_id,
+        event_id,
+        reason=(body and body.reason) or None,
+        expected=expected_versions(request),
+        now=request.now,
     )
     event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)

@@ -14,7 +14,7 @@ from chalicelib.platform.http.request import Request, Response, json_response
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
 
-routes = new_router("health")
+routes = new_router("health", "Whether the service runs.")
 
 _SCHEMA = text("SELECT version_num FROM alembic_version")
 

@@ -11,7 +11,7 @@ from chalicelib.notifications.inbox import NoSuchNotification
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
 
-routes = new_router("notifications")
+routes = new_router("notifications", "The inbox.")
 
 
 @routes.get("/notifications", auth="required", responses={200: list[Notification]})

@@ -20,7 +20,7 @@ from chalicelib.platform.http.request import Request, Response
 from chalicelib.users import verification
 from chalicelib.users.verification import InvalidEmailToken
 
-routes = new_router("pages")
+routes = new_router("pages", "Pages for people, behind the links in e-mails. Programs do not need them.")
 
 _EXPIRED = "<p>It has been used already, has expired, or a newer link was sent. Please request a new one.</p>"
 
@@ -42,7 +42,7 @@ def confirm_email_page(_request: Request, query: EmailLink) -> Response:  # noqa
     )
 
 
-@routes.post("/verify-email", auth="none", responses={200: HTML, 400: HTML})
+@routes.post("/verify-email", auth="none", responses={200: HTML, 400: HTML}, raw_body=True)
 def verify_email_on_page(request: Request, query: EmailLink) -> Response:
     """Verify an e-mail address with the token in the link. The body is ignored."""
     try:
@@ -88,7 +88,7 @@ def confirm_unsubscribe_page(request: Request, query: UnsubscribeQuery) -> Respo
     )
 
 
-@routes.post("/unsubscribe", auth="none", responses={200: HTML}, errors=(InvalidLink,))
+@routes.post("/unsubscribe", auth="none", responses={200: HTML}, errors=(InvalidLink,), raw_body=True)
 def unsubscribe_from_topic(request: Request, connection: Connection, query: UnsubscribeQuery) -> Response:
     """End e-mails about a topic with one click (RFC 8058). Idempotent; the body is ignored."""
     user_id, topic = _read(request, query)

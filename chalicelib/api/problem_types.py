@@ -64,7 +64,7 @@ def as_html() -> str:
         (
             "<p>Errors are problem documents ",
             '(<a href="https://www.rfc-editor.org/rfc/rfc9457">RFC 9457</a>). ',
-            "The <code>type</code> of such a document leads to its entry here. ",
+            f"The <code>type</code> is <code>{problems.TYPE_PREFIX}</code> and the <code>code</code> below. ",
             'See also the <a href="../docs">documentation of the API</a>.</p>',
             *map(_entry, sorted(_refusals(), key=lambda refusal: (problems.status(refusal), refusal.slug()))),
             _section(*problems.FAULT, HTTPStatus.INTERNAL_SERVER_ERROR, _FAULT_ADVICE),

@@ -8,5 +8,5 @@ from chalicelib.users.authentication import require_account
 _SECURITY = Security(services=wiring.current, require_account=require_account)
 
 
-def new_router(name: str) -> Router:
-    return Router(name, _SECURITY)
+def new_router(name: str, about: str = "") -> Router:
+    return Router(name, _SECURITY, about)

@@ -10,7 +10,7 @@ from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.http.validation import MAX_BODY_BYTES
 from chalicelib.platform.settings import BadSetting
 
-routes = new_router("stripe_webhook")
+routes = new_router("webhooks", "For Stripe only.")
 
 
 @routes.post(
@@ -18,6 +18,7 @@ routes = new_router("stripe_webhook")
     auth="none",
     responses={200: WebhookResult},
     errors=(InvalidSignature, NotAnEvent, ContentTooLarge),
+    raw_body=True,
 )
 def receive_stripe_event(request: Request) -> Response:
     """Receive an event from Stripe, signed with the endpoint's secret. Redelivery changes nothing."""

@@ -41,7 +41,7 @@ from chalicelib.users.profile import UserQueries
 USERS = UserQueries(user_json)
 PROFILES = ProfileQueries(profile_json)
 
-routes = new_router("users")
+routes = new_router("users", "Profiles, followed hosts, interests and e-mail preferences.")
 
 
 @routes.get("/users", auth="required", responses={200: list[User]})

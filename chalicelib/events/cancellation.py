@@ -25,10 +25,11 @@ def cancel(
     host_id: UUID,
     event_id: UUID,
     *,
+    reason: str | None,
     expected: Collection[int] | None,
     now: datetime,
 ) -> bool:
-    """Cancel an event. Idempotent. Return whether its bookings must be cancelled.
+    """Cancel an event. Idempotent: the first reason stays. Return whether its bookings must be cancelled.
 
     The caller must cancel them in the same transaction. Until it ends, the event's places stay locked.
 
@@ -43,7 +44,7 @@ def cancel(
         raise NotPublished
     if row.ends_at <= now:
         raise EventEnded
-    return _close(connection, row, now, how="cancelled")
+    return _close(connection, row, now, how="cancelled", reason=reason)
 
 
 def delete(
@@ -66,7 +67,12 @@ def delete(
 
 
 def _close(
-    connection: Connection, row: Row[Any], now: datetime, *, how: Literal["cancelled", "deleted"]
+    connection: Connection,
+    row: Row[Any],
+    now: datetime,
+    *,
+    how: Literal["cancelled", "deleted"],
+    reason: str | None = None,
 ) -> bool:
     """Cancel or delete a locked event. Return whether it was live."""
     event_id, host_id = row.event_id, row.host_id
@@ -76,7 +82,11 @@ def _close(
         .values(
             version=row.version + 1,
             updated_at=now,
-            **({"status": "cancelled"} if how == "cancelled" else {"deleted_at": now}),
+            **(
+                {"status": "cancelled", "cancellation_reason": reason}
+                if how == "cancelled"
+                else {"deleted_at": now}
+            ),
         )
     )
     connection.execute(
@@ -84,7 +94,8 @@ def _close(
     )
     live = bool(row.status == "published" and row.ends_at > now)
     if live:
-        snapshots.record(connection, EventCancelled, event_id, host_id, details_of(row), now, how=how)
+        details = details_of(row)
+        snapshots.record(connection, EventCancelled, event_id, host_id, details, now, how=how, reason=reason)
     return live
 
 

@@ -46,6 +46,7 @@ events = Table(
     Column("sale_starts_at", UserTime(), nullable=True),
     Column("sale_ends_at", UserTime(), nullable=True),
     Column("status", Text, nullable=False),
+    Column("cancellation_reason", Text, nullable=True),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", SystemTime(), nullable=False),
     Column("updated_at", SystemTime(), nullable=False),

@@ -12,7 +12,7 @@ from uuid import uuid5
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chalicelib import domain_events
-from chalicelib.domain_events import BookingDetails, EventChanged, PaymentDetails
+from chalicelib.domain_events import BookingDetails, EventCancelled, EventChanged, PaymentDetails
 from chalicelib.notifications import calendars, copy, local_times, mime
 from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
@@ -74,6 +74,7 @@ def compose(
         "body": body,
         "unsubscribe_url": unsubscribe_url,
         **_texts(kind, body, event, sender),
+        "words_of_host": _words_of_host(body) if recipient.verified else "",
         **_token_context(kind, public_url, token),
         **(_event_context(domain_event, body, event) if event else {}),
     }
@@ -163,6 +164,11 @@ def _shown(event: EventView, now: datetime) -> dict[str, Any]:
         "when": local_times.format_period(event.starts_at, event.ends_at, event.timezone),
         "is_on": event.status == "published" and now < event.ends_at,
     }
+
+
+def _words_of_host(body: DomainEventBody) -> str:
+    """The reason that the host gives for a cancelled event, if any."""
+    return mime.lines(body.reason or "") if isinstance(body, EventCancelled) else ""
 
 
 def _changes(body: EventChanged) -> Iterator[dict[str, str]]:

@@ -21,6 +21,8 @@ class Recipient:
     user_id: UUID
     name: str
     email: str
+    verified: bool
+    """Whether the address belongs to the user. Other addresses get no words of other users."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,12 @@ _opted_out = (
     .exists()
 )
 _FIND = (
-    select(users.c.user_id, users.c.name, users.c.email)
+    select(
+        users.c.user_id,
+        users.c.name,
+        users.c.email,
+        users.c.email_verified_at.is_not(None).label("verified"),
+    )
     .where(
         users.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
         users.c.deleted_at.is_(None),
@@ -78,7 +85,7 @@ def find(
     a topic, the e-mail cannot be opted out of.
     """
     rows = connection.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
-    return [Recipient(user_id=row.user_id, name=row.name, email=row.email) for row in rows]
+    return [Recipient(**row._asdict()) for row in rows]
 
 
 _EVENT = (

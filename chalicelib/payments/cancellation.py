@@ -79,6 +79,7 @@ def cancel_event(
     host_id: UUID,
     event_id: UUID,
     *,
+    reason: str | None,
     expected: Collection[int] | None,
     now: datetime,
 ) -> None:
@@ -87,7 +88,7 @@ def cancel_event(
     Raises:
         As `events.cancellation.cancel`.
     """
-    if event_cancellation.cancel(connection, host_id, event_id, expected=expected, now=now):
+    if event_cancellation.cancel(connection, host_id, event_id, reason=reason, expected=expected, now=now):
         _cancel_and_refund_all(connection, [event_id], "event-cancelled", now)
 
 

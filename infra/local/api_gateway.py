@@ -48,7 +48,11 @@ def api_gateway(app: Chalice) -> "WSGIApplication":
         if method == "OPTIONS":
             return _preflight(app.routes[match.route])
         function = by_route.get((method, match.route), app)
-        return _response(function(_event(request, match), LambdaContext("api", MEMORY_MB, TIMEOUT_MS)))
+        response = _response(function(_event(request, match), LambdaContext("api", MEMORY_MB, TIMEOUT_MS)))
+        if method == "HEAD":  # the app leaves the body out, so that its length is not known here
+            response.automatically_set_content_length = False
+            response.headers.remove("Content-Length")
+        return response
 
     return Request.application(respond)
 

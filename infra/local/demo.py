@@ -83,7 +83,9 @@ def _create_events(database: Database, host: Caller, attendee: Caller, now: date
             details.title: events.create(session, host.user_id, details, now, may_publish=True, charges=True)
             for details in _events(now)
         }
-        cancellation.cancel_event(session, host.user_id, created["Rained out"], expected=None, now=now)
+        rained_out = created["Rained out"]
+        reason = "The yard is under water."
+        cancellation.cancel_event(session, host.user_id, rained_out, reason=reason, expected=None, now=now)
     bookings.book(
         database, attendee, created["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
     )

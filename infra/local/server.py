@@ -1,7 +1,6 @@
 """An HTTP/1.1 server for a WSGI app: werkzeug's, with connections that stay open between requests."""
 
 import contextlib
-import os
 import socket
 import sys
 import threading
@@ -21,7 +20,7 @@ from werkzeug.wsgi import get_input_stream
 
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.http import problems
-from chalicelib.platform.http.serving import CORS
+from chalicelib.platform.http.serving import CORS, SECURITY_HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -39,9 +38,9 @@ def problem(status: int, detail: str | None = None) -> Response:
     types = {status: (kind.slug(), kind.title()) for kind, status in problems.STATUS.items()}
     types[HTTPStatus.INTERNAL_SERVER_ERROR] = problems.FAULT
     slug, title = types.get(HTTPStatus(status), (InvalidInput.slug(), InvalidInput.title()))
-    public_url = os.environ.get("PUBLIC_URL", "").rstrip("/")
-    body = problems.render(slug=slug, title=title, status=status, public_url=public_url, detail=detail)
+    body = problems.render(slug=slug, title=title, status=status, detail=detail)
     response = Response(body, status, CORS.get_access_control_headers(), content_type=problems.CONTENT_TYPE)
+    response.headers.update(SECURITY_HEADERS)
     response.headers.update({"Cache-Control": "private, no-store", "X-Request-Id": str(uuid4())})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "1"

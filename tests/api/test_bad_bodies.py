@@ -9,7 +9,7 @@ from chalicelib.platform.http.validation import FORM_TYPE, MAX_BODY_BYTES
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each
 from tests.client import Client, Reply, event_body
-from tests.database_contents import contents, count
+from tests.database_contents import contents
 
 MALFORMED: dict[str, bytes] = {
     "empty": b"",
@@ -80,6 +80,8 @@ def test_a_malformed_body_is_refused_by_every_operation(world: World, raw: bytes
     before = contents(world.client)
 
     for operation in WITH_JSON_BODY:
+        if not raw and not operation.body_required:
+            continue
         reply = send_to(operation, world, raw)
         assert (reply.status, reply.problem) == (400, "invalid-input"), (operation.path, reply.text)
         assert reply.json["detail"]
@@ -168,11 +170,11 @@ def test_a_duplicate_among_20_000_members_is_named(world: World) -> None:
     assert (reply.status, reply.faulty_fields) == (400, {"0"})
 
 
-def test_an_unexpected_body_is_ignored(client: Client) -> None:
+def test_an_undeclared_body_changes_nothing(client: Client) -> None:
     host = client.host()
     path = f"/events/{client.event(host)['eventId']}"
 
-    assert client("POST", f"{path}/cancel", raw=b"[" * 1000, by=host).status == 200
-    assert client("GET", path, raw=b"\xff", by=host).status == 200
-    assert client("DELETE", path, {"title": "x"}, by=host).status == 204
-    assert count(client, "events") == 1
+    assert client("POST", f"{path}/cancel", raw=b"[" * 1000, by=host).status == 415
+    assert client("GET", path, raw=b"\xff", by=host).status == 400
+    assert client("DELETE", path, {"title": "x"}, by=host).status == 400
+    assert client("GET", path).json["status"] == "published"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openapi_schema_validator import OAS31Validator
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chalicelib.platform.errors import Forbidden, InvalidInput, StaleVersion, Unauthenticated
@@ -76,7 +76,7 @@ def test_an_operation_has_a_summary_and_its_callers(document: Schema, operation:
     assert re.fullmatch(r"[A-Z].*[^.]", described["summary"])
     assert "Who can call it: " in described["description"]
     security: dict[str, Any] = {
-        "none": None,
+        "none": [],
         "optional": [{}, {"token": []}],
         "required": [{"token": []}],
         "host": [{"token": []}],
@@ -98,7 +98,8 @@ def test_examples_match_their_schemas(document: Schema, operation: Operation) ->
                 assert body["examples"]
             else:
                 schema = {**body["schema"], "components": document["components"]}
-                OAS31Validator(schema).validate(body["example"])
+                validator = OAS31Validator(schema, format_checker=oas31_format_checker)
+                validator.validate(body["example"])
 
 
 @each(OPERATIONS)
@@ -107,13 +108,79 @@ def test_declared_refusals_are_in_the_document(document: Schema, operation: Oper
 
     for refusal in operation.errors:
         assert refusal.slug() in documented[int(problems.status(refusal))]
-    expected = {429, 503}
+    expected = {429, 500, 503}
     expected |= {400, 413, 415} if operation.body else set()
     expected |= {400} if operation.query or "{" in operation.path or operation.idempotent else set()
     expected |= {401} if operation.auth != "none" else set()
     expected |= {403} if operation.auth in {"host", "attendee"} else set()
     expected |= {409, 422} if operation.idempotent else set()
     assert expected <= set(documented)
+
+
+@each(OPERATIONS)
+def test_codes_are_enumerated_per_operation_and_status(document: Schema, operation: Operation) -> None:
+    schemas = document["components"]["schemas"]
+    for status, response in description(document, operation)["responses"].items():
+        if int(status) >= 400:
+            content = response["content"][problems.CONTENT_TYPE]
+            members = schemas[content["schema"]["$ref"].rpartition("/")[2]]["properties"]
+            assert set(members["code"]["enum"]) == set(content["examples"])
+            assert members["status"]["const"] == int(status)
+
+
+@each([operation for operation in OPERATIONS if operation.body])
+def test_a_body_is_required_unless_its_view_allows_none(document: Schema, operation: Operation) -> None:
+    body = description(document, operation)["requestBody"]
+
+    assert body["required"] is (operation.view.__name__ != "cancel_event")
+
+
+def test_every_body_has_a_written_example(document: Schema) -> None:
+    for operation in OPERATIONS:
+        contents = [
+            content
+            for response in description(document, operation)["responses"].values()
+            for media_type, content in response.get("content", {}).items()
+            if media_type == "application/json"
+        ]
+        contents += description(document, operation).get("requestBody", {}).get("content", {}).values()
+        for content in contents:
+            assert content["example"] not in (None, [None]), operation.path
+            assert content["example"] != {}, operation.path
+
+
+def test_enumerations_are_named_and_no_default_is_null(document: Schema) -> None:
+    schemas = document["components"]["schemas"]
+    named = [schema for schema in schemas.values() if "enum" in schema]
+    codes = [
+        schema["properties"]["code"]
+        for name, schema in schemas.items()
+        if name.endswith("Problem") and name != "FieldProblem"
+    ]
+
+    enums = [part for part in parts(document) if isinstance(part.get("enum"), list)]
+    assert len(enums) == len(named) + len(codes)
+    assert not any("default" in part and part["default"] is None for part in parts(document))
+
+
+def test_the_user_id_in_a_path_has_one_plain_type(document: Schema) -> None:
+    [schema] = [
+        parameter["schema"]
+        for parameter in document["paths"]["/users/{userId}"]["get"]["parameters"]
+        if parameter["name"] == "userId"
+    ]
+
+    assert schema["type"] == "string"
+    assert re.fullmatch(schema["pattern"], "me")
+    assert not re.search(schema["pattern"], "nobody")
+
+
+def test_every_tag_is_described_and_used(document: Schema) -> None:
+    described = {tag["name"]: tag["description"] for tag in document["tags"]}
+    used = {tag for operation in OPERATIONS for tag in description(document, operation)["tags"]}
+
+    assert set(described) == used
+    assert all(described.values())
 
 
 @each(OPERATIONS)
@@ -199,7 +266,9 @@ def test_list_parameters_have_bounds_and_defaults(document: Schema) -> None:
 
     assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"]) == (1, 100)
     assert (parameters["limit"]["default"], parameters["offset"]["maximum"]) == (20, 10_000)
-    assert set(parameters["sort"]["enum"]) == {"date", "title", "createdAt", "popularity"}
+    assert parameters["sort"] == {"$ref": "#/components/schemas/EventSort", "default": "date"}
+    sorts = document["components"]["schemas"]["EventSort"]["enum"]
+    assert set(sorts) == {"date", "title", "createdAt", "popularity"}
 
 
 def test_the_document_has_no_internal_names(document: Schema) -> None:

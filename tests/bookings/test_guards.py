@@ -131,7 +131,7 @@ def test_an_attendee_books_an_event_once(
 
 
 def cancelled(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
-    cancellation.cancel_event(connection, host_id, event_id, expected=None, now=now)
+    cancellation.cancel_event(connection, host_id, event_id, reason=None, expected=None, now=now)
 
 
 def deleted(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:

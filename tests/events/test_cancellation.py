@@ -47,6 +47,49 @@ def test_a_cancelled_event_is_shown_as_cancelled_and_empty(client: Client) -> No
     assert client("GET", f"/events/{event['eventId']}").headers["etag"] == reply.headers["etag"]
 
 
+def test_the_reason_is_shown_and_sent_to_attendees(client: Client) -> None:
+    host = client.host()
+    event = client.event(host)
+    path = f"/events/{event['eventId']}"
+
+    reply = client("POST", f"{path}/cancel", {"reason": " The hall burnt down. "}, by=host)
+    again = client("POST", f"{path}/cancel", {"reason": "Another"}, by=host)
+
+    assert reply.status == again.status == 200
+    for shown in (reply, again, client("GET", path)):
+        assert shown.json["cancellationReason"] == "The hall burnt down."
+    [recorded] = domain_events(client, event["eventId"], "event-cancelled")
+    assert recorded.body["reason"] == "The hall burnt down."
+
+
+@pytest.mark.parametrize("body", [None, {}, {"reason": None}, {"reason": " "}])
+def test_the_reason_is_optional(client: Client, body: Any) -> None:
+    host = client.host()
+    event = client.event(host)
+
+    reply = client("POST", f"/events/{event['eventId']}/cancel", body, by=host)
+
+    assert (reply.status, reply.json["status"]) == (200, "cancelled")
+    assert "cancellationReason" not in reply.json
+    [recorded] = domain_events(client, event["eventId"], "event-cancelled")
+    assert "reason" not in recorded.body
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"reason": "x" * 501}, "reason"), ({"reason": 1}, "reason"), ({"why": "rain"}, "why")],
+)
+def test_a_bad_reason_is_refused(client: Client, body: Any, field: str) -> None:
+    host = client.host()
+    event = client.event(host)
+    path = f"/events/{event['eventId']}"
+
+    reply = client("POST", f"{path}/cancel", body, by=host)
+
+    assert (reply.status, reply.faulty_fields) == (400, {field})
+    assert client("GET", path).json["status"] == "published"
+
+
 @pytest.mark.parametrize(("method", "suffix", "reason"), WAYS)
 def test_all_bookings_of_the_event_are_cancelled_and_recorded(
     client: Client, method: str, suffix: str, reason: str

@@ -45,6 +45,7 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
     assert without_times(reply.json) == {
         "eventId": event["eventId"],
         "hostId": host.user_id,
+        "host": {"userId": host.user_id, "name": host.name},
         **body,
         "numberOfAttendees": 0,
         "timezone": "UTC",

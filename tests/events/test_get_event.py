@@ -16,6 +16,33 @@ def test_a_published_event_is_public(client: Client) -> None:
         assert client("GET", path, by=reader).json == event
 
 
+def test_everybody_sees_the_host(client: Client) -> None:
+    host, attendee = client.host("Grace Hopper"), client.attendee()
+    event = client.event(host)
+    booking = client.book(attendee, event["eventId"]).json["bookingId"]
+    client("PUT", f"/events/{event['eventId']}/interest", by=attendee)
+
+    [listed] = client("GET", f"/events?hostId={host.user_id}").json
+    [interesting] = client("GET", "/users/me/interests", by=attendee).json
+    [of_host] = client("GET", "/bookings", by=host).json
+    of_attendee = client("GET", f"/bookings/{booking}", by=attendee).json
+
+    for shown in (event, listed, interesting, of_host["event"], of_attendee["event"]):
+        assert shown["host"] == {"userId": host.user_id, "name": "Grace Hopper"}
+        assert shown["hostId"] == host.user_id
+
+
+def test_the_name_of_a_deleted_host_is_left_out(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host)["eventId"]
+    client.book(attendee, event)
+    assert client("DELETE", "/users/me", by=host).status == 204
+
+    [booking] = client("GET", "/bookings", by=attendee).json
+    for shown in (client("GET", f"/events/{event}").json, booking["event"]):
+        assert shown["host"] == {"userId": host.user_id}
+
+
 def test_a_draft_is_visible_to_its_host_only(client: Client) -> None:
     host = client.host()
     draft = client.event(host, status="draft")

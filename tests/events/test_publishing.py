@@ -27,6 +27,7 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
     assert made == {
         "eventId": made["eventId"],
         "hostId": host.user_id,
+        "host": {"userId": host.user_id, "name": host.name},
         "title": "Jazz in the yard",
         "startDateTime": f"{starts_at:%Y-%m-%dT%H:%M:%SZ}",
         "endDateTime": f"{starts_at + timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}",

@@ -16,7 +16,10 @@ from chalicelib.platform.messaging.ports import DomainEvent
 
 HOST = UUID("019b2f3e-7c1a-7b55-9d41-000000000001")
 ADA = Recipient(
-    user_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000002"), name="Ada Lovelace", email="ada@example.com"
+    user_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000002"),
+    name="Ada Lovelace",
+    email="ada@example.com",
+    verified=True,
 )
 BOOKING = "019b2f3e-7c1a-7b55-9d41-000000000003"
 JAZZ = EventView(

@@ -156,6 +156,22 @@ def test_a_long_description_is_cut() -> None:
     assert "word …\n" in text(message)
 
 
+def test_a_verified_recipient_reads_why_the_event_is_cancelled() -> None:
+    message = compose(domain_event("event-cancelled", reason="Rain & <storm>.\nSorry!"))
+
+    assert "The host says:\n\nRain & <storm>.\nSorry!\n" in text(message)
+    assert "Rain &amp; &lt;storm&gt;. Sorry!</p>" in both(message)[1]
+
+
+def test_an_unverified_address_gets_no_words_of_the_host() -> None:
+    unverified = replace(ADA, verified=False)
+    message = compose(domain_event("event-cancelled", reason="Buy pills"), recipient=unverified)
+
+    for body in both(message):
+        assert "pills" not in body
+        assert "host says" not in body
+
+
 def test_without_an_unsubscribe_link_none_is_mentioned() -> None:
     message = compose(domain_event("event-cancelled"))
 

@@ -47,7 +47,8 @@ def test_recipients_are_found_in_the_order_of_their_ids(client: Client) -> None:
         recipients = mail_context.find(connection, ids, topic=None, now=NOW)
 
     assert recipients == [
-        Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email) for user in users
+        Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email, verified=False)
+        for user in users
     ]
 
 

@@ -11,6 +11,7 @@ from chalicelib.events.rules import MAX_CAPACITY
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time, text
+from chalicelib.users.models import users
 
 Title = Annotated[str, text(200, examples=["Jazz in the yard"])]
 
@@ -98,6 +99,12 @@ class EventChange(Body):
     status: Literal["draft", "published"] | UnsetType = UNSET
 
 
+class EventCancellation(Body):
+    """What to tell the attendees."""
+
+    reason: Annotated[str, Meta(max_length=500, description="Sent to the attendees.")] | None = None
+
+
 class TicketType(Struct, kw_only=True, rename="camel"):
     """A type of ticket."""
 
@@ -107,11 +114,19 @@ class TicketType(Struct, kw_only=True, rename="camel"):
     currency: str
 
 
+class EventHost(Struct, kw_only=True, rename="camel"):
+    """The host of an event. The name is left out if the account is deleted."""
+
+    user_id: Id
+    name: str | UnsetType = UNSET
+
+
 class Event(Struct, kw_only=True, rename="camel"):
     """An event. Members without a value are left out."""
 
     event_id: Id
     host_id: Id
+    host: EventHost
     title: str
     description: str | UnsetType = UNSET
     location: str | UnsetType = UNSET
@@ -132,6 +147,7 @@ class Event(Struct, kw_only=True, rename="camel"):
         | UnsetType
     ) = UNSET
     status: Status
+    cancellation_reason: Annotated[str, Meta(description="In the host's words.")] | UnsetType = UNSET
     ticket_types: list[TicketType]
     on_sale: Annotated[bool, Meta(description="Whether a place can be booked now.")]
     created_at: Time
@@ -145,9 +161,11 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
         .where(ticket_types.c.event_id == row.c.event_id)
         .scalar_subquery()
     )
+    host = select(as_json(EventHost, users)).where(users.c.user_id == row.c.host_id).scalar_subquery()
     return as_json(
         Event,
         row,
+        host=host,
         number_of_attendees=row.c.taken,
         price=expressions.min_price(row),
         sale_ends_at=expressions.sale_end(row),

@@ -112,6 +112,7 @@ def _create_events() -> None:
         sa.Column("sale_starts_at", sa.DateTime(timezone=True)),
         sa.Column("sale_ends_at", sa.DateTime(timezone=True)),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("cancellation_reason", sa.Text()),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),

@@ -1,33 +1,37 @@
 """The OpenAPI 3.1 document, made from the declarations that the router enforces."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.platform import errors
 from chalicelib.platform.errors import Refusal
-from chalicelib.platform.http import problems
+from chalicelib.platform.http import openapi_components, problems
 from chalicelib.platform.http.idempotency import MAX_KEY_LENGTH
+from chalicelib.platform.http.openapi_components import Schema
 from chalicelib.platform.http.operation import Auth, Operation
 from chalicelib.platform.http.validation import FORM_TYPE, Id
 from chalicelib.platform.security import InvalidToken
 
-Schema = dict[str, Any]
-
 INTRODUCTION = """\
 Hosts publish events, and attendees book places. Bodies are JSON in camelCase. Times are RFC 3339, in UTC in
 responses. Money is an integer in minor units, with its currency. Errors are problem documents (RFC 9457);
-the [list of problems](docs#problems) explains each `type`. Lists are paged by `limit` and `offset`, or to
-any depth by the `cursor` in the `next` link. A POST that creates something accepts an `Idempotency-Key`:
-repeat the request with the same key within 24 hours to get the first response again. Single resources have
-an `ETag` for `If-None-Match` and `If-Match`. Logins, registrations and account e-mails are limited:
-`RateLimit` headers show what is left, and a 429 has a `Retry-After`. Every response has an `X-Request-Id`;
-please quote it when you report a problem.
+tell them apart by `code`, which the [list of problems](docs/problems) explains. Lists are paged by `limit`
+and `offset`, or to any depth by the `cursor` in the `next` link. A POST that creates something accepts an
+`Idempotency-Key`: repeat the request with the same key within 24 hours to get the first response again.
+Single resources have an `ETag` for `If-None-Match` and `If-Match`. Logins, registrations and account e-mails
+are limited: `RateLimit` headers show what is left, and a 429 has a `Retry-After`. Every response has an
+`X-Request-Id`; please quote it when you report a problem. `HEAD` works wherever `GET` does. A method that a
+path does not have is refused with 405 `method-not-allowed`, an unknown path with 404 `not-found`.
+
+Within a major version this API only gains: optional members of requests, members of responses, operations,
+values of enumerations. What will be removed is marked by the headers `Deprecation` and `Sunset` at least six
+months before.
 
 A place that costs something is held as a `pending` booking until `expiresAt`. Pass its
 `payment.clientSecret` to Stripe.js, set up with the publishable key of this service, and let the attendee
@@ -48,29 +52,53 @@ class FieldProblem(Struct, kw_only=True):
 class Problem(Struct, kw_only=True):
     """A problem document (RFC 9457)."""
 
-    type: str
+    type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
     title: str
     status: int
+    code: Annotated[str, Meta(description="The last part of `type`.")]
     detail: str | UnsetType = UNSET
     errors: list[FieldProblem] | UnsetType = UNSET
 
 
-def document(operations: Sequence[Operation], public_url: str) -> Schema:
-    """Make the document that describes the operations."""
+def document(
+    operations: Sequence[Operation],
+    public_url: str,
+    *,
+    tags: Mapping[str, str],
+    examples: Mapping[Any, Any],
+    enums: Mapping[str, Any],
+) -> Schema:
+    """Make the document that describes the operations.
+
+    `tags` says what each tag is for, `examples` has a value of each body, and `enums` names each `Literal`
+    of more than one value.
+    """
     types = sorted(set(_types(operations)), key=str)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    writer = _Writer(dict(zip(types, schemas, strict=True)), components, public_url)
+    queries = {operation.query.__name__ for operation in operations if operation.query}
+    components = openapi_components.rewrite(components, enums=enums, queries=queries)
+    writer = _Writer(dict(zip(types, schemas, strict=True)), components, examples)
     paths: dict[str, Schema] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = writer.operation(operation)
-    queries = {operation.query.__name__ for operation in operations if operation.query}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Event booking", "version": "0.1.0", "description": INTRODUCTION},
+        "info": {
+            "title": "Event booking",
+            "version": "0.1.0",
+            "description": INTRODUCTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+            "contact": {"name": "The event-booking authors"},
+        },
         "servers": [{"url": public_url or "/"}],
+        "tags": [{"name": name, "description": about} for name, about in tags.items()],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {name: schema for name, schema in components.items() if name not in queries},
+            "schemas": {
+                name: schema
+                for name, schema in sorted(components.items())
+                if name not in {*queries, Problem.__name__}
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -142,36 +170,48 @@ _AUTH: dict[Auth, str] = {
 }
 
 
+_USER_ID: Schema = {
+    "type": "string",
+    "pattern": "^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+    "description": "The id of a user, or `me` for yourself.",
+    "examples": ["me"],
+}
+"""One plain type, because generators cannot make a parameter of a union."""
+
+_MAX_CODES_IN_NAME = 2
+
+
 class _Writer:
     """Writes operations, with references to the schemas."""
 
-    def __init__(self, schemas: dict[Any, Schema], components: dict[str, Schema], public_url: str) -> None:
+    def __init__(
+        self, schemas: dict[Any, Schema], components: dict[str, Schema], examples: Mapping[Any, Any]
+    ) -> None:
         self._schemas = schemas
         self._components = components
-        self._public_url = public_url
+        self._examples = examples
+        self._problem_names: dict[tuple[str, ...], str] = {}
 
     def operation(self, operation: Operation) -> Schema:
         summary, _, more = (operation.view.__doc__ or "").partition("\n")
         description = " ".join(more.split())
         written: Schema = {
             "operationId": operation.view.__name__,
-            "tags": [operation.path.split("/")[1]],
+            "tags": [operation.tag],
             "summary": summary.strip().rstrip("."),
             "description": f"{description}\n\nWho can call it: {_AUTH[operation.auth]}".strip(),
             "parameters": [*self._parameters(operation)],
             "responses": self._all_responses(operation),
         }
-        if operation.auth != "none":
-            optional: list[Schema] = [{}] if operation.auth == "optional" else []
-            written["security"] = [*optional, {"token": []}]
+        token: Schema = {"token": []}
+        written["security"] = {"none": [], "optional": [{}, token]}.get(operation.auth, [token])
         if operation.body:
-            schema = self._schemas[operation.body]
-            content = {"schema": schema, "example": self._example(schema)}
+            content = self._content(operation.body)
             is_form = operation.media_type == FORM_TYPE
             usual = [] if is_form else ["application/json"]
             media_types = dict.fromkeys([*usual, operation.media_type])
             written["requestBody"] = {
-                "required": True,
+                "required": operation.body_required,
                 "content": dict.fromkeys(media_types, content),
             }
         return written
@@ -180,7 +220,7 @@ class _Writer:
         for name in re.findall(r"\{(\w+)\}", operation.path):
             schema = self._schemas[Id]
             if name == "userId":
-                schema = {"anyOf": [schema, {"const": "me"}], "examples": ["me"]}
+                schema = _USER_ID
             yield {"name": name, "in": "path", "required": True, "schema": schema}
         if operation.query:
             declared = self._components[operation.query.__name__]
@@ -214,20 +254,28 @@ class _Writer:
             if isinstance(kind, str):
                 response["content"] = {kind: {"schema": {"type": "string"}, "example": "…"}}
             elif kind is not None:
-                schema = self._schemas[kind]
-                content = {"schema": schema, "example": self._example(schema)}
-                response["content"] = {"application/json": content}
+                response["content"] = {"application/json": self._content(kind)}
             yield str(status), response
         if operation.conditional and operation.method == "GET":
             headers = _headers("X-Request-Id", "ETag")
             yield "304", {"description": "Not modified.", "headers": headers}
-        by_status: dict[HTTPStatus, list[type[Refusal]]] = {}
-        for refusal in dict.fromkeys(refusals(operation)):
-            by_status.setdefault(problems.status(refusal), []).append(refusal)
-        for code, reasons in by_status.items():
-            yield str(int(code)), self._problem(operation, code, reasons)
+        by_status: dict[HTTPStatus, dict[str, str]] = {}
+        for refusal in refusals(operation):
+            by_status.setdefault(problems.status(refusal), {})[refusal.slug()] = refusal.title()
+        by_status[HTTPStatus.INTERNAL_SERVER_ERROR] = dict([problems.FAULT])
+        for status_, titles in by_status.items():
+            yield str(int(status_)), self._problem(operation, status_, titles)
 
-    def _problem(self, operation: Operation, status: HTTPStatus, reasons: list[type[Refusal]]) -> Schema:
+    def _content(self, kind: Any) -> Schema:
+        """The schema of a body, and its example."""
+        schema = self._schemas[kind]
+        if get_origin(kind) is list:
+            example: Any = [self._examples.get(get_args(kind)[0])]
+        else:
+            example = self._examples.get(kind)
+        return {"schema": schema, "example": example}
+
+    def _problem(self, operation: Operation, status: HTTPStatus, titles: Mapping[str, str]) -> Schema:
         headers = ["X-Request-Id"]
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append("WWW-Authenticate")
@@ -236,39 +284,40 @@ class _Writer:
         if operation.limited:
             headers += ["RateLimit", "RateLimit-Policy"]
         examples = {
-            reason.slug(): {
-                "summary": reason.title(),
+            code: {
+                "summary": title,
                 "value": {
-                    "type": problems.type_uri(reason.slug(), self._public_url),
-                    "title": reason.title(),
+                    "type": problems.type_uri(code),
+                    "title": title,
                     "status": int(status),
+                    "code": code,
                 },
             }
-            for reason in reasons
+            for code, title in titles.items()
         }
+        schema = {"$ref": f"#/components/schemas/{self._problem_schema(operation, status, tuple(titles))}"}
         return {
-            "description": " ".join(f"{reason.title()}." for reason in reasons),
+            "description": " ".join(f"{title}." for title in titles.values()),
             "headers": _headers(*headers),
-            "content": {problems.CONTENT_TYPE: {"schema": self._schemas[Problem], "examples": examples}},
+            "content": {problems.CONTENT_TYPE: {"schema": schema, "examples": examples}},
         }
 
-    def _example(self, schema: Schema) -> Any:  # noqa: PLR0911 (one for each shape of schema)
-        """Make an example value from the examples of the fields."""
-        match schema:
-            case {"$ref": str(reference)}:
-                return self._example(self._components[reference.rpartition("/")[2]])
-            case {"examples": [example, *_]}:
-                return example
-            case {"enum": [*_, value]}:
-                return value
-            case {"anyOf": [first, *_]}:
-                return self._example(first)
-            case {"properties": dict(members)}:
-                required = schema["required"]
-                return {name: self._example(member) for name, member in members.items() if name in required}
-            case {"items": dict(item)}:
-                return [self._example(item)]
-        return {"integer": 0, "boolean": True, "object": {}}.get(str(schema.get("type")), "…")
+    def _problem_schema(self, operation: Operation, status: HTTPStatus, codes: tuple[str, ...]) -> str:
+        """Add the schema of a problem with one of these codes, if it is new, and return its name."""
+        if codes in self._problem_names:
+            return self._problem_names[codes]
+        camel_case = ["".join(map(str.title, code.split("-"))) for code in codes]
+        view = "".join(map(str.title, operation.view.__name__.split("_")))
+        name = "Or".join(camel_case) if len(codes) <= _MAX_CODES_IN_NAME else f"{view}{int(status)}"
+        problem = self._components[Problem.__name__]
+        members = {
+            **problem["properties"],
+            "status": {"type": "integer", "const": int(status)},
+            "code": {**problem["properties"]["code"], "enum": list(codes)},
+        }
+        self._problem_names[codes] = f"{name}Problem"
+        self._components[f"{name}Problem"] = {**problem, "title": f"{name}Problem", "properties": members}
+        return self._problem_names[codes]
 
 
 def _response_headers(operation: Operation, status: int) -> Iterator[str]:

@@ -27,6 +27,8 @@ View = Callable[..., Response]
 class Operation:
     """The declaration of a route, which the router enforces and the OpenAPI document describes."""
 
+    tag: str
+    """The resource, by which the OpenAPI document groups operations."""
     method: str
     path: str
     view: View
@@ -37,6 +39,9 @@ class Operation:
     """Status to the type of the JSON body, to the media type of another body, or to None for no body."""
     errors: tuple[type[Refusal], ...]
     body: type[Struct] | None
+    body_required: bool
+    raw_body: bool
+    """The view reads or ignores the bytes of the body. Otherwise a body that is not declared is refused."""
     query: type[Struct] | None
     takes_connection: bool
     idempotent: bool

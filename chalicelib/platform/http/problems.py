@@ -32,12 +32,15 @@ def status(refusal: type[Refusal]) -> HTTPStatus:
     return next(STATUS[kind] for kind in refusal.__mro__ if kind in STATUS)
 
 
-def type_uri(slug: str, public_url: str) -> str:
-    """Return the URI of a problem type, which leads to its entry in the list of problem types."""
-    return f"{public_url}/docs/problems#{slug}"
+TYPE_PREFIX = "tag:event-booking.example,2026:problems/"
+"""The same in every deployment (RFC 4151). The list at /docs/problems explains each code that follows it."""
 
 
-def document(refusal: Refusal, public_url: str) -> str:
+def type_uri(slug: str) -> str:
+    return TYPE_PREFIX + slug
+
+
+def document(refusal: Refusal) -> str:
     kind = type(refusal)
     return render(
         slug=kind.slug(),
@@ -45,7 +48,6 @@ def document(refusal: Refusal, public_url: str) -> str:
         status=status(kind),
         detail=refusal.detail,
         field_errors=refusal.errors,
-        public_url=public_url,
     )
 
 
@@ -54,14 +56,14 @@ def render(
     slug: str,
     title: str,
     status: int,
-    public_url: str,
     detail: str | None = None,
     field_errors: tuple[errors.FieldError, ...] = (),
 ) -> str:
     problem: dict[str, object] = {
-        "type": type_uri(slug, public_url),
+        "type": type_uri(slug),
         "title": title,
         "status": int(status),
+        "code": slug,
     }
     if detail:
         problem["detail"] = detail

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from chalice.app import Blueprint
 from chalice.app import Response as ChaliceResponse
@@ -20,11 +21,15 @@ class Router:
 
     A view receives the request, the path's ids by their snake_case names, and, if it declares them:
     `body` and `query`, parsed as the msgspec type of the annotation, and `connection`, a transaction that
-    commits when the view returns and rolls back when it raises. The router checks that the caller's account
-    exists, in that transaction or, for a view without one, in its own.
+    commits when the view returns and rolls back when it raises. A body whose annotation allows None may be
+    left out. The router checks that the caller's account exists, in that transaction or, for a view without
+    one, in its own. A GET route also responds to HEAD.
     """
 
-    def __init__(self, name: str, security: Security) -> None:
+    def __init__(self, name: str, security: Security, about: str) -> None:
+        self.name = name
+        self.about = about
+        """What the routes are for, in the OpenAPI document."""
         self.blueprint = Blueprint(name)
         self.operations: list[Operation] = []
         self._security = security
@@ -45,6 +50,7 @@ class Router:
         idempotent: bool = False,
         conditional: bool = False,
         media_type: str = "application/json",
+        raw_body: bool = False,
         account_check: AccountCheck = "router",
         account_lock: AccountLock | None = None,
         limited: bool = False,
@@ -53,7 +59,10 @@ class Router:
 
         def declare(view: View) -> View:
             parameters = inspect.signature(view).parameters
+            body = parameters["body"].annotation if "body" in parameters else None
+            alternatives = get_args(body)
             operation = Operation(
+                tag=self.name,
                 method=method,
                 path=path,
                 view=view,
@@ -62,7 +71,9 @@ class Router:
                 account_lock=account_lock or ("none" if method == "GET" else "share"),
                 responses=responses,
                 errors=errors,
-                body=parameters["body"].annotation if "body" in parameters else None,
+                body=alternatives[0] if NoneType in alternatives else body,
+                body_required=body is not None and NoneType not in alternatives,
+                raw_body=raw_body,
                 query=parameters["query"].annotation if "query" in parameters else None,
                 takes_connection="connection" in parameters,
                 idempotent=idempotent,
@@ -79,7 +90,8 @@ class Router:
 
             handle.__name__ = view.__name__
             # Chalice does not check the content type: `validation` does, with better messages.
-            register = self.blueprint.route(path, methods=[method], cors=CORS, content_types=[])
+            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            register = self.blueprint.route(path, methods=methods, cors=CORS, content_types=[])
             register(handle)
             return view
 

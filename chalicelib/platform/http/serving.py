@@ -51,6 +51,14 @@ CORS = CORSConfig(
 )
 
 
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every response. Pages have a policy of their own."""
+
+
 @dataclass(frozen=True)
 class Security:
     """The services of the process, and the check of the caller's account."""
@@ -100,17 +108,17 @@ def _serve(
     except Refusal as refusal:
         if isinstance(refusal, errors.Unavailable):
             logs.exception("unavailable")
-        response = _problem(refusal, _public_url(security), had_token="authorization" in raw.headers)
+        response = _problem(refusal, had_token="authorization" in raw.headers)
     except BadSetting:
         logs.exception("bad setting")
-        response = _problem(errors.Unavailable(_NOT_CONFIGURED, retry_after=60), "")
+        response = _problem(errors.Unavailable(_NOT_CONFIGURED, retry_after=60))
     except Exception:  # noqa: BLE001 (the client gets a problem document)
         logs.exception("unhandled exception")
-        response = _internal_error(_public_url(security))
-    finished = _finish(response, request_id, anonymous=caller is None)
+        response = _internal_error()
+    finished = _finish(response, request_id, anonymous=caller is None, head=raw.method == "HEAD")
     finished.headers.update(throttle.headers(rate_limits))
     request_log.write(
-        method=operation.method,
+        method=raw.method,
         route=operation.path,
         status=response.status,
         milliseconds=(time.perf_counter() - started) * 1000,
@@ -135,14 +143,6 @@ def _run(operation: Operation, request: Request, arguments: dict[str, Any], secu
         if unchecked:
             security.require_account(connection, unchecked, operation.account_lock)
         return operation.view(request, connection=connection, **arguments)
-
-
-def _public_url(security: Security) -> str:
-    """Return the API's URL, or an empty text if the settings cannot be read."""
-    try:
-        return security.services().settings.public_url
-    except BadSetting:
-        return ""
 
 
 def _raw_body(raw: ChaliceRequest) -> bytes:
@@ -192,7 +192,12 @@ def _arguments(operation: Operation, request: Request, path_parameters: Mapping[
     }
     if operation.query is not None:
         arguments["query"] = validation.parse_query(operation.query, request.parameters)
-    if operation.body is not None:
+    if operation.body is None:
+        if request.raw_body and not operation.raw_body:
+            validation.refuse_body(request.raw_body)
+    elif not request.raw_body and not operation.body_required:
+        arguments["body"] = None
+    else:
         is_form = operation.media_type == validation.FORM_TYPE
         decode = validation.parse_form if is_form else validation.parse_json
         members = decode(request.raw_body, request.headers.get("content-type"))
@@ -213,7 +218,7 @@ def _id(name: str, value: str, request: Request) -> UUID:
     return UUID(value)
 
 
-def _problem(refusal: Refusal, public_url: str, *, had_token: bool = False) -> Response:
+def _problem(refusal: Refusal, *, had_token: bool = False) -> Response:
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
@@ -224,21 +229,22 @@ def _problem(refusal: Refusal, public_url: str, *, had_token: bool = False) -> R
         )
     return Response(
         problems.status(type(refusal)),
-        problems.document(refusal, public_url),
+        problems.document(refusal),
         headers,
         problems.CONTENT_TYPE,
     )
 
 
-def _internal_error(public_url: str) -> Response:
+def _internal_error() -> Response:
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     slug, title = problems.FAULT
-    body = problems.render(slug=slug, title=title, status=status, public_url=public_url)
+    body = problems.render(slug=slug, title=title, status=status)
     return Response(status, body, content_type=problems.CONTENT_TYPE)
 
 
-def _finish(response: Response, request_id: str, *, anonymous: bool) -> ChaliceResponse:
+def _finish(response: Response, request_id: str, *, anonymous: bool, head: bool) -> ChaliceResponse:
     headers: dict[str, str | list[str]] = {
+        **SECURITY_HEADERS,
         "X-Request-Id": request_id,
         "Cache-Control": SHARED if response.public and anonymous else PRIVATE,
         "Vary": "Authorization, Origin",
@@ -246,7 +252,8 @@ def _finish(response: Response, request_id: str, *, anonymous: bool) -> ChaliceR
     }
     if response.body:
         headers["Content-Type"] = response.content_type
-    return ChaliceResponse(response.body, headers=headers, status_code=int(response.status))
+    body = "" if head else response.body
+    return ChaliceResponse(body, headers=headers, status_code=int(response.status))
 
 
 def render_chalice_responses(
@@ -260,9 +267,9 @@ def render_chalice_responses(
     kinds = {status: kind for kind, status in problems.STATUS.items()}
     kind = kinds.get(HTTPStatus(original.status_code))
     message = original.body.get("Message") if isinstance(original.body, dict) else None
-    response = _internal_error("") if kind is None else _problem(kind(message), "")
+    response = _internal_error() if kind is None else _problem(kind(message))
     request_id = request_id_of(raw)
-    finished = _finish(response, request_id, anonymous=True)
+    finished = _finish(response, request_id, anonymous=True, head=raw.method == "HEAD")
     request_log.write(
         method=raw.method,
         route=raw.path,

@@ -89,6 +89,16 @@ def parse_json(raw: bytes, content_type: str | None) -> Any:
         raise InvalidInput("The body is not valid JSON.") from error
 
 
+def refuse_body(raw: bytes) -> None:
+    """Refuse a body where none is declared. Spaces or an empty object say nothing, and are accepted.
+
+    Raises:
+        InvalidInput: The body has content, which would be ignored.
+    """
+    if b"".join(raw.split()) not in {b"", b"{}"}:
+        raise InvalidInput("This operation takes no body.")
+
+
 def parse_form(raw: bytes, content_type: str | None) -> Any:
     """Decode the form of a page.
 

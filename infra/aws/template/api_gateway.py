@@ -7,11 +7,10 @@ from http import HTTPStatus
 from chalice.app import Chalice
 
 from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.http.problems import CONTENT_TYPE, FAULT, STATUS, type_uri
-from chalicelib.platform.http.serving import CORS
+from chalicelib.platform.http.problems import CONTENT_TYPE, FAULT, STATUS, render
+from chalicelib.platform.http.serving import CORS, SECURITY_HEADERS
 from infra.aws.function_table import API, Function
 from infra.aws.template.cfn import Json, arn, assumed_by, att, log_group, of_stage, ref, resource, sub, when
-from infra.aws.template.lambdas import public_url
 
 _INTEGRATION = "x-amazon-apigateway-integration"
 
@@ -170,6 +169,9 @@ def _problem(status: HTTPStatus) -> Json:
     headers = {
         "Content-Type": CONTENT_TYPE,
         "Cache-Control": "private, no-store",
+        "Strict-Transport-Security": SECURITY_HEADERS["Strict-Transport-Security"],
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",  # a Content-Security-Policy has quotes, which cannot be written here
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": CORS.get_access_control_headers()["Access-Control-Expose-Headers"],
     }
@@ -177,12 +179,10 @@ def _problem(status: HTTPStatus) -> Json:
         headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
     parameters = {f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()}
     parameters["gatewayresponse.header.X-Request-Id"] = "context.requestId"
-    members = json.dumps({"title": title, "status": int(status)}, separators=(",", ":"))[1:]
-    document = ['{"type":"', public_url(), f'{type_uri(slug, "")}",{members}']
     return {
         "statusCode": str(int(status)),
         "responseParameters": parameters,
-        "responseTemplates": {"application/json": {"Fn::Join": ["", document]}},
+        "responseTemplates": {"application/json": render(slug=slug, title=title, status=status)},
     }
 
 

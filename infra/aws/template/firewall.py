@@ -1,18 +1,12 @@
 """An optional AWS WAF rule that limits the requests of one client before they reach API Gateway."""
 
-import json
-
 from chalicelib.platform.errors import TooManyRequests
-from chalicelib.platform.http.problems import type_uri
+from chalicelib.platform.http import problems
 from infra.aws.template.cfn import Json, ref, resource, sub
 
 WINDOW_SECONDS = 300
 _BODY = "TooManyRequests"
-_PROBLEM = {
-    "type": type_uri(TooManyRequests.slug(), ""),
-    "title": TooManyRequests.title(),
-    "status": 429,
-}
+_PROBLEM = problems.render(slug=TooManyRequests.slug(), title=TooManyRequests.title(), status=429)
 
 
 def resources() -> Json:
@@ -23,9 +17,7 @@ def resources() -> Json:
                 "Scope": "REGIONAL",
                 "DefaultAction": {"Allow": {}},
                 "VisibilityConfig": _metrics("Firewall"),
-                "CustomResponseBodies": {
-                    _BODY: {"ContentType": "APPLICATION_JSON", "Content": json.dumps(_PROBLEM)}
-                },
+                "CustomResponseBodies": {_BODY: {"ContentType": "APPLICATION_JSON", "Content": _PROBLEM}},
                 "Rules": [
                     {
                         "Name": "RequestsPerClient",

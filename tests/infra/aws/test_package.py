@@ -97,7 +97,7 @@ def test_the_api_without_settings_responds_503(unpacked: Path) -> None:
     health = run(unpacked, None, "app.app", request("/health"))
     events = run(unpacked, None, "app.app", request("/events"))
     assert (health["statusCode"], events["statusCode"]) == (200, 503)
-    assert json.loads(events["body"])["type"].endswith("#unavailable")
+    assert json.loads(events["body"])["code"] == "unavailable"
 
 
 def test_the_package_has_the_viewer_of_the_docs(unpacked: Path) -> None:

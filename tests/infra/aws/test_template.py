@@ -11,6 +11,7 @@ from typing import Any
 import app
 from chalicelib.adapters.stripe import API_VERSION
 from chalicelib.payments import stripe_events
+from chalicelib.platform.http import problems
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Settings
@@ -140,7 +141,7 @@ def test_gateway_responses_are_problem_documents(template: dict[str, Any]) -> No
     for response in responses.values():
         problem = json.loads(response["responseTemplates"]["application/json"])
         headers = response["responseParameters"]
-        assert problem["type"].startswith("https://api.example.com/docs/problems#")
+        assert problem["type"] == problems.TYPE_PREFIX + problem["code"]
         assert problem["title"]
         assert problem["status"] == int(response["statusCode"])
         assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"

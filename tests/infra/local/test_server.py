@@ -13,6 +13,7 @@ import pytest
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.platform.errors import NotFound
+from chalicelib.platform.http import problems
 from chalicelib.platform.http.serving import render_chalice_responses
 from infra.local.api_gateway import api_gateway
 from infra.local.server import MAX_BODY_BYTES, MAX_CONCURRENCY, Server, serving
@@ -42,8 +43,10 @@ class SmallApp:
         def event(name: str) -> Any:
             return {**self._request().to_original_event(), "argument": name}
 
-        @self.app.route("/things/{name}", methods=["GET", "DELETE"], cors=True)
+        @self.app.route("/things/{name}", methods=["GET", "HEAD", "DELETE"], cors=True)
         def thing(name: str) -> Response:
+            if self._request().method == "HEAD":
+                return Response("", headers={"X-Seen": "yes"})
             if self._request().method == "DELETE":
                 return Response("", status_code=204)
             return Response({"name": name}, headers={"X-Seen": "yes"})
@@ -114,7 +117,8 @@ def assert_problem(response: HTTPResponse, body: bytes, status: int, slug: str) 
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers["X-Request-Id"]
     problem = json.loads(body)
-    assert (problem["type"], problem["status"]) == (f"/docs/problems#{slug}", status)
+    assert problem["type"] == problems.TYPE_PREFIX + slug
+    assert (problem["code"], problem["status"]) == (slug, status)
 
 
 def test_a_response_has_the_headers_of_the_app(url: str) -> None:
@@ -122,6 +126,12 @@ def test_a_response_has_the_headers_of_the_app(url: str) -> None:
     assert (response.status, json.loads(body)) == (200, {"name": "a%2Fb"})
     assert response.headers["X-Seen"] == "yes"
     assert response.headers["Content-Type"] == "application/json"
+
+
+def test_head_names_no_length_that_it_does_not_know(url: str) -> None:
+    response, body = send(url, "HEAD", "/things/a")
+    assert (response.status, body, response.headers["X-Seen"]) == (200, b"", "yes")
+    assert "Content-Length" not in response.headers
 
 
 def test_the_app_receives_a_proxy_event(url: str) -> None:
@@ -186,11 +196,11 @@ def test_an_unknown_path_is_not_found(url: str) -> None:
     assert json.loads(body)["title"] == NotFound.title()
 
 
-def test_head_is_not_allowed(url: str) -> None:
-    response, body = send(url, "HEAD", "/things/1")
+def test_head_is_refused_where_there_is_none(url: str) -> None:
+    response, body = send(url, "HEAD", "/held")
     assert (response.status, body) == (405, b"")
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert set(response.headers["Allow"].split(", ")) == {"DELETE", "GET"}
+    assert set(response.headers["Allow"].split(", ")) == {"GET"}
 
 
 @pytest.mark.parametrize("method", ["BREW", "TRACE", "CONNECT", "get"])
@@ -204,7 +214,7 @@ def test_a_preflight_request_is_answered_by_the_gateway(url: str) -> None:
     assert response.status == 200
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     allowed = set(response.headers["Access-Control-Allow-Methods"].split(","))
-    assert allowed == {"GET", "DELETE", "OPTIONS"}
+    assert allowed == {"GET", "HEAD", "DELETE", "OPTIONS"}
     assert response.headers["X-Request-Id"]
 
 
@@ -230,7 +240,7 @@ def test_a_chunked_body_has_the_same_limit(url: str) -> None:
         + b"0\r\n\r\n"
     )
     status, body = send_raw(url, request)
-    assert (status, json.loads(body)["type"]) == (413, "/docs/problems#content-too-large")
+    assert (status, json.loads(body)["code"]) == (413, "content-too-large")
 
 
 def test_a_client_may_ask_before_it_sends_its_body(url: str) -> None:
@@ -258,7 +268,7 @@ def test_a_client_may_ask_before_it_sends_its_body(url: str) -> None:
 def test_a_body_of_unclear_length_is_refused(url: str, headers: bytes) -> None:
     request = b"POST /length HTTP/1.1\r\n" + headers + b"\r\n\r\nabc\r\n0\r\n\r\n"
     status, body = send_raw(url, request)
-    assert (status, json.loads(body)["type"]) == (400, "/docs/problems#invalid-input")
+    assert (status, json.loads(body)["code"]) == (400, "invalid-input")
 
 
 @pytest.mark.parametrize(

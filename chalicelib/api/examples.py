@@ -1,0 +1,190 @@
+"""One example of each body, for the OpenAPI document. A test sends or validates each of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.api.health import Health
+from chalicelib.api.schemas.auth import (
+    EmailVerification,
+    ForgotPassword,
+    Login,
+    LoginResponse,
+    PasswordReset,
+    Registration,
+)
+from chalicelib.api.schemas.bookings import Booking, BookingRequest, BookingWithEvent, PayablePayment
+from chalicelib.api.schemas.events import Event, EventCancellation, EventChange, EventDetails, Integrity
+from chalicelib.api.schemas.notifications import Notification
+from chalicelib.api.schemas.pages import NewPassword
+from chalicelib.api.schemas.stripe_webhook import WebhookResult
+from chalicelib.api.schemas.users import (
+    Preferences,
+    Profile,
+    ProfileChange,
+    ProfileReplacement,
+    User,
+)
+
+_HOST = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
+_ATTENDEE = "019b2f40-11d2-7c03-8a6e-5b7f90d1c244"
+_EVENT = "019b2f41-a0b7-7e19-b3c5-91d2e8f60a17"
+_TICKET_TYPE = "019b2f41-a0b8-7d20-8f11-6c0e4a9b2d35"
+_BOOKING = "019b2f45-3c6e-7a81-9e02-d4b8c7f1a653"
+_NOTIFICATION = "019b2f46-0a1b-7c2d-8e3f-405162738495"
+_PASSWORD = "correct horse battery"  # noqa: S105 (an example)
+_EMAIL_TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
+_CLIENT_SECRET = "pi_3PqL5s2eZvKYlo2C1gUBDnIF_secret_Xy7Qm2"  # noqa: S105 (an example)
+_INTENT = "pi_3PqL5s2eZvKYlo2C1gUBDnIF"
+
+_ADA = {
+    "userId": _ATTENDEE,
+    "name": "Ada Lovelace",
+    "role": "attendee",
+    "createdAt": "2029-11-02T08:15:30.250Z",
+    "email": "ada@example.com",
+    "emailVerified": True,
+    "updatedAt": "2029-11-02T08:17:04.101Z",
+}
+
+_NEW_EVENT = {
+    "title": "Jazz in the yard",
+    "description": "Four musicians, one yard, and the swifts above.",
+    "location": "Kulturhof, Berlin",
+    "startDateTime": "2030-06-05T19:30:00+02:00",
+    "endDateTime": "2030-06-05T22:30:00+02:00",
+    "timezone": "Europe/Berlin",
+    "capacity": 100,
+    "price": 2500,
+    "currency": "eur",
+    "saleEndsAt": "2030-06-05T18:00:00+02:00",
+    "refundUntil": "2030-06-01T00:00:00+02:00",
+    "status": "published",
+}
+
+_JAZZ = {
+    "eventId": _EVENT,
+    "hostId": _HOST,
+    "host": {"userId": _HOST, "name": "Kulturhof"},
+    "title": "Jazz in the yard",
+    "description": "Four musicians, one yard, and the swifts above.",
+    "location": "Kulturhof, Berlin",
+    "startDateTime": "2030-06-05T17:30:00Z",
+    "endDateTime": "2030-06-05T20:30:00Z",
+    "timezone": "Europe/Berlin",
+    "capacity": 100,
+    "numberOfAttendees": 42,
+    "price": 2500,
+    "currency": "eur",
+    "saleEndsAt": "2030-06-05T16:00:00Z",
+    "refundUntil": "2030-05-31T22:00:00Z",
+    "status": "published",
+    "ticketTypes": [
+        {"ticketTypeId": _TICKET_TYPE, "name": "General admission", "price": 2500, "currency": "eur"}
+    ],
+    "onSale": True,
+    "createdAt": "2030-01-15T09:00:00.000Z",
+    "updatedAt": "2030-01-15T09:00:00.000Z",
+}
+
+_HOLD = {
+    "bookingId": _BOOKING,
+    "userId": _ATTENDEE,
+    "eventId": _EVENT,
+    "status": "pending",
+    "quantity": 1,
+    "amount": 2500,
+    "currency": "eur",
+    "createdAt": "2030-02-01T12:00:00.000Z",
+    "updatedAt": "2030-02-01T12:00:00.000Z",
+    "expiresAt": "2030-02-01T12:15:00.000Z",
+    "payment": {
+        "provider": "stripe",
+        "paymentIntentId": _INTENT,
+        "clientSecret": _CLIENT_SECRET,
+        "status": "requires_payment",
+    },
+}
+
+EXAMPLES: Mapping[Any, Any] = {
+    Registration: {
+        "name": "Ada Lovelace",
+        "email": "ada@example.com",
+        "password": _PASSWORD,
+        "role": "attendee",
+    },
+    Login: {"email": "ada@example.com", "password": _PASSWORD},
+    LoginResponse: {"user": _ADA, "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTliMmY0MCJ9.c2lnbmF0dXJl"},
+    EmailVerification: {"token": _EMAIL_TOKEN},
+    ForgotPassword: {"email": "ada@example.com"},
+    PasswordReset: {"token": _EMAIL_TOKEN, "password": _PASSWORD},
+    NewPassword: {"password": _PASSWORD},
+    User: _ADA,
+    Profile: {
+        "userId": _HOST,
+        "name": "Kulturhof",
+        "role": "host",
+        "createdAt": "2029-10-01T10:00:00.000Z",
+        "upcomingEventCount": 3,
+        "followerCount": 128,
+    },
+    ProfileReplacement: {"name": "Ada King", "email": "ada@example.com"},
+    ProfileChange: {"name": "Ada King"},
+    Preferences: {
+        "email": {
+            "newEvent": True,
+            "saleStarted": True,
+            "bookingConfirmed": True,
+            "bookingCancelled": True,
+            "eventChanged": False,
+        }
+    },
+    EventDetails: _NEW_EVENT,
+    EventChange: {"title": "Jazz in the hall", "location": "Konzerthaus, Berlin", "description": None},
+    EventCancellation: {"reason": "The singer is ill. We are sorry."},
+    Event: _JAZZ,
+    Integrity: {
+        "eventId": _EVENT,
+        "checkedAt": "2030-02-01T12:30:00.000Z",
+        "places": {"capacity": 100, "taken": 42, "counted": 42},
+        "bookings": {"pending": 2, "confirmed": 40, "cancelled": 3, "expired": 5},
+        "money": [
+            {
+                "currency": "eur",
+                "received": 107_500,
+                "refunded": 5_000,
+                "refundPending": 0,
+                "kept": 102_500,
+                "keptOfCancelled": 2_500,
+                "confirmed": 100_000,
+                "disputed": 0,
+            }
+        ],
+        "differences": [],
+    },
+    BookingRequest: {"eventId": _EVENT},
+    Booking: _HOLD,
+    BookingWithEvent: {
+        **{name: value for name, value in _HOLD.items() if name != "expiresAt"},
+        "status": "confirmed",
+        "updatedAt": "2030-02-01T12:01:12.480Z",
+        "payment": {"provider": "stripe", "paymentIntentId": _INTENT, "status": "paid"},
+        "event": _JAZZ,
+        "refundUntil": "2030-05-31T22:00:00Z",
+    },
+    PayablePayment: {
+        "provider": "stripe",
+        "paymentIntentId": _INTENT,
+        "clientSecret": _CLIENT_SECRET,
+        "status": "requires_payment",
+    },
+    Notification: {
+        "notificationId": _NOTIFICATION,
+        "type": "event-published",
+        "eventId": _EVENT,
+        "title": "Jazz in the yard",
+        "createdAt": "2030-01-15T09:00:02.000Z",
+    },
+    WebhookResult: {"outcome": "confirmed"},
+    Health: {"status": "ok"},
+    dict[str, Any]: {"openapi": "3.1.0", "info": {"title": "Event booking", "version": "0.1.0"}},
+}

@@ -1,0 +1,60 @@
+"""The examples of request bodies in the OpenAPI document are accepted as they are."""
+
+from typing import Any
+
+from chalicelib.api.examples import EXAMPLES
+from chalicelib.platform.http.operation import Operation
+from chalicelib.platform.http.validation import FORM_TYPE
+from tests.api.conftest import make_world
+from tests.api.operations import OPERATIONS, each
+from tests.api.resources import email_token
+from tests.client import Client
+
+STATUS = {
+    "POST /auth/register": 201,
+    "POST /events": 201,
+    "POST /bookings": 201,
+    "POST /auth/verify-email": 204,
+    "POST /auth/reset-password": 204,
+    "POST /auth/forgot-password": 202,
+}
+"""The statuses other than 200."""
+
+
+def with_real_ids(client: Client, operation: Operation, event_id: str, example: Any) -> Any:
+    """Replace the tokens and ids of an example by those of resources that exist."""
+    purposes: dict[str, Any] = {
+        "/auth/verify-email": "verify-email",
+        "/auth/reset-password": "reset-password",
+    }
+    if operation.path in purposes:
+        return example | {"token": email_token(client, purposes[operation.path])}
+    return example | {"eventId": event_id} if "eventId" in example else example
+
+
+@each([operation for operation in OPERATIONS if operation.body and operation.media_type != FORM_TYPE])
+def test_the_example_of_a_request_is_accepted(client: Client, operation: Operation) -> None:
+    world = make_world(client)
+    if operation.path == "/auth/login":
+        client("POST", "/auth/register", {**EXAMPLES[operation.body], "name": "Ada", "role": "host"})
+    caller = {"host": world.host, "none": None}.get(operation.auth, client.attendee())
+    event_id = world.event["eventId"]
+    body = with_real_ids(client, operation, event_id, EXAMPLES[operation.body])
+
+    reply = client(operation.method, operation.path.format(userId="me", eventId=event_id), body, by=caller)
+
+    name = f"{operation.method} {operation.path}"
+    assert reply.status == STATUS.get(name, 200), reply.text
+
+
+def test_the_example_of_an_event_shows_what_was_sent(client: Client) -> None:
+    [operation] = [one for one in OPERATIONS if one.view.__name__ == "create_event"]
+    sent = EXAMPLES[operation.body]
+
+    created = client("POST", "/events", sent, by=client.host()).json
+
+    same = set(sent) - {"startDateTime", "endDateTime", "saleEndsAt", "refundUntil"}
+    shown = EXAMPLES[operation.responses[201]]
+    assert {name: created[name] for name in same} == {name: sent[name] for name in same}
+    assert {name: shown[name] for name in sent} == {name: created[name] for name in sent}
+    assert set(created) == set(shown)
