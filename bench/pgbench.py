@@ -18,12 +18,18 @@ from bench.figures import Tally
 from bench.requests import REQUEST_ID
 from bench.scale import Scale
 from chalicelib.bookings import booking
+from chalicelib.bookings.booking import BookingLimits
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import request_context
 from chalicelib.platform.security import Caller
 from infra.local import postgres_binaries
 
-HOLD = timedelta(minutes=15)
+LIMITS = BookingLimits(
+    hold=timedelta(minutes=15),
+    max_open_holds=3,
+    hold_cooldown=timedelta(minutes=15),
+    verified_attendees_only=False,
+)
 _UUID_OF_PYTHON = re.compile("'[0-9a-f]{12}7[0-9a-f]{19}'")
 
 
@@ -43,7 +49,7 @@ def call_text() -> str:
     recorder, person, event = RecordingDatabase(), UUID(database.person_id(0)), UUID(database.event_id(0))
     with request_context.bind(REQUEST_ID):
         booking.book(
-            recorder, Caller(person, "attendee", 1), event, key=None, hold=HOLD, now=datetime.now(UTC)
+            recorder, Caller(person, "attendee", 1), event, key=None, limits=LIMITS, now=datetime.now(UTC)
         )
     # pgbench passes variables of a prepared statement as parameters, which must not be in quotes.
     text = recorder.sql.replace(f"'{person.hex}'", f"('{database.PERSON}' || :person)::uuid")

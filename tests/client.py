@@ -14,6 +14,7 @@ from chalice.local import LocalChalice, RouteMatcher
 
 import app
 from chalicelib.bookings import booking as bookings
+from chalicelib.bookings.booking import BookingLimits
 from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
 from chalicelib.platform import security
@@ -34,6 +35,8 @@ _FUNCTIONS = {
 
 PASSWORD = "correct horse battery"
 HOLD = timedelta(minutes=15)
+LIMITS = BookingLimits(hold=HOLD, max_open_holds=3, hold_cooldown=HOLD, verified_attendees_only=False)
+"""The default limits."""
 EVENT: dict[str, Any] = {
     "title": "Jazz in the yard",
     "startDateTime": timedelta(days=30),
@@ -209,7 +212,7 @@ class Client:
     def book_as_of(self, attendee: Account, event_id: str, at: datetime) -> str:
         """Book a place as of an earlier time, before the event ended, and return the id of the booking."""
         caller = self.wiring.tokens.read(attendee.token)
-        booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=at)
+        booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, limits=LIMITS, now=at)
         return str(json.loads(booked.booking)["bookingId"])
 
     def pages(self, path: str, by: Account | None = None) -> Iterator[Any]:

@@ -47,15 +47,15 @@ def database_url(server: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def wiring(database_url: str) -> Iterator[Wiring]:
-    """The wiring of the app with the test's database."""
+def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring]:
+    """The wiring of the app with the test's database, and with limits if the test is marked so."""
     settings = Settings(
         database_url=database_url,
         jwt_secret=SECRET,
         database_pool_size=16,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),
-        rate_limits=False,
+        rate_limits=request.node.get_closest_marker("rate_limits") is not None,
     )
     with using(Wiring(settings, payments=FakePayments())) as wiring:
         yield wiring

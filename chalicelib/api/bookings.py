@@ -1,5 +1,6 @@
 """/bookings: book, pay, list, get, cancel."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,7 +18,14 @@ from chalicelib.api.schemas.bookings import (
     host_booking_json,
 )
 from chalicelib.bookings import booking, queries
-from chalicelib.bookings.booking import AlreadyBooked, SaleEnded, SaleNotStarted, SoldOut
+from chalicelib.bookings.booking import (
+    AlreadyBooked,
+    BookingLimits,
+    SaleEnded,
+    SaleNotStarted,
+    SoldOut,
+    TooManyHolds,
+)
 from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
@@ -29,7 +37,8 @@ from chalicelib.platform.http.idempotency import key_of
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.observability import logs
-from chalicelib.platform.settings import BadSetting
+from chalicelib.platform.settings import BadSetting, Settings
+from chalicelib.users.verification import EmailNotVerified
 
 BOOKINGS = BookingQueries(
     for_attendee=attendee_booking_json, for_host=host_booking_json, for_hold=held_booking_json
@@ -50,6 +59,8 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
         SaleEnded,
         AlreadyBooked,
         SoldOut,
+        EmailNotVerified,
+        TooManyHolds,
     ),
     idempotent=True,
     conditional=True,
@@ -62,6 +73,13 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     response. `payment` is null while Stripe cannot be reached: create it later by
     `POST /bookings/{bookingId}/payment`. If you already hold an unpaid place at this event, the response is
     that booking, with 200.
+
+    One account can hold a few unpaid places at a time, and cannot hold an event again for a while after its
+    hold ended unpaid: both are 409 `too-many-holds`, with `Retry-After`. An event can require a verified
+    e-mail address (`verifiedAttendeesOnly`): 403 `email-not-verified`.
+
+    With an `Idempotency-Key`, a replay is the first response. If the place cost something, a replay is the
+    booking as it is now, with the present `status` and `payment`: it may be confirmed, expired or cancelled.
     """
     caller = request.require_caller()
     try:
@@ -70,7 +88,7 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
             caller,
             body.event_id,
             key=key_of(request),
-            hold=request.settings.hold,
+            limits=_limits(request.settings),
             now=request.now,
         )
     except (AlreadyBooked, SaleEnded, SaleNotStarted):
@@ -83,6 +101,15 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     if result.held:
         return _held(request, 201, result.booking_id, headers)
     return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
+
+
+def _limits(settings: Settings) -> BookingLimits:
+    return BookingLimits(
+        hold=settings.hold,
+        max_open_holds=settings.max_open_holds if settings.rate_limits else None,
+        hold_cooldown=settings.hold_cooldown if settings.rate_limits else timedelta(0),
+        verified_attendees_only=settings.verified_attendees_only,
+    )
 
 
 def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, str] | None = None) -> Response:

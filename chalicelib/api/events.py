@@ -17,7 +17,7 @@ from chalicelib.api.schemas.events import (
 )
 from chalicelib.events import interest, publishing
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
-from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken, EmailNotVerified
+from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken
 from chalicelib.events.rules import Details
 from chalicelib.events.search import EventFilters, EventQueries, NoSuchEvent
 from chalicelib.payments import cancellation, integrity
@@ -28,6 +28,7 @@ from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
 from chalicelib.platform.http.validation import fields_set
 from chalicelib.users import verification
+from chalicelib.users.verification import EmailNotVerified
 
 EVENTS = EventQueries(event_json)
 

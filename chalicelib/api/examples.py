@@ -81,6 +81,7 @@ _JAZZ = {
     "ticketTypes": [
         {"ticketTypeId": _TICKET_TYPE, "name": "General admission", "price": 2500, "currency": "eur"}
     ],
+    "verifiedAttendeesOnly": False,
     "onSale": True,
     "createdAt": "2030-01-15T09:00:00.000Z",
     "updatedAt": "2030-01-15T09:00:00.000Z",

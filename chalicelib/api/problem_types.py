@@ -34,10 +34,10 @@ ADVICE: dict[type[Refusal], str] = {
     accounts.EmailTaken: "Log in to the existing account, reset its password, or use another address.",
     accounts.WrongCredentials: "Check the address and the password, or reset the password.",
     accounts.WrongPassword: "Send the current password in `currentPassword`.",
+    verification.EmailNotVerified: "Open the link in the verification e-mail. "
+    "`POST /auth/verify-email/resend` sends another one.",
     verification.InvalidEmailToken: "Use the newest e-mail, or request another one.",
     unsubscribe.InvalidLink: "Copy the whole link from the e-mail.",
-    publishing.EmailNotVerified: "Open the link in the verification e-mail. "
-    "`POST /auth/verify-email/resend` sends another one.",
     publishing.AlreadyPublished: "Leave `status` out, or cancel the event.",
     publishing.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
     locks.NotYourEvent: "Log in as the host of the event.",
@@ -47,6 +47,7 @@ ADVICE: dict[type[Refusal], str] = {
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
     booking.SoldOut: "Try again later: a cancelled booking or an expired hold frees a place.",
+    booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",

@@ -10,7 +10,8 @@
 -- The row in `places` is locked as briefly as possible: reads come first and need no lock, inserts into other tables
 -- come next, and the counter comes last, right before the commit.
 --
--- `outcome` is booked, held, replayed, or the name of a refusal. `booking` is its JSON text.
+-- `outcome` is booked, held, replayed, or the name of a refusal. `booking` is its JSON text; of too-many-holds and
+-- hold-cooldown, it is the number of seconds after which a retry can succeed.
 --
 -- A guard is the lines between `-- guard: <name>` and `-- end guard`. Each protects against one race or a crash.
 -- Tests remove a guard and show the resulting error, so the text must be valid SQL without any of the guards.
@@ -25,6 +26,9 @@ CREATE PROCEDURE book(
     p_fingerprint uuid,     -- hash of the request that has the key, or null
     p_now timestamptz,
     p_hold integer,         -- seconds until an unpaid hold expires
+    p_max_holds integer,    -- open holds of one account, or null for no limit
+    p_cooldown integer,     -- seconds after the unpaid end of a hold until the account can hold the event again
+    p_verified boolean,     -- whether all events require a verified e-mail address
     p_first_check integer,  -- seconds until the payment is first checked at Stripe
     p_request_id text,      -- id of the current request, or null
     INOUT outcome text,
@@ -36,6 +40,8 @@ DECLARE
     v_event record;
     v_stored record;
     v_held_until timestamptz;
+    v_holds record;
+    v_retry_at timestamptz;
     v_at text;
     v_ignored text;
 BEGIN
@@ -43,8 +49,10 @@ BEGIN
     -- changed the event, or the account was deleted. The next read finds out which.
     FOR v_attempt IN 1..5 LOOP
         v_ignored := set_config('synchronous_commit', 'off', true);
+        v_held_until := NULL;  -- the event may have had a price at the last attempt
 
-        SELECT e.event_id, e.host_id, e.status, e.ends_at, e.currency, t.ticket_type_id, t.price,
+        SELECT e.event_id, e.host_id, e.status, e.ends_at, e.currency, e.verified_attendees_only,
+               t.ticket_type_id, t.price,
                coalesce(e.sale_starts_at, p_now) AS sale_starts_at,
                coalesce(e.sale_ends_at, e.ends_at) AS sale_ends_at,
                coalesce(e.refund_until, e.starts_at) AS refund_until,
@@ -66,7 +74,13 @@ BEGIN
             WHEN p_now >= v_event.sale_ends_at THEN 'sale-ended'
             WHEN v_event.taken >= v_event.capacity THEN 'sold-out'
         END;
-        IF outcome = 'sold-out' THEN
+        IF outcome IS NULL AND (p_verified OR v_event.verified_attendees_only) THEN
+            PERFORM FROM users WHERE user_id = p_user_id AND email_verified_at IS NOT NULL;
+            IF NOT FOUND THEN
+                outcome := 'email-not-verified';
+            END IF;
+        END IF;
+        IF outcome IN ('sold-out', 'email-not-verified') THEN
             PERFORM FROM bookings
             WHERE event_id = p_event_id AND user_id = p_user_id AND status IN ('pending', 'confirmed');
             IF FOUND THEN
@@ -120,6 +134,42 @@ BEGIN
             IF NOT FOUND THEN
                 ROLLBACK;
                 CONTINUE;
+            END IF;
+        END IF;
+
+        IF v_event.price > 0 THEN
+            -- guard: one-hold-at-a-time
+            -- Until the commit, the account's other bookings of priced events wait here, and then count this hold.
+            v_ignored := pg_advisory_xact_lock(uuid_hash_extended(p_user_id, 0));
+            -- end guard
+            -- One statement, so that a hold of this event that ends now is seen either as open or as ended.
+            SELECT count(*) AS open, bool_or(h.event_id = p_event_id) AS of_this_event,
+                   min(h.expires_at) AS first_end,
+                   (
+                       SELECT max(b.updated_at)
+                       FROM bookings b JOIN payments p USING (booking_id)
+                       WHERE b.user_id = p_user_id AND b.event_id = p_event_id AND b.amount > 0
+                           AND b.status IN ('expired', 'cancelled')
+                           AND b.cancellation_reason IN ('unpaid', 'attendee') AND p.paid_at IS NULL
+                   ) + make_interval(secs => p_cooldown) AS cooled_at
+            INTO v_holds
+            FROM bookings h
+            WHERE h.user_id = p_user_id AND h.status = 'pending' AND h.amount > 0;
+            outcome := CASE
+                WHEN v_holds.of_this_event THEN 'already-booked'
+                WHEN v_holds.cooled_at > p_now THEN 'hold-cooldown'
+                WHEN v_holds.open >= p_max_holds THEN 'too-many-holds'
+            END;
+            IF outcome IS NOT NULL THEN
+                ROLLBACK;
+                PERFORM FROM bookings
+                WHERE event_id = p_event_id AND user_id = p_user_id AND status IN ('pending', 'confirmed');
+                IF FOUND THEN
+                    outcome := 'already-booked';
+                END IF;
+                v_retry_at := CASE outcome WHEN 'hold-cooldown' THEN v_holds.cooled_at ELSE v_holds.first_end END;
+                booking := greatest(1, ceil(extract(epoch FROM v_retry_at - p_now)))::integer;
+                RETURN;
             END IF;
         END IF;
 

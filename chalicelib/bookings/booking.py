@@ -14,6 +14,7 @@ from chalicelib.platform.errors import Conflict, IdempotencyKeyReused, Refusal, 
 from chalicelib.platform.observability import metrics, request_context
 from chalicelib.platform.observability.request_context import RequestId
 from chalicelib.platform.security import Caller, InvalidToken
+from chalicelib.users.verification import EmailNotVerified
 
 
 class AlreadyBooked(Conflict):
@@ -32,6 +33,10 @@ class SaleEnded(Conflict):
     """Ticket sales have ended."""
 
 
+class TooManyHolds(Conflict):
+    """You cannot hold another unpaid place now."""
+
+
 REFUSALS: dict[str, type[Refusal]] = {
     refusal.slug(): refusal
     for refusal in (
@@ -42,17 +47,38 @@ REFUSALS: dict[str, type[Refusal]] = {
         SaleEnded,
         AlreadyBooked,
         SoldOut,
+        EmailNotVerified,
         InvalidToken,
         IdempotencyKeyReused,
     )
 }
 """The refusals of the booking procedure, by its `outcome`."""
 
+HOLD_REFUSALS = {
+    "too-many-holds": "You hold as many unpaid places as one account can. Pay for one of them first.",
+    "hold-cooldown": "Your last hold of this event ended unpaid a short time ago.",
+}
+"""The details of TooManyHolds, by the `outcome` of the booking procedure."""
+
 PROCEDURE = "book"
 """The name of the booking procedure in book.sql."""
 
 FIRST_CHECK_AFTER = timedelta(minutes=5)
 """Delay before the reconciler first asks Stripe about a hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingLimits:
+    """What a deployment asks of all bookings."""
+
+    hold: timedelta
+    """Until an unpaid hold expires."""
+    max_open_holds: int | None
+    """Of one account. None for no limit."""
+    hold_cooldown: timedelta
+    """After the unpaid end of a hold, until the account can hold the event again."""
+    verified_attendees_only: bool
+    """Whether the attendee's e-mail address must be verified, whatever the event says."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +100,18 @@ def book(
     event_id: UUID,
     *,
     key: tuple[UUID, UUID] | None,
-    hold: timedelta,
+    limits: BookingLimits,
     now: datetime,
 ) -> BookingResult:
     """Book one place. `key` is the hashed Idempotency-Key and the fingerprint of the request.
 
-    A priced booking is pending for the time of the hold. The procedure needs one round trip and commits by
+    A priced booking is pending for the time of a hold. The procedure needs one round trip and commits by
     itself, so it takes a database instead of a connection.
 
     Raises:
         NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
-        InvalidToken, IdempotencyKeyReused, RequestInProgress: Nothing was changed.
+        EmailNotVerified, TooManyHolds, InvalidToken, IdempotencyKeyReused, RequestInProgress: Nothing was
+            changed.
         Unavailable: The outcome is unknown. Retry with the same key.
     """
     booking_id = ids.new(now)
@@ -93,7 +120,9 @@ def book(
         f"CALL {PROCEDURE}({_uuid_literal(booking_id)}, {_uuid_literal(event_id)},"
         f" {_uuid_literal(caller.user_id)}, {caller.token_version:d},"
         f" {_uuid_literal(hashed_key)}, {_uuid_literal(fingerprint)}, '{now.isoformat()}',"
-        f" {hold.total_seconds():.0f}, {FIRST_CHECK_AFTER.total_seconds():.0f},"
+        f" {limits.hold.total_seconds():.0f}, {_integer_literal(limits.max_open_holds)},"
+        f" {limits.hold_cooldown.total_seconds():.0f}, {limits.verified_attendees_only is True},"
+        f" {FIRST_CHECK_AFTER.total_seconds():.0f},"
         f" {_request_id_literal(request_context.current())}, NULL, NULL)"
     )
     started = time.perf_counter()
@@ -112,6 +141,8 @@ def book(
         )
     if outcome == Unavailable.slug():
         raise Unavailable("The event kept changing during the booking.", retry_after=1)
+    if outcome in HOLD_REFUSALS:
+        raise TooManyHolds(HOLD_REFUSALS[outcome], retry_after=int(booking))
     if outcome in REFUSALS:
         raise REFUSALS[outcome]
     if outcome == "replayed":
@@ -124,6 +155,10 @@ def book(
 
 def _uuid_literal(value: UUID | None) -> str:
     return "NULL" if value is None else f"'{value.hex}'"
+
+
+def _integer_literal(value: int | None) -> str:
+    return "NULL" if value is None else f"{value:d}"
 
 
 def _request_id_literal(value: RequestId | None) -> str:

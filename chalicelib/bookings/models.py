@@ -11,6 +11,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
+    literal_column,
 )
 
 from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
@@ -51,6 +53,15 @@ live = bookings.c.status.in_([sql_literal("pending"), sql_literal("confirmed")])
 """The booking occupies a place."""
 
 Index("uq_bookings_live", bookings.c.event_id, bookings.c.user_id, unique=True, postgresql_where=live)
+Index(
+    "ix_bookings_holds",
+    bookings.c.user_id,
+    bookings.c.status,
+    bookings.c.event_id,
+    postgresql_where=and_(
+        bookings.c.amount > literal_column("0"), bookings.c.status != sql_literal("confirmed")
+    ),
+)
 Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
 Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
 Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -53,6 +54,7 @@ events = Table(
     Column("deleted_at", SystemTime(), nullable=True),
     Column("sale_announced_at", SystemTime(), nullable=True),
     Column("refund_until", UserTime(), nullable=True),
+    Column("verified_attendees_only", Boolean, nullable=False, server_default="false"),
     Column(
         "words",
         TSVECTOR,

@@ -21,20 +21,13 @@ from chalicelib.events.locks import (
 from chalicelib.events.models import Status, events, places, ticket_types
 from chalicelib.events.rules import Details, violations
 from chalicelib.platform import ids
-from chalicelib.platform.errors import Conflict, FieldError, Forbidden, InvalidInput
+from chalicelib.platform.errors import Conflict, FieldError, InvalidInput
+from chalicelib.users.verification import EmailNotVerified
 
 GENERAL_ADMISSION = "General admission"
 """The name of the ticket type that each event has."""
 
-
-class EmailNotVerified(Forbidden):
-    """Verify your e-mail address to publish events."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Open the link in the e-mail that we sent you, or request another e-mail with"
-            " POST /auth/verify-email/resend. Until then you can create drafts."
-        )
+_UNTIL_VERIFIED = "Until then you can create drafts."
 
 
 class AlreadyPublished(Conflict):
@@ -61,7 +54,7 @@ def create(
         EmailNotVerified: The event is to be published, but `may_publish` is False.
     """
     if details.status == "published" and not may_publish:
-        raise EmailNotVerified
+        raise EmailNotVerified(_UNTIL_VERIFIED)
     _check(details, now, charges=charges)
     event_id = ids.new(now)
     connection.execute(
@@ -169,7 +162,7 @@ def _check_status(before: Status, after: Status, *, may_publish: bool) -> None:
     if before == "published" and after == "draft":
         raise AlreadyPublished
     if before == "draft" and after == "published" and not may_publish:
-        raise EmailNotVerified
+        raise EmailNotVerified(_UNTIL_VERIFIED)
 
 
 def _sale_announced(before: Details, after: Details, now: datetime) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Details:
     """None: the sale ends when the event ends."""
     refund_until: datetime | None = None
     """Attendees who cancel until then get a refund. None: until the event starts."""
+    verified_attendees_only: bool = False
+    """Only attendees with a verified e-mail address can book."""
     status: Status = "published"
 
 

@@ -58,10 +58,16 @@ class Settings:
     """Signing secrets of the webhook endpoint, separated by commas: two while one replaces the other."""
     hold_seconds: int = 900
     """How long a place is held for an unpaid booking."""
+    max_open_holds: int = 3
+    """How many unpaid places one account can hold at the same time."""
+    hold_cooldown_seconds: int | None = None
+    """Pause after an unpaid hold before the account can hold the event again. Default: `HOLD_SECONDS`."""
     mail_sender: str = "Event booking <no-reply@example.com>"
     """The sender of e-mails. SES must have verified the address."""
     verified_hosts_only: bool = False
     """Whether hosts must verify their e-mail address before they publish events."""
+    verified_attendees_only: bool = False
+    """Whether attendees must verify their e-mail address before they book, whatever the event says."""
     public_url: str = ""
     """URL of the API. Links in responses and e-mails start with it."""
 
@@ -109,6 +115,11 @@ class Settings:
     def hold(self) -> timedelta:
         return timedelta(seconds=self.hold_seconds)
 
+    @property
+    def hold_cooldown(self) -> timedelta:
+        seconds = self.hold_cooldown_seconds
+        return self.hold if seconds is None else timedelta(seconds=seconds)
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
         """Read all settings.
@@ -131,8 +142,11 @@ class Settings:
             stripe_api_base=environment.get("STRIPE_API_BASE") or None,
             stripe_webhook_secrets=_list(environment.get("STRIPE_WEBHOOK_SECRETS", "")),
             hold_seconds=_positive(environment, "HOLD_SECONDS", cls.hold_seconds),
+            max_open_holds=_positive(environment, "MAX_OPEN_HOLDS", cls.max_open_holds),
+            hold_cooldown_seconds=_optional_number(environment, "HOLD_COOLDOWN_SECONDS"),
             mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
+            verified_attendees_only=_switch(environment, "VERIFIED_ATTENDEES_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
             rate_limits=_switch(environment, "RATE_LIMITS", default=True),
             login_failures=_quota(environment, "LOGIN_FAILURES", cls.login_failures),
@@ -196,6 +210,13 @@ def _quota(environment: Mapping[str, str], name: str, default: Quota) -> Quota:
     if not found:
         raise BadSetting(f"{name} must be hits and seconds, such as 10/900")
     return Quota(int(found[1]), int(found[2]))
+
+
+def _optional_number(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    return 0 if value == "0" else _positive(environment, name, 1)
 
 
 def _currency(environment: Mapping[str, str], name: str, default: str) -> str:

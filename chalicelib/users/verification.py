@@ -25,7 +25,7 @@ from sqlalchemy import (
 from chalicelib.domain_events import EmailRequested, EmailVerificationRequested, PasswordResetRequested
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
-from chalicelib.platform.errors import InvalidInput
+from chalicelib.platform.errors import Forbidden, InvalidInput
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.settings import Quota
 from chalicelib.platform.throttle import Charge, Throttle
@@ -46,6 +46,16 @@ _DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
     "verify-email": EmailVerificationRequested,
     "reset-password": PasswordResetRequested,
 }
+
+
+class EmailNotVerified(Forbidden):
+    """Verify your e-mail address first."""
+
+    def __init__(self, meanwhile: str = "") -> None:
+        super().__init__(
+            "Open the link in the e-mail that we sent you, or request another e-mail with"
+            f" POST /auth/verify-email/resend. {meanwhile}".rstrip()
+        )
 
 
 class InvalidEmailToken(InvalidInput):

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from chalicelib.bookings import booking as bookings
+from chalicelib.bookings.booking import BookingLimits
 from chalicelib.events import publishing as events
 from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
@@ -86,9 +87,13 @@ def _create_events(database: Database, host: Caller, attendee: Caller, now: date
         rained_out = created["Rained out"]
         reason = "The yard is under water."
         cancellation.cancel_event(session, host.user_id, rained_out, reason=reason, expected=None, now=now)
-    bookings.book(
-        database, attendee, created["Living room concert"], key=None, hold=timedelta(minutes=15), now=now
+    limits = BookingLimits(
+        hold=timedelta(minutes=15),
+        max_open_holds=None,
+        hold_cooldown=timedelta(0),
+        verified_attendees_only=False,
     )
+    bookings.book(database, attendee, created["Living room concert"], key=None, limits=limits, now=now)
     return created
 
 

@@ -17,7 +17,7 @@ from chalicelib.platform.security import Caller
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
-from tests.client import HOLD, Client
+from tests.client import LIMITS, Client
 from tests.concurrency import until
 from tests.conftest import SECRET
 from tests.rows import rows
@@ -85,7 +85,7 @@ def book_until_the_crash(
                 caller = Caller(attendees[turn], "attendee", 1)
                 event_id = event_ids[turn % len(event_ids)]
                 now = datetime.now(UTC)
-                booking.book(client.wiring.database, caller, event_id, key=None, hold=HOLD, now=now)
+                booking.book(client.wiring.database, caller, event_id, key=None, limits=LIMITS, now=now)
                 confirmed.append((event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:

@@ -11,7 +11,7 @@ from chalicelib.bookings import booking
 from chalicelib.platform.database.engine import Database, violated
 from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
-from tests.client import HOLD, Account
+from tests.client import LIMITS, Account
 
 SOURCE = Path(booking.__file__).with_name("book.sql").read_text()
 
@@ -42,7 +42,7 @@ def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
     """Book a place. Return `booked`, a refusal's name or a violated constraint's name. Thread-safe."""
     caller = wiring.tokens.read(attendee.token)
     try:
-        booking.book(wiring.database, caller, UUID(event_id), key=None, hold=HOLD, now=datetime.now(UTC))
+        booking.book(wiring.database, caller, UUID(event_id), key=None, limits=LIMITS, now=datetime.now(UTC))
     except Refusal as refusal:
         return refusal.slug()
     except pg8000.DatabaseError as error:

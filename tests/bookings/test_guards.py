@@ -19,11 +19,13 @@ from chalicelib.events import publishing as events
 from chalicelib.payments import cancellation
 from chalicelib.users import authentication
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
-from tests.client import Account, Client
+from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
 from tests.rows import domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]
+
+MAX_HOLDS = LIMITS.max_open_holds or 0
 
 DROP_CHECK = "ALTER TABLE places DROP CONSTRAINT ck_places_taken"
 DROP_INDEX = "DROP INDEX uq_bookings_live"
@@ -167,6 +169,34 @@ def test_an_event_changed_during_a_booking_is_not_booked(
     assert live(client, event["eventId"]) == len(removed)
 
 
+@pytest.mark.parametrize("prices", [(2500, 0), (0, 2500)], ids=["free now", "priced now"])
+def test_a_price_changed_during_a_booking_is_respected(client: Client, prices: tuple[int, int]) -> None:
+    host, attendee = client.host(), client.attendee()
+    before, after = prices
+    event = client.event(host, price=before)
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        booking = thread.submit(client.book, attendee, event["eventId"])
+        until_waiting(client, 1)
+        events.change(
+            connection,
+            UUID(host.user_id),
+            UUID(event["eventId"]),
+            changes={"price": after},
+            expected=None,
+            now=datetime.now(UTC),
+            may_publish=True,
+            charges=True,
+        )
+
+    reply = booking.result()
+    assert reply.status == 201
+    assert (reply.json["amount"], reply.json["status"]) == (after, "pending" if after else "confirmed")
+    [row] = rows(client, "SELECT status, amount, expires_at FROM bookings")
+    assert (row.status, row.amount, row.expires_at is None) == (reply.json["status"], after, not after)
+
+
 def test_a_booking_respects_a_capacity_lowered_during_it(client: Client) -> None:
     host = client.host()
     event = client.event(host, capacity=2)
@@ -205,6 +235,28 @@ def test_capacity_is_not_lowered_below_a_concurrent_booking(client: Client) -> N
 
     assert lowering.result().problem == "capacity-below-taken"
     assert value(client, "SELECT capacity FROM places") == 2
+
+
+@pytest.mark.parametrize(
+    ("removed", "outcomes"),
+    [([], ["booked", "too-many-holds"]), (["one-hold-at-a-time"], ["booked", "booked"])],
+    ids=["guarded", "unguarded"],
+)
+def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], outcomes: list[str]) -> None:
+    host, attendee = client.host(), client.attendee()
+    event_ids = [client.event(host, price=2500)["eventId"] for _ in range(MAX_HOLDS + 1)]
+    held, racing = event_ids[:-2], event_ids[-2:]
+    for event_id in held:
+        client.book(attendee, event_id)
+    replace_procedure(client.wiring.database, without_guard(*removed))
+
+    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        attempts = [threads.submit(attempt, client.wiring, attendee, event_id) for event_id in racing]
+        until_waiting(client, 2)
+
+    assert sorted(outcome.result() for outcome in attempts) == outcomes
+    assert sum(live(client, event_id) for event_id in event_ids) == MAX_HOLDS + len(removed)
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])

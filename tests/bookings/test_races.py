@@ -45,6 +45,25 @@ def test_200_concurrent_bookings_of_one_attendee_book_once(client: Client, web: 
     assert taken(client, event["eventId"]) == 1
 
 
+@pytest.mark.rate_limits
+@pytest.mark.parametrize("keyed", [False, True], ids=["no keys", "keys"])
+def test_concurrent_holds_of_one_account_stay_within_its_limit(
+    client: Client, web: Web, *, keyed: bool
+) -> None:
+    host, attendee = client.host(), client.attendee()
+    event_ids = [client.event(host, price=2500)["eventId"] for _ in range(12)]
+
+    def hold(event_id: str, line: Line) -> Reply:
+        return line.book(attendee, event_id, **({"Idempotency-Key": event_id} if keyed else {}))
+
+    replies = web.run_concurrently([partial(hold, event_id) for event_id in event_ids * 3])
+
+    statuses = outcomes(replies)
+    assert statuses.keys() <= {"200", "201", "too-many-holds"}
+    assert len({reply.json["bookingId"] for reply in replies if reply.status < 300}) == 3
+    assert sum(taken(client, event_id) for event_id in event_ids) == 3
+
+
 @pytest.mark.parametrize("capacity", [100, 1])
 def test_200_requests_with_one_key_get_one_answer(client: Client, web: Web, capacity: int) -> None:
     event, attendee = client.event(client.host(), capacity=capacity), client.attendee()

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from chalicelib.bookings import booking
 from chalicelib.platform.database.engine import sqlstate
 from tests.bookings.procedure import attempt
-from tests.client import Account, Client, in_days
+from tests.client import LIMITS, Account, Client, in_days
 from tests.rows import domain_events, rows, taken, value
 
 Case = Callable[[Client], tuple[Account, str]]
@@ -56,6 +56,17 @@ def invalid_token(client: Client) -> tuple[Account, str]:
     return attendee, event_id
 
 
+def email_not_verified(client: Client) -> tuple[Account, str]:
+    return client.attendee(), client.event(client.host(), verifiedAttendeesOnly=True)["eventId"]
+
+
+def too_many_holds(client: Client) -> tuple[Account, str]:
+    attendee, host = client.attendee(), client.host()
+    for _ in range(LIMITS.max_open_holds or 0):
+        client.book(attendee, client.event(host, price=2500)["eventId"])
+    return attendee, client.event(host, price=2500)["eventId"]
+
+
 CASES = [
     sold_out,
     already_booked,
@@ -64,6 +75,8 @@ CASES = [
     event_cancelled,
     no_such_event,
     invalid_token,
+    email_not_verified,
+    too_many_holds,
 ]
 
 
@@ -105,7 +118,7 @@ def test_the_procedure_fails_inside_a_transaction_block(client: Client) -> None:
         connection.execute(
             text(
                 f"CALL {booking.PROCEDURE}(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL,"
-                " NULL, CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL)"
+                " NULL, CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
             call,
         )

@@ -18,6 +18,7 @@ FULL = {
     "currency": "chf",
     "saleStartsAt": "2030-05-01T00:00:00Z",
     "saleEndsAt": "2030-06-01T00:00:00Z",
+    "verifiedAttendeesOnly": True,
 }
 
 
@@ -52,6 +53,7 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
         "price": 0,
         "currency": "eur",
         "saleEndsAt": FULL["endDateTime"],
+        "verifiedAttendeesOnly": False,
         "status": status,
         "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur"}],
         "onSale": status == "published",

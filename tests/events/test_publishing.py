@@ -37,6 +37,7 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
         "price": 0,
         "currency": "eur",
         "saleEndsAt": made["endDateTime"],
+        "verifiedAttendeesOnly": False,
         "status": "published",
         "ticketTypes": [
             {

@@ -115,6 +115,15 @@ def cancel(client: Client, held: Hold, by: Account | None = None) -> None:
     assert reply.status == 204, reply.text
 
 
+def end_pause(client: Client, held: Hold) -> None:
+    """Let time pass since the end of a hold, until its attendee can hold the event again."""
+    rows(
+        client,
+        "UPDATE bookings SET updated_at = updated_at - interval '1 hour' WHERE booking_id = :id",
+        id=held.booking_id,
+    )
+
+
 def status(client: Client, held: Hold) -> tuple[str, str]:
     """Return the statuses of the rows of a booking and of its payment."""
     [row] = rows(

@@ -14,6 +14,7 @@ from tests.payments.purchases import (
     cancel,
     differences,
     domain_event_types,
+    end_pause,
     expire,
     hold,
     integrity,
@@ -223,6 +224,7 @@ def test_cancelling_a_hold_cancels_its_payment_at_stripe(
 def test_a_new_booking_after_a_cancellation_has_its_own_payment(client: Client, stripe: StripeFake) -> None:
     first = hold(client)
     cancel(client, first)
+    end_pause(client, first)
     second = hold(client, host=first.host, attendee=first.attendee, event_id=first.event_id)
 
     stripe.confirm(second.intent_id)

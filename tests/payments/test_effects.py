@@ -13,6 +13,7 @@ from tests.payments.purchases import (
     deliver_webhooks,
     differences,
     domain_event_types,
+    end_pause,
     expire,
     get_booking,
     hold,
@@ -256,6 +257,7 @@ def test_a_late_payment_gives_no_second_place(client: Client, stripe: StripeFake
     held = hold(client)
     late = event("payment_intent.succeeded", intent_of(client, held))
     expire(client)
+    end_pause(client, held)
     again = hold(client, host=held.host, attendee=held.attendee, event_id=held.event_id)
     pay(stripe, again)
 

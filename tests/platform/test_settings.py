@@ -46,6 +46,9 @@ def test_every_variable_is_read() -> None:
             "STRIPE_WEBHOOK_SECRETS": "whsec_new, whsec_old,",
             "HOLD_SECONDS": "60",
             "RATE_LIMITS": "off",
+            "MAX_OPEN_HOLDS": "5",
+            "HOLD_COOLDOWN_SECONDS": "30",
+            "VERIFIED_ATTENDEES_ONLY": "on",
         }
     )
 
@@ -65,8 +68,12 @@ def test_every_variable_is_read() -> None:
         stripe_webhook_secrets=(b"whsec_new", b"whsec_old"),
         hold_seconds=60,
         rate_limits=False,
+        max_open_holds=5,
+        hold_cooldown_seconds=30,
+        verified_attendees_only=True,
     )
     assert settings.hold == timedelta(minutes=1)
+    assert settings.hold_cooldown == timedelta(seconds=30)
     assert settings.charges
 
 
@@ -79,6 +86,13 @@ def test_every_limit_is_a_setting(limit: str) -> None:
 
     assert getattr(settings, limit) == Quota(7, 77)
     assert getattr(Settings.read(ENVIRONMENT), limit) != Quota(7, 77)
+
+
+@pytest.mark.parametrize(("variable", "seconds"), [("", 60), ("0", 0), ("7", 7)])
+def test_the_pause_after_a_hold_is_as_long_as_a_hold_by_default(variable: str, seconds: int) -> None:
+    settings = Settings.read(ENVIRONMENT | {"HOLD_SECONDS": "60", "HOLD_COOLDOWN_SECONDS": variable})
+
+    assert settings.hold_cooldown == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))
@@ -109,6 +123,10 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("LOGIN_FAILURES", "10/0"),
         ("LOGIN_FAILURES", "10/900/2"),
         ("LOGIN_FAILURES", "1e3/900"),
+        ("MAX_OPEN_HOLDS", "0"),
+        ("HOLD_COOLDOWN_SECONDS", "-1"),
+        ("HOLD_COOLDOWN_SECONDS", "soon"),
+        ("VERIFIED_ATTENDEES_ONLY", "yes"),
         ("DEFAULT_CURRENCY", "EUR"),
         ("DEFAULT_CURRENCY", "euro"),
     ],

@@ -49,7 +49,10 @@ class Booking(Struct, kw_only=True, rename="camel"):
     payment: (
         Annotated[
             Payment | None,
-            Meta(description="Left out if the booking is free, null while Stripe cannot be reached."),
+            Meta(
+                description="Left out if the booking is free. null while Stripe cannot be reached, and for"
+                " good if the booking ends before that."
+            ),
         ]
         | UnsetType
     ) = UNSET

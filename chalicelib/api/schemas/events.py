@@ -63,6 +63,11 @@ Currency = Annotated[
 ]
 
 
+VerifiedAttendeesOnly = Annotated[
+    bool, Meta(description="Whether only attendees with a verified e-mail address can book.")
+]
+
+
 class EventDetails(Body):
     """The details of an event. Optional members that are left out get their defaults."""
 
@@ -78,6 +83,7 @@ class EventDetails(Body):
     sale_starts_at: Time | None = None
     sale_ends_at: Time | None = None
     refund_until: Time | None = None
+    verified_attendees_only: VerifiedAttendeesOnly = False
     status: Literal["draft", "published"] | None = None
 
 
@@ -96,6 +102,7 @@ class EventChange(Body):
     sale_starts_at: Time | UnsetType | None = UNSET
     sale_ends_at: Time | UnsetType | None = UNSET
     refund_until: Time | UnsetType | None = UNSET
+    verified_attendees_only: VerifiedAttendeesOnly | UnsetType = UNSET
     status: Literal["draft", "published"] | UnsetType = UNSET
 
 
@@ -146,6 +153,7 @@ class Event(Struct, kw_only=True, rename="camel"):
         ]
         | UnsetType
     ) = UNSET
+    verified_attendees_only: VerifiedAttendeesOnly
     status: Status
     cancellation_reason: Annotated[str, Meta(description="In the host's words.")] | UnsetType = UNSET
     ticket_types: list[TicketType]

@@ -119,6 +119,7 @@ def _create_events() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("sale_announced_at", sa.DateTime(timezone=True)),
         sa.Column("refund_until", sa.DateTime(timezone=True)),
+        sa.Column("verified_attendees_only", sa.Boolean(), server_default="false", nullable=False),
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
@@ -231,6 +232,12 @@ def _create_bookings() -> None:
         sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_bookings")),
     )
     op.create_index("ix_bookings_event_id", "bookings", ["event_id", "booking_id"])
+    op.create_index(
+        "ix_bookings_holds",
+        "bookings",
+        ["user_id", "status", "event_id"],
+        postgresql_where=sa.text("amount > 0 AND status <> 'confirmed'"),
+    )
     op.create_index("ix_bookings_host_id", "bookings", ["host_id", "booking_id"])
     op.create_index("ix_bookings_user_id", "bookings", ["user_id", "booking_id"])
     op.create_index(

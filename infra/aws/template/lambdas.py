@@ -79,10 +79,13 @@ def _environment(function: Function) -> Json:
         result["PUBLIC_URL"] = public_url()
     if function.name == API:
         result["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
+        result["VERIFIED_ATTENDEES_ONLY"] = ref("VerifiedAttendeesOnly")
         result["DEFAULT_CURRENCY"] = ref("DefaultCurrency")
         result["HOLD_SECONDS"] = ref("HoldSeconds")
         result["RATE_LIMITS"] = ref("RateLimits")
         result |= {field.name.upper(): ref(parameter) for parameter, field in LIMITS.items()}
+        result["MAX_OPEN_HOLDS"] = ref("MaxOpenHolds")
+        result["HOLD_COOLDOWN_SECONDS"] = ref("HoldCooldownSeconds")
     if function.calls_stripe or function.receives_webhooks:
         result["STRIPE_API_KEY"] = _stripe_secret("apiKey")
     if function.receives_webhooks:

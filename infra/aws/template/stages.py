@@ -90,6 +90,9 @@ def parameters(stage: str) -> Json:
         "VerifiedHostsOnly": _choice(
             "Whether hosts must verify their email address before they publish", ("on", "off"), "off"
         ),
+        "VerifiedAttendeesOnly": _choice(
+            "Whether attendees must verify their email address before they book", ("on", "off"), "off"
+        ),
         "DefaultCurrency": _text("Currency of events that do not name one", "eur"),
         "FirewallLimit": {
             **_number("Requests of one client in 5 minutes that AWS WAF lets pass; 0 for no AWS WAF", 0),
@@ -98,6 +101,11 @@ def parameters(stage: str) -> Json:
         "RateLimits": _choice("Whether the rate limits below apply", ("on", "off"), "on"),
         **{name: _limit(field) for name, field in LIMITS.items()},
         "HoldSeconds": _number("How long a place is held for payment", 900),
+        "MaxOpenHolds": _number("How many unpaid places one account can hold", 3),
+        "HoldCooldownSeconds": _text(
+            "Seconds until an event can be held again after an unpaid hold; 0 is none, empty is HoldSeconds",
+            "",
+        ),
         "PreviousJwtSecret": _choice(
             "Whether tokens signed with the previous secret are valid", ("accept", "refuse"), "refuse"
         ),
