@@ -24,7 +24,7 @@ from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import process_batch
 from chalicelib.platform.observability import logs
-from chalicelib.users import verification
+from chalicelib.users import sessions, verification
 
 logs.set_up()
 
@@ -77,10 +77,11 @@ def reconcile_payments(_event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention, such as idempotency keys, e-mail tokens and rate limits."""
+    """Delete rows past their retention: keys, tokens, rate limits, deliveries, Stripe's events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     verification.purge_expired(database, now)
+    sessions.purge_expired(database, now)
     deliveries.purge(database, now)
     stripe_events.purge(database, now)
     throttle.purge(database, now)

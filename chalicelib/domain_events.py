@@ -241,8 +241,11 @@ class EmailVerificationRequested(EmailRequested, name="email-verification-reques
     """The e-mail address of an account needs to be verified: it is new, or its owner asks for another e-mail.
 
     The subject is a UUID made from the address. The token is made when the e-mail is sent, and is in no
-    message.
+    message. With `userId`, which is the subject then, the address is the new one of that account. It counts
+    when it is verified.
     """
+
+    user_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +254,41 @@ class PasswordResetRequested(EmailRequested, name="password-reset-requested"):
 
     The subject is a UUID made from the address. There may be no such account: the person who asks must not
     learn which addresses have one.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountNotice(DomainEventBody):
+    user_id: UUID
+    email: Annotated[str, {"description": "The e-mail address to tell."}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChangeRequested(AccountNotice, name="email-change-requested"):
+    """Someone with the password wants another e-mail address for an account. The present one is told.
+
+    The subject is the user. The new address counts when it is verified.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChanged(AccountNotice, name="email-changed"):
+    """The new e-mail address of an account is verified, and counts. The former one is told.
+
+    The subject is the user.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordChanged(AccountNotice, name="password-changed"):
+    """The password of an account is another one, by a change or by a reset. The subject is the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountDeleted(AccountNotice, name="account-deleted"):
+    """An account is deleted. The subject is the user.
+
+    The address is in no table any more. It is in this domain event only, until the e-mail is sent.
     """
 
 
@@ -269,6 +307,10 @@ ALL: tuple[type[DomainEventBody], ...] = (
     UserRegistered,
     EmailVerificationRequested,
     PasswordResetRequested,
+    EmailChangeRequested,
+    EmailChanged,
+    PasswordChanged,
+    AccountDeleted,
 )
 
 BY_TYPE = {event.type: event for event in ALL}

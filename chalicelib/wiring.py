@@ -1,6 +1,7 @@
 """The composition root: makes the services of the process from its settings. Tests replace services here."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,9 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.ports import Publisher, QueueSender
 from chalicelib.platform.security import Tokens
 from chalicelib.platform.settings import BadSetting, Settings
+
+_making = threading.RLock()
+"""Held while a service is made, because neither boto3's default session nor every import is thread-safe."""
 
 
 class Wiring:
@@ -37,39 +41,43 @@ class Wiring:
 
     @property
     def publisher(self) -> Publisher:
-        if self._publisher is None:
-            from chalicelib.adapters.sns import SnsPublisher  # noqa: PLC0415
+        with _making:
+            if self._publisher is None:
+                from chalicelib.adapters.sns import SnsPublisher  # noqa: PLC0415
 
-            if self.settings.domain_events_topic_arn is None:
-                raise BadSetting("DOMAIN_EVENTS_TOPIC_ARN is not set")
-            self._publisher = SnsPublisher(self.settings.domain_events_topic_arn)
-        return self._publisher
+                if self.settings.domain_events_topic_arn is None:
+                    raise BadSetting("DOMAIN_EVENTS_TOPIC_ARN is not set")
+                self._publisher = SnsPublisher(self.settings.domain_events_topic_arn)
+            return self._publisher
 
     @property
     def queues(self) -> QueueSender:
-        if self._queues is None:
-            from chalicelib.adapters.sqs import SqsQueues  # noqa: PLC0415
+        with _making:
+            if self._queues is None:
+                from chalicelib.adapters.sqs import SqsQueues  # noqa: PLC0415
 
-            self._queues = SqsQueues()
-        return self._queues
+                self._queues = SqsQueues()
+            return self._queues
 
     @property
     def mailer(self) -> Mailer:
-        if self._mailer is None:
-            from chalicelib.adapters.ses import SesMailer  # noqa: PLC0415
+        with _making:
+            if self._mailer is None:
+                from chalicelib.adapters.ses import SesMailer  # noqa: PLC0415
 
-            self._mailer = SesMailer(self.settings.mail_sender)
-        return self._mailer
+                self._mailer = SesMailer(self.settings.mail_sender)
+            return self._mailer
 
     @property
     def payments(self) -> PaymentGateway:
-        if self._payments is None:
-            from chalicelib.adapters.stripe import StripePayments  # noqa: PLC0415
+        with _making:
+            if self._payments is None:
+                from chalicelib.adapters.stripe import StripePayments  # noqa: PLC0415
 
-            if self.settings.stripe_api_key is None:
-                raise BadSetting("STRIPE_API_KEY is not set")
-            self._payments = StripePayments(self.settings.stripe_api_key, self.settings.stripe_api_base)
-        return self._payments
+                if self.settings.stripe_api_key is None:
+                    raise BadSetting("STRIPE_API_KEY is not set")
+                self._payments = StripePayments(self.settings.stripe_api_key, self.settings.stripe_api_base)
+            return self._payments
 
     def close(self) -> None:
         self.database.close()
@@ -84,10 +92,15 @@ def current() -> Wiring:
     Raises:
         BadSetting: A setting is missing or not valid.
     """
+    return _current or _make_current()
+
+
+def _make_current() -> Wiring:
     global _current  # noqa: PLW0603 (one per process)
-    if _current is None:
-        _current = Wiring(Settings.read(os.environ))
-    return _current
+    with _making:
+        if _current is None:
+            _current = Wiring(Settings.read(os.environ))
+        return _current
 
 
 @contextmanager

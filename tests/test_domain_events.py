@@ -25,6 +25,7 @@ from tests.notifications import examples
 from tests.notifications.examples import BOOKING_BODY, PAID
 from tests.payments.purchases import Hold, expire, hold
 from tests.payments.webhook_delivery import event, intent_of, send
+from tests.users.verification_emails import verify_pending
 
 SCHEMAS = {body.type: domain_event_docs.schema(body) for body in domain_events.ALL}
 
@@ -76,7 +77,11 @@ def accounts(client: Client) -> None:
         assert client("POST", "/auth/register", body).status == 201
     user = client.attendee()
     assert client("POST", "/auth/verify-email/resend", by=user).status == 202
-    assert client("PATCH", "/users/me", {"email": "new@example.com"}, by=user).status == 200
+    change = {"email": "new@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=user).status == 200
+    verify_pending(client, user, "new@example.com")
+    change = {"password": "another password", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=user).status == 200
     for email in (user.email, "nobody@example.com"):
         assert client("POST", "/auth/forgot-password", {"email": email}).status == 202
 

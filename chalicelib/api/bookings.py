@@ -21,6 +21,7 @@ from chalicelib.bookings import booking, queries
 from chalicelib.bookings.booking import (
     AlreadyBooked,
     BookingLimits,
+    OwnEvent,
     SaleEnded,
     SaleNotStarted,
     SoldOut,
@@ -49,10 +50,11 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
 
 @routes.post(
     "/bookings",
-    auth="attendee",
+    auth="required",
     responses={201: Booking, 200: Booking},
     errors=(
         NoSuchEvent,
+        OwnEvent,
         EventCancelled,
         EventEnded,
         SaleNotStarted,
@@ -67,7 +69,7 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
     account_check="view",  # the booking procedure checks it
 )
 def create_booking(request: Request, body: BookingRequest) -> Response:
-    """Book one place.
+    """Book one place. Hosts book at events of others.
 
     A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
     response. `payment` is null while Stripe cannot be reached: create it later by
@@ -134,7 +136,7 @@ def _location(request: Request, booking_id: UUID) -> dict[str, str]:
 
 @routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]})
 def list_bookings(request: Request, connection: Connection, query: BookingQuery) -> Response:
-    """List your bookings, or as a host the bookings of your events with their attendees."""
+    """List your bookings, and as a host also the bookings of your events with their attendees."""
     page_request = query.page(query.sort)
     page = BOOKINGS.list_bookings(
         connection,
@@ -184,7 +186,7 @@ def cancel_booking(request: Request, connection: Connection, booking_id: UUID) -
 
 @routes.post(
     "/bookings/{bookingId}/payment",
-    auth="attendee",
+    auth="required",
     responses={200: PayablePayment},
     errors=(NoSuchBooking, NotPayable),
 )

@@ -9,7 +9,9 @@ from chalicelib.api.schemas.auth import (
     ForgotPassword,
     Login,
     LoginResponse,
+    Logout,
     PasswordReset,
+    Refresh,
     Registration,
 )
 from chalicelib.api.schemas.bookings import Booking, BookingRequest, BookingWithEvent, PayablePayment
@@ -33,6 +35,7 @@ _BOOKING = "019b2f45-3c6e-7a81-9e02-d4b8c7f1a653"
 _NOTIFICATION = "019b2f46-0a1b-7c2d-8e3f-405162738495"
 _PASSWORD = "correct horse battery"  # noqa: S105 (an example)
 _EMAIL_TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
+_REFRESH_TOKEN = "p9XhT0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
 _CLIENT_SECRET = "pi_3PqL5s2eZvKYlo2C1gUBDnIF_secret_Xy7Qm2"  # noqa: S105 (an example)
 _INTENT = "pi_3PqL5s2eZvKYlo2C1gUBDnIF"
 
@@ -114,7 +117,14 @@ EXAMPLES: Mapping[Any, Any] = {
         "role": "attendee",
     },
     Login: {"email": "ada@example.com", "password": _PASSWORD},
-    LoginResponse: {"user": _ADA, "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTliMmY0MCJ9.c2lnbmF0dXJl"},
+    LoginResponse: {
+        "user": _ADA,
+        "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTliMmY0MCJ9.c2lnbmF0dXJl",
+        "expiresAt": "2029-11-02T09:15:30.250Z",
+        "refreshToken": _REFRESH_TOKEN,
+    },
+    Refresh: {"refreshToken": _REFRESH_TOKEN},
+    Logout: {"refreshToken": _REFRESH_TOKEN},
     EmailVerification: {"token": _EMAIL_TOKEN},
     ForgotPassword: {"email": "ada@example.com"},
     PasswordReset: {"token": _EMAIL_TOKEN, "password": _PASSWORD},
@@ -128,7 +138,7 @@ EXAMPLES: Mapping[Any, Any] = {
         "upcomingEventCount": 3,
         "followerCount": 128,
     },
-    ProfileReplacement: {"name": "Ada King", "email": "ada@example.com"},
+    ProfileReplacement: {"name": "Ada King", "email": "ada@example.com", "currentPassword": _PASSWORD},
     ProfileChange: {"name": "Ada King"},
     Preferences: {
         "email": {

@@ -18,6 +18,7 @@ from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.http.html import HTML, page
 from chalicelib.platform.http.request import Request, Response
 from chalicelib.users import verification
+from chalicelib.users.addresses import EmailTaken
 from chalicelib.users.verification import InvalidEmailToken
 
 routes = new_router("pages", "Pages for people, behind the links in e-mails. Programs do not need them.")
@@ -50,6 +51,8 @@ def verify_email_on_page(request: Request, query: EmailLink) -> Response:
             verification.verify(connection, query.token, request.now)
     except InvalidEmailToken:
         return page("This link no longer works", _EXPIRED, status=400)
+    except EmailTaken:
+        return page("This address is taken", "<p>Another account has this e-mail address.</p>", status=400)
     return page("Thank you", "<p>Your e-mail address is verified.</p>")
 
 

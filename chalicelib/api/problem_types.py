@@ -11,7 +11,7 @@ from chalicelib.payments import checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
-from chalicelib.users import accounts, verification
+from chalicelib.users import accounts, addresses, sessions, verification
 
 _WAIT = "Wait for the seconds that `Retry-After` names, then send the request again."
 _ONLY_STRIPE = "Only Stripe calls this route. "
@@ -31,7 +31,9 @@ ADVICE: dict[type[Refusal], str] = {
     errors.TooManyRequests: _WAIT,
     errors.Unavailable: _WAIT,
     security.InvalidToken: "Log in again to get a new token.",
-    accounts.EmailTaken: "Log in to the existing account, reset its password, or use another address.",
+    security.LoginRequired: "Log in with the password, and send the new token within 10 minutes.",
+    sessions.InvalidRefreshToken: "Log in again. Send each refresh token once, and one refresh at a time.",
+    addresses.EmailTaken: "Log in to the existing account, reset its password, or use another address.",
     accounts.WrongCredentials: "Check the address and the password, or reset the password.",
     accounts.WrongPassword: "Send the current password in `currentPassword`.",
     verification.EmailNotVerified: "Open the link in the verification e-mail. "
@@ -45,6 +47,7 @@ ADVICE: dict[type[Refusal], str] = {
     locks.EventEnded: "This is possible only before the event ends.",
     locks.EventStarted: "This is possible only before the event starts.",
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
+    booking.OwnEvent: "Book with another account. The host needs no place.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
     booking.SoldOut: "Try again later: a cancelled booking or an expired hold frees a place.",
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",

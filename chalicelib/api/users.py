@@ -32,8 +32,10 @@ from chalicelib.platform.http.etag import etag_response, expected_versions, writ
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.http.validation import fields_set
-from chalicelib.users import accounts, authentication, follows, profile
-from chalicelib.users.accounts import AccountCredentials, EmailTaken, WrongCredentials, WrongPassword
+from chalicelib.platform.security import LoginRequired
+from chalicelib.users import accounts, addresses, authentication, follows, profile
+from chalicelib.users.accounts import AccountCredentials, WrongCredentials, WrongPassword
+from chalicelib.users.addresses import EmailTaken
 from chalicelib.users.common_passwords import refuse_common
 from chalicelib.users.follows import NoSuchHost
 from chalicelib.users.profile import UserQueries
@@ -73,7 +75,12 @@ def get_user(request: Request, connection: Connection, user_id: UUID) -> Respons
     limited=True,
 )
 def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -> Response:
-    """Replace your profile. A new password invalidates all tokens."""
+    """Replace your profile.
+
+    A new password or e-mail address needs `currentPassword`. A new password invalidates all tokens, refresh
+    tokens too. A new address is `pendingEmail` until the token sent to it is used; the old one counts until
+    then and is told. The present address withdraws a pending one.
+    """
     return _change(request, user_id, fields_set(body))
 
 
@@ -88,7 +95,12 @@ def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -
     limited=True,
 )
 def change_profile(request: Request, user_id: UUID, body: ProfileChange) -> Response:
-    """Change parts of your profile. A new password invalidates all tokens."""
+    """Change parts of your profile.
+
+    A new password or e-mail address needs `currentPassword`. A new password invalidates all tokens, refresh
+    tokens too. A new address is `pendingEmail` until the token sent to it is used; the old one counts until
+    then and is told. The present address withdraws a pending one.
+    """
     return _change(request, user_id, fields_set(body))
 
 
@@ -98,29 +110,52 @@ def _change(request: Request, user_id: UUID, changes: dict[str, Any]) -> Respons
     account = new_hash = None
     if password is not UNSET:
         refuse_common(password)
-        account = _verify_current_password(request, user_id, current_password)
+    if password is not UNSET or current_password is not UNSET or "email" in changes:
+        account = _verify_current_password(
+            request, user_id, current_password, email=changes.get("email"), new_password=password is not UNSET
+        )
+    if password is not UNSET:
         new_hash = security.hash_password(password)
     with request.database.transaction() as connection:
         authentication.require_account(connection, request.require_caller(), "share")
-        expected = expected_versions(request)
-        new_address = profile.change(connection, user_id, changes=changes, expected=expected, now=request.now)
+        new_address = profile.change(
+            connection,
+            user_id,
+            changes=changes,
+            expected=expected_versions(request),
+            now=request.now,
+            new_password=new_hash is not None,
+        )
         if account and new_hash:
-            accounts.change_password(connection, account, new_hash)
+            accounts.change_password(connection, account, new_hash, request.now)
         if new_address:
             request.limit(connection, limits.account_emails(request, new_address))
         user, version = USERS.get_own(connection, user_id)
     return written_response(200, user, version)
 
 
-def _verify_current_password(request: Request, user_id: UUID, password: Any) -> AccountCredentials:
-    if password is UNSET:
-        raise InvalidInput(errors=[FieldError("currentPassword", "is required to set a new password")])
+def _verify_current_password(
+    request: Request, user_id: UUID, current_password: Any, *, email: str | None, new_password: bool
+) -> AccountCredentials | None:
+    """Verify the current password, which a new password or e-mail address needs.
+
+    Raises:
+        InvalidInput: It is missing.
+        WrongPassword
+    """
     with request.database.transaction() as connection:
         authentication.require_account(connection, request.require_caller(), "none")
         found = accounts.find_credentials(connection, user_id=user_id)
-        request.limit(connection, [*limits.failed_password(user_id), *limits.password_work(request)])
+        new_address = email is not None and addresses.is_new(connection, user_id, email)
+        if current_password is not UNSET:
+            request.limit(connection, [*limits.failed_password(user_id), *limits.password_work(request)])
+    if current_password is UNSET:
+        if not new_password and not new_address:
+            return None
+        what = "password" if new_password else "e-mail address"
+        raise InvalidInput(errors=[FieldError("currentPassword", f"is required to set a new {what}")])
     try:
-        account = accounts.verify_password(found, password)
+        account = accounts.verify_password(found, current_password)
     except WrongCredentials as error:
         raise WrongPassword from error
     with request.database.transaction() as connection:
@@ -132,19 +167,19 @@ def _verify_current_password(request: Request, user_id: UUID, password: Any) -> 
     "/users/{userId}",
     auth="self",
     responses={204: None},
-    errors=(StaleVersion,),
+    errors=(StaleVersion, LoginRequired),
     conditional=True,
     account_lock="update",
 )
 def delete_user(request: Request, connection: Connection, user_id: UUID) -> Response:  # noqa: ARG001 (auth="self")
-    """Delete your account.
+    """Delete your account. Needs a login with the password in the last 10 minutes.
 
     Your events and your bookings of future events are cancelled, and your name and e-mail address are erased.
     Refunds are the same as for single cancellations.
     """
-    cancellation.delete_account(
-        connection, request.require_caller(), expected=expected_versions(request), now=request.now
-    )
+    caller = request.require_caller()
+    caller.require_recent_login(request.now)
+    cancellation.delete_account(connection, caller, expected=expected_versions(request), now=request.now)
     return Response(204)
 
 

@@ -68,6 +68,7 @@ BEGIN
         END IF;
         outcome := CASE
             WHEN v_event.event_id IS NULL THEN 'no-such-event'
+            WHEN v_event.host_id = p_user_id THEN 'own-event'
             WHEN v_event.status = 'cancelled' THEN 'event-cancelled'
             WHEN p_now >= v_event.ends_at THEN 'event-ended'
             WHEN p_now < v_event.sale_starts_at THEN 'sale-not-started'

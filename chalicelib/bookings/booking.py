@@ -10,11 +10,22 @@ from chalicelib.events.locks import EventCancelled, EventEnded
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform import ids
 from chalicelib.platform.database.engine import Database, waited_for_lock_on
-from chalicelib.platform.errors import Conflict, IdempotencyKeyReused, Refusal, RequestInProgress, Unavailable
+from chalicelib.platform.errors import (
+    Conflict,
+    Forbidden,
+    IdempotencyKeyReused,
+    Refusal,
+    RequestInProgress,
+    Unavailable,
+)
 from chalicelib.platform.observability import metrics, request_context
 from chalicelib.platform.observability.request_context import RequestId
 from chalicelib.platform.security import Caller, InvalidToken
 from chalicelib.users.verification import EmailNotVerified
+
+
+class OwnEvent(Forbidden):
+    """Hosts cannot book their own events."""
 
 
 class AlreadyBooked(Conflict):
@@ -41,6 +52,7 @@ REFUSALS: dict[str, type[Refusal]] = {
     refusal.slug(): refusal
     for refusal in (
         NoSuchEvent,
+        OwnEvent,
         EventCancelled,
         EventEnded,
         SaleNotStarted,
@@ -109,7 +121,7 @@ def book(
     itself, so it takes a database instead of a connection.
 
     Raises:
-        NoSuchEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
+        NoSuchEvent, OwnEvent, EventCancelled, EventEnded, SaleNotStarted, SaleEnded, AlreadyBooked, SoldOut,
         EmailNotVerified, TooManyHolds, InvalidToken, IdempotencyKeyReused, RequestInProgress: Nothing was
             changed.
         Unavailable: The outcome is unknown. Retry with the same key.

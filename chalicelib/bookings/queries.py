@@ -1,5 +1,6 @@
 """Read bookings: one booking, a list, or an open hold."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    or_,
     select,
 )
 
@@ -29,6 +31,9 @@ class NoSuchBooking(NotFound):
     """Booking not found."""
 
 
+_caller = bindparam("caller", type_=Uuid)
+
+
 _refund_until = func.greatest(
     bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at), type_=UserTime()
 )
@@ -43,20 +48,25 @@ _rows = select(
 ).outerjoin(events, events.c.event_id == bookings.c.event_id)
 
 BOOKINGS = ListQuery(
-    rows=_rows,
+    rows=_rows.where(bookings.c.user_id == _caller),
     id="booking_id",
     sorts={"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))},
     filters={
-        "attendee": bookings.c.user_id == bindparam("attendee", type_=Uuid),
-        "host": bookings.c.host_id == bindparam("host", type_=Uuid),
         "event": bookings.c.event_id == bindparam("event", type_=Uuid),
         "status": bookings.c.status == bindparam("status", type_=Text),
     },
 )
+"""The caller's own bookings."""
+HOST_BOOKINGS = replace(
+    BOOKINGS,
+    rows=_rows.where(bookings.c.host_id == _caller),
+    also=_rows.where(bookings.c.user_id == _caller, bookings.c.host_id != _caller),
+)
+"""The bookings of a host's events, and the host's own at events of others."""
 
 _HOLD = select(bookings.c.booking_id).where(
     bookings.c.event_id == bindparam("event_id", type_=Uuid),
-    bookings.c.user_id == bindparam("caller", type_=Uuid),
+    bookings.c.user_id == _caller,
     _is_pending,
     bookings.c.expires_at > now_parameter,
 )
@@ -70,11 +80,17 @@ def find_hold(connection: Connection, caller: Caller, event_id: UUID, now: datet
 
 
 class BookingQueries:
-    """Read bookings as JSON text, rendered for an attendee, a host, or an attendee who has just booked."""
+    """Read bookings as JSON text, rendered for an attendee, a host, or an attendee who has just booked.
+
+    The renders can use the parameter `caller`, the id of the caller.
+    """
 
     def __init__(self, *, for_attendee: Render, for_host: Render, for_hold: Render) -> None:
         self._renders = {"attendee": for_attendee, "host": for_host}
-        self._get = {"attendee": _get(for_attendee, "user_id"), "host": _get(for_host, "host_id")}
+        self._get = {
+            "attendee": _get(for_attendee, "user_id"),
+            "host": _get(for_host, "host_id", "user_id"),
+        }
         self._get_hold = _get(for_hold, "user_id")
 
     def get(self, connection: Connection, caller: Caller, booking_id: UUID, now: datetime) -> tuple[str, int]:
@@ -105,22 +121,22 @@ class BookingQueries:
         status: Status | None,
         now: datetime,
     ) -> Page:
-        """List an attendee's own bookings, or the bookings of a host's events."""
-        values: dict[str, Any] = {caller.role: caller.user_id}
+        """List the caller's own bookings, and for a host also the bookings of the host's events."""
+        values: dict[str, Any] = {}
         if event_id is not None:
             values["event"] = event_id
         if status is not None:
             values["status"] = status
-        return BOOKINGS.fetch(
-            connection, page, list(values), {**values, "now": now}, self._renders[caller.role]
-        )
+        query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
+        parameters = {**values, "caller": caller.user_id, "now": now}
+        return query.fetch(connection, page, list(values), parameters, self._renders[caller.role])
 
 
-def _get(render: Render, owner: str) -> Select[Any]:
+def _get(render: Render, *owners: str) -> Select[Any]:
     row = _rows.subquery("booking")
     return select(cast(render(row), Text), row.c.version).where(
         row.c.booking_id == bindparam("booking_id", type_=Uuid),
-        row.c[owner] == bindparam("caller", type_=Uuid),
+        or_(*(row.c[owner] == _caller for owner in owners)),
     )
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, and_, any_, bindparam, select, update
+from sqlalchemy import Connection, Select, Uuid, and_, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from chalicelib.notifications.models import deliveries
 from chalicelib.platform.database.columns import now_parameter
@@ -40,17 +42,22 @@ _unsent = (
     deliveries.c.sent_at.is_(None),
 )
 
-_claiming = insert(deliveries).from_select(
-    ["domain_event_id", "user_id", "claimed_at"],
+
+def _claiming(recipients: Select[Any]) -> ReturningInsert[Any]:
+    statement = insert(deliveries).from_select(["domain_event_id", "user_id", "claimed_at"], recipients)
+    return statement.on_conflict_do_update(
+        index_elements=["domain_event_id", "user_id"],
+        set_={"claimed_at": statement.excluded.claimed_at},
+        where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < now_parameter - CLAIM_LEASE),
+    ).returning(deliveries.c.user_id)
+
+
+_CLAIM = _claiming(
     select(_domain_event_id, credentials.c.user_id, now_parameter)
     .where(credentials.c.user_id == any_(_users))
-    .order_by(credentials.c.user_id),
+    .order_by(credentials.c.user_id)
 )
-_CLAIM = _claiming.on_conflict_do_update(
-    index_elements=["domain_event_id", "user_id"],
-    set_={"claimed_at": _claiming.excluded.claimed_at},
-    where=and_(deliveries.c.sent_at.is_(None), deliveries.c.claimed_at < now_parameter - CLAIM_LEASE),
-).returning(deliveries.c.user_id)
+_CLAIM_NOTICE = _claiming(select(_domain_event_id, func.unnest(_users), now_parameter))
 _UNSENT = select(deliveries.c.user_id).where(*_unsent)
 _RELEASE = update(deliveries).where(*_unsent).values(claimed_at=deliveries.c.claimed_at - CLAIM_LEASE)
 _MARK_SENT = (
@@ -65,8 +72,23 @@ _MARK_SENT = (
 
 def claim(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID], now: datetime) -> Claim:
     """Claim the recipients whose e-mail is neither sent nor claimed by a running delivery."""
+    return _claim(connection, _CLAIM, domain_event_id, user_ids, now)
+
+
+def claim_notice(connection: Connection, domain_event_id: UUID, user_id: UUID, now: datetime) -> Claim:
+    """Claim an e-mail to an address of an account, which may be deleted by now."""
+    return _claim(connection, _CLAIM_NOTICE, domain_event_id, [user_id], now)
+
+
+def _claim(
+    connection: Connection,
+    statement: ReturningInsert[Any],
+    domain_event_id: UUID,
+    user_ids: Sequence[UUID],
+    now: datetime,
+) -> Claim:
     parameters = {"this_domain_event": domain_event_id, "users": list(user_ids), "now": now}
-    mine = frozenset(connection.scalars(_CLAIM, parameters))
+    mine = frozenset(connection.scalars(statement, parameters))
     unsent = frozenset(connection.scalars(_UNSENT, parameters))
     return Claim(mine, unsent - mine)
 

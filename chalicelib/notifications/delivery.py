@@ -9,7 +9,13 @@ from sqlalchemy import Connection, select
 
 from chalicelib import domain_events
 from chalicelib.bookings.models import bookings
-from chalicelib.domain_events import BookingDetails, EmailRequested, PaymentDetails
+from chalicelib.domain_events import (
+    AccountNotice,
+    BookingDetails,
+    EmailRequested,
+    EmailVerificationRequested,
+    PaymentDetails,
+)
 from chalicelib.notifications import deliveries, emails, mail_context, unsubscribe
 from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
@@ -49,7 +55,9 @@ def send(context: MailContext, batch: EmailBatch, now: datetime) -> None:
     kind = kind_of(batch.domain_event.type)
     body = domain_events.parse(batch.domain_event)
     if kind.purpose is not None and isinstance(body, EmailRequested):
-        _send_token(context, kind, batch.domain_event, body.email, kind.purpose, now)
+        _send_token(context, kind, batch.domain_event, body, kind.purpose, now)
+    elif isinstance(body, AccountNotice):
+        _send_notice(context, kind, batch.domain_event, body, now)
     else:
         _send_batch(context, kind, batch, body, now)
 
@@ -91,32 +99,52 @@ def _send_token(
     context: MailContext,
     kind: Kind,
     domain_event: DomainEvent,
-    email: str,
+    body: EmailRequested,
     purpose: verification.Purpose,
     now: datetime,
 ) -> None:
-    """Send a token to the account with this address, if there is one.
+    """Send a token to the account with this address, if there is one, or to the account's new address.
 
     The token is made here, so that it is in no domain event and in no queue. A second delivery makes none,
     because a new token would end the older ones.
     """
     with context.database.transaction() as connection:
-        account = users.find_credentials(connection, email=email)
-        if account is None:
+        account = users.find_credentials(connection, email=body.email)
+        pending_of = body.user_id if isinstance(body, EmailVerificationRequested) else None
+        user_id = pending_of or (account.caller.user_id if account else None)
+        if user_id is None or mail_context.is_suppressed(connection, body.email, now):
             return
-        found = mail_context.find(connection, [account.caller.user_id], topic=None, now=now)
-        claim = deliveries.claim(
-            connection, domain_event.domain_event_id, [recipient.user_id for recipient in found], now
-        )
+        claim = deliveries.claim(connection, domain_event.domain_event_id, [user_id], now)
         if claim.others:
             raise Unreachable("Another delivery of this message is sending the e-mail")
         if not claim.mine:
             return
         issued = verification.issue(
-            connection, purpose=purpose, email=email, throttle=Throttle(context.settings), now=now
+            connection,
+            purpose=purpose,
+            email=body.email,
+            pending_of=pending_of,
+            throttle=Throttle(context.settings),
+            now=now,
         )
     if issued is not None:
-        _send_claimed(context, kind, domain_event, found, now, token=issued.token)
+        recipient = Recipient(user_id=issued.user_id, name=issued.name, email=issued.email, verified=False)
+        _send_claimed(context, kind, domain_event, [recipient], now, token=issued.token)
+
+
+def _send_notice(
+    context: MailContext, kind: Kind, domain_event: DomainEvent, body: AccountNotice, now: datetime
+) -> None:
+    """Tell an address what happened to its account, which may have another address by now, or be deleted."""
+    with context.database.transaction() as connection:
+        if mail_context.is_suppressed(connection, body.email, now):
+            return
+        claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.user_id, now)
+    if claim.others:
+        raise Unreachable("Another delivery of this message is sending the e-mail")
+    if claim.mine:
+        recipient = Recipient(user_id=body.user_id, name="", email=body.email, verified=False)
+        _send_claimed(context, kind, domain_event, [recipient], now)
 
 
 def _send_claimed(

@@ -11,13 +11,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select
 
 from chalicelib.domain_events import (
+    AccountDeleted,
     BookingCancelled,
     BookingConfirmed,
     BookingExpired,
+    EmailChanged,
+    EmailChangeRequested,
     EmailVerificationRequested,
     EventCancelled,
     EventChanged,
     EventPublished,
+    PasswordChanged,
     PasswordResetRequested,
     PaymentDisputeClosed,
     PaymentDisputed,
@@ -89,6 +93,7 @@ class Kind:
         return None if self.is_receipt and self.is_receipt(body) else self.topic
 
 
+_ACCOUNT = "You get this e-mail because an account has your address."
 _BOOKED = "You get this e-mail because you booked this event."
 
 KINDS = (
@@ -213,6 +218,30 @@ KINDS = (
         subject="Reset your password",
         footer="If you did not ask for this, ignore this e-mail. Your password stays the same.",
         purpose="reset-password",
+    ),
+    Kind(
+        event=EmailChangeRequested,
+        queue=EMAIL,
+        subject="Your e-mail address is to be changed",
+        footer=_ACCOUNT,
+    ),
+    Kind(
+        event=EmailChanged,
+        queue=EMAIL,
+        subject="Your e-mail address was changed",
+        footer="You get this e-mail because an account had your address.",
+    ),
+    Kind(
+        event=PasswordChanged,
+        queue=EMAIL,
+        subject="Your password was changed",
+        footer=_ACCOUNT,
+    ),
+    Kind(
+        event=AccountDeleted,
+        queue=EMAIL,
+        subject="Your account was deleted",
+        footer="You get this e-mail because the account had your address.",
     ),
 )
 

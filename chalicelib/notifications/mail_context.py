@@ -43,13 +43,10 @@ class EventView:
     version: int
 
 
-_suppressed = (
-    select(suppressed_addresses.c.email)
-    .where(
-        suppressed_addresses.c.email == func.lower(users.c.email),
-        suppressed_addresses.c.since <= now_parameter,
-    )
-    .exists()
+_suppressions = select(suppressed_addresses.c.email).where(suppressed_addresses.c.since <= now_parameter)
+_suppressed = _suppressions.where(suppressed_addresses.c.email == func.lower(users.c.email)).exists()
+_IS_SUPPRESSED = _suppressions.where(
+    suppressed_addresses.c.email == func.lower(bindparam("address", type_=Text))
 )
 _opted_out = (
     select(opt_outs.c.topic)
@@ -86,6 +83,11 @@ def find(
     """
     rows = connection.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
     return [Recipient(**row._asdict()) for row in rows]
+
+
+def is_suppressed(connection: Connection, email: str, now: datetime) -> bool:
+    """Whether an address is suppressed by `now`."""
+    return connection.execute(_IS_SUPPRESSED, {"address": email, "now": now}).first() is not None
 
 
 _EVENT = (

@@ -51,13 +51,14 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("domain_event_id", Uuid, primary_key=True),
-    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Uuid, primary_key=True),
     Column("claimed_at", SystemTime(), nullable=False),
     Column("sent_at", SystemTime(), nullable=True),
     Index(None, "claimed_at"),
 )
 """E-mails, claimed before sending and marked after: a redelivery sends only what is missing, and two
-concurrent deliveries do not both send."""
+concurrent deliveries do not both send. `user_id` is no foreign key, because the deletion of an account is
+e-mailed too."""
 
 opt_outs = Table(
     "opt_outs",

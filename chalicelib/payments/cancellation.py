@@ -56,7 +56,8 @@ def cancel_booking(
     check_version(row.version, expected)
     if row.starts_at <= now:
         raise EventStarted
-    cancel_and_refund(connection, booking_id, reason="host" if caller.role == "host" else "attendee", now=now)
+    is_host = row.host_id == caller.user_id
+    cancel_and_refund(connection, booking_id, reason="host" if is_host else "attendee", now=now)
 
 
 def _read(connection: Connection, caller: Caller, booking_id: UUID) -> Row[Any]:
@@ -124,17 +125,22 @@ def delete_account(
     if caller.role == "host":
         cancelled = event_cancellation.cancel_all_of_host(connection, caller.user_id, now)
         _cancel_and_refund_all(connection, cancelled, "event-cancelled", now)
-    else:
-        booked = connection.scalars(
-            select(bookings.c.event_id)
-            .join(events, events.c.event_id == bookings.c.event_id)
-            .where(bookings.c.user_id == caller.user_id, live, events.c.starts_at > now)
-        ).all()
-        lock_places(connection, booked)
-        reason: CancellationReason = "account-deleted"
-        cancellation.cancel_for_attendee(connection, caller.user_id, booked, reason=reason, now=now)
-        refund_requests.request_for_attendee(connection, caller.user_id, booked, reason=reason, now=now)
+    _cancel_own_bookings(connection, caller.user_id, now)
     deletion.erase(connection, caller.user_id, now)
+
+
+def _cancel_own_bookings(connection: Connection, user_id: UUID, now: datetime) -> None:
+    booked = connection.scalars(
+        select(bookings.c.event_id)
+        .join(events, events.c.event_id == bookings.c.event_id)
+        .where(bookings.c.user_id == user_id, live, events.c.starts_at > now)
+    ).all()
+    if not booked:
+        return
+    lock_places(connection, booked)
+    reason: CancellationReason = "account-deleted"
+    cancellation.cancel_for_attendee(connection, user_id, booked, reason=reason, now=now)
+    refund_requests.request_for_attendee(connection, user_id, booked, reason=reason, now=now)
 
 
 def _cancel_and_refund_all(

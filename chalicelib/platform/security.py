@@ -1,17 +1,21 @@
 """Authentication: password hashing and signed tokens."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
-from typing import Any, Literal
+import threading
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 from uuid import UUID
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
 from jwt.utils import force_bytes
 
-from chalicelib.platform.errors import Unauthenticated
+from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.settings import BadSetting, Settings
+
+if TYPE_CHECKING:
+    from passlib.context import CryptContext
 
 ALGORITHM = "HS256"
 """The signature algorithm of tokens."""
@@ -20,13 +24,13 @@ Role = Literal["host", "attendee"]
 
 ROLES: tuple[Role, ...] = ("host", "attendee")
 
-LEEWAY_SECONDS = 5
+LEEWAY = timedelta(seconds=5)
 """How far the clocks of servers may differ when the times in a token are checked."""
 
-_MAX_TOKEN_VERSION = 2**31 - 1
-"""The column's type is integer."""
+RECENT_LOGIN = timedelta(minutes=10)
+"""The age of a login that still allows the deletion of the account."""
 
-AccountLock = Literal["none", "share", "update"]
+AccountLock = Literal["none", "share", "sessions", "update"]
 """How a check of the caller's account locks it for the rest of the transaction."""
 
 
@@ -34,12 +38,36 @@ class InvalidToken(Unauthenticated):
     """The token is not valid or has expired."""
 
 
-@cache
-def _argon2() -> Any:
-    """Return Argon2id with OWASP's parameters (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane."""
-    from passlib.hash import argon2  # noqa: PLC0415 (takes 10 % of a cold start, and few requests need it)
+class LoginRequired(Forbidden):
+    """A login with the password in the last 10 minutes is required."""
 
-    return argon2.using(type="ID", memory_cost=19456, time_cost=2, parallelism=1)  # type: ignore[no-untyped-call]
+
+_contexts: list["CryptContext"] = []
+_contexts_lock = threading.Lock()
+
+
+def _passwords() -> "CryptContext":
+    """Return passlib's hashing context. A hash of other parameters or another scheme is still verified.
+
+    Argon2id has OWASP's parameters (Password Storage Cheat Sheet): 19 MiB, 2 passes, 1 lane. passlib imports
+    its handlers when they are first used, which fails if two threads do it concurrently.
+    """
+    if not _contexts:
+        with _contexts_lock:
+            if not _contexts:
+                # Takes 10 % of a cold start, and few requests need it.
+                from passlib.context import CryptContext  # noqa: PLC0415
+
+                context = CryptContext(
+                    schemes=["argon2"],
+                    argon2__type="ID",
+                    argon2__memory_cost=19456,
+                    argon2__time_cost=2,
+                    argon2__parallelism=1,
+                )
+                context.needs_update(_DUMMY_HASH)  # loads the handler
+                _contexts.append(context)
+    return _contexts[0]
 
 
 _DUMMY_HASH = (
@@ -48,20 +76,30 @@ _DUMMY_HASH = (
 """The hash of a random password that was not stored."""
 
 
+def _prepared(password: str) -> str:
+    """Prepare a password as OpaqueString (RFC 8265, section 4.2): spaces to U+0020, then NFC.
+
+    So it is the same password on keyboards that compose characters differently. Other characters stay as they
+    are: refusing some would not make passwords stronger.
+    """
+    spaced = "".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in password)
+    return unicodedata.normalize("NFC", spaced)
+
+
 def hash_password(password: str) -> str:
     """Hash with Argon2id. Takes about 25 ms of one core, so never call it inside a transaction."""
-    return str(_argon2().hash(password))
+    return _passwords().hash(_prepared(password))
 
 
 def password_matches(password: str, password_hash: str | None) -> bool:
     """Verify a password. Without a hash (no such account), return False after the same time."""
-    matches = bool(_argon2().verify(password, password_hash or _DUMMY_HASH))
+    matches = _passwords().verify(_prepared(password), password_hash or _DUMMY_HASH)
     return matches and password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
     """Whether the hash was made with other parameters than the current ones."""
-    return bool(_argon2().needs_update(password_hash))
+    return _passwords().needs_update(password_hash)
 
 
 @dataclass(frozen=True)
@@ -72,6 +110,19 @@ class Caller:
     role: Role
     token_version: int
     """Each password change increases the account's version, which invalidates older tokens."""
+    logged_in_at: datetime | None = field(default=None, compare=False)
+    """The login with the password, which a refresh does not renew. None: unknown."""
+    session: UUID | None = field(default=None, compare=False)
+    """The family of refresh tokens that the token belongs to. None: it cannot be refreshed."""
+
+    def require_recent_login(self, now: datetime) -> None:
+        """Check that the login with the password is recent.
+
+        Raises:
+            LoginRequired: The login is older than RECENT_LOGIN, or its time is unknown.
+        """
+        if self.logged_in_at is None or now - self.logged_in_at > RECENT_LOGIN:
+            raise LoginRequired("Log in again, then repeat the request with the new token.")
 
 
 class _PrecheckedHmac(HMACAlgorithm):
@@ -114,20 +165,23 @@ class Tokens:
 
     def issue(self, caller: Caller, at: datetime) -> str:
         """Make a token. The same caller and second give the same token."""
-        issued_at = at.replace(microsecond=0)
-        return jwt.encode(
-            {
-                "iss": self._issuer,
-                "aud": self._audience,
-                "sub": str(caller.user_id),
-                "role": caller.role,
-                "ver": caller.token_version,
-                "iat": issued_at,
-                "exp": issued_at + self._lifetime,
-            },
-            self._secret,
-            algorithm=ALGORITHM,
-        )
+        claims = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": str(caller.user_id),
+            "role": caller.role,
+            "ver": caller.token_version,
+            "iat": at.replace(microsecond=0),
+            "exp": self.expiry(at),
+            "auth_time": int((caller.logged_in_at or at).timestamp()),
+        }
+        if caller.session is not None:
+            claims["sid"] = str(caller.session)
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def expiry(self, issued_at: datetime) -> datetime:
+        """Return the end of a token that is issued at that time."""
+        return issued_at.replace(microsecond=0) + self._lifetime
 
     def read(self, token: str) -> Caller:
         """Check the signature, algorithm, issuer, audience and times, and return the caller.
@@ -152,15 +206,33 @@ class Tokens:
             algorithms=[ALGORITHM],
             issuer=self._issuer,
             audience=self._audience,
-            leeway=LEEWAY_SECONDS,
+            leeway=LEEWAY,
         )
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
     role, version = claims.get("role"), claims.get("ver")
-    if role not in ROLES or type(version) is not int or not 0 < version <= _MAX_TOKEN_VERSION:
+    logged_in_at, session = claims.get("auth_time"), claims.get("sid")
+    if role not in ROLES or not _is_int32(version) or version < 1:
         raise InvalidToken
     try:
-        return Caller(UUID(claims["sub"]), role, version)
-    except ValueError as error:
+        return Caller(
+            UUID(claims["sub"]),
+            role,
+            version,
+            None if logged_in_at is None else _time(logged_in_at),
+            None if session is None else UUID(session),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise InvalidToken from error
+
+
+def _is_int32(value: object) -> TypeGuard[int]:
+    """Whether a claim fits into PostgreSQL's integer. A JSON boolean is no number."""
+    return type(value) is int and abs(value) < 2**31
+
+
+def _time(value: object) -> datetime:
+    if type(value) is not int:
+        raise ValueError("not a time")
+    return datetime.fromtimestamp(value, UTC)

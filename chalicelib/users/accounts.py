@@ -7,18 +7,14 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from chalicelib.domain_events import UserRegistered
+from chalicelib.domain_events import PasswordChanged, UserRegistered
 from chalicelib.platform import ids, security
-from chalicelib.platform.database.engine import violated
-from chalicelib.platform.errors import Conflict, Forbidden, Unauthenticated
+from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Caller, Role
-from chalicelib.users import authentication, verification
+from chalicelib.users import authentication, sessions, verification
+from chalicelib.users.addresses import email_taken
 from chalicelib.users.models import credentials, users
-
-
-class EmailTaken(Conflict):
-    """An account with this e-mail address already exists."""
 
 
 class WrongCredentials(Unauthenticated):
@@ -52,11 +48,6 @@ def register(
     outbox.record(connection, UserRegistered(user_id=user_id, role=role), subject=user_id, now=now)
     verification.request_token(connection, purpose="verify-email", email=email, now=now)
     return Caller(user_id, role, token_version=1)
-
-
-def email_taken(error: DBAPIError) -> Exception:
-    """Return EmailTaken for a violation of the unique e-mail index, else the error itself."""
-    return EmailTaken() if violated(error) == "uq_users_email" else error
 
 
 @dataclass(frozen=True)
@@ -102,13 +93,13 @@ def verify_password(account: AccountCredentials | None, password: str) -> Accoun
 
 
 def require_unchanged(connection: Connection, account: AccountCredentials) -> None:
-    """Check that the password has not changed since it was verified. Lock the account against deletion.
+    """Check that the password has not changed since it was verified. Lock the account for a new session.
 
     Raises:
         WrongCredentials: The account was deleted or its password changed in the meantime.
     """
     try:
-        authentication.require_account(connection, account.caller, "share")
+        authentication.require_account(connection, account.caller, "sessions")
     except security.InvalidToken as error:
         raise WrongCredentials from error
 
@@ -125,8 +116,12 @@ def replace_hash(connection: Connection, account: AccountCredentials, password_h
     )
 
 
-def change_password(connection: Connection, account: AccountCredentials, password_hash: str) -> None:
-    """Set a new password and invalidate all tokens, including pending password resets.
+def change_password(
+    connection: Connection, account: AccountCredentials, password_hash: str, now: datetime
+) -> None:
+    """Set a new password, invalidate all tokens, including pending password resets, and end all sessions.
+
+    The e-mail address is told.
 
     Raises:
         WrongPassword: The password was changed after the current one was verified.
@@ -141,4 +136,8 @@ def change_password(connection: Connection, account: AccountCredentials, passwor
     )
     if not changed.rowcount:
         raise WrongPassword
-    verification.revoke_all(connection, account.caller.user_id, "reset-password")
+    user_id = account.caller.user_id
+    verification.revoke_all(connection, user_id, "reset-password")
+    sessions.end_all(connection, user_id)
+    address: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
+    outbox.record(connection, PasswordChanged(user_id=user_id, email=address), subject=user_id, now=now)

@@ -21,6 +21,7 @@ def _with_lock(lock: Callable[[Select[Any]], Select[Any]]) -> Select[Any]:
 _ACCOUNT: dict[AccountLock, Select[Any]] = {
     "none": _with_lock(lambda query: query),
     "share": _with_lock(lambda query: query.with_for_update(read=True, key_share=True)),
+    "sessions": _with_lock(lambda query: query.with_for_update(key_share=True)),
     "update": _with_lock(lambda query: query.with_for_update()),
 }
 
@@ -29,7 +30,8 @@ def require_account(connection: Connection, caller: Caller, lock: AccountLock) -
     """Check that the caller's account exists, and that its password is the one of the token.
 
     Writers lock the account with `share`, and its deletion with `update`. So writers and the deletion wait
-    for each other, and no rows are added for a deleted account.
+    for each other, and no rows are added for a deleted account. `sessions` also excludes changes of
+    the password and of other sessions, so that no session survives its end.
 
     Raises:
         InvalidToken: The account is deleted or its password has changed.

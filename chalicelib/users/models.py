@@ -30,6 +30,7 @@ users = Table(
     Column("updated_at", SystemTime(), nullable=False),
     Column("deleted_at", SystemTime(), nullable=True),
     Column("email_verified_at", SystemTime(), nullable=True),
+    Column("pending_email", Text, nullable=True),
     Column(
         "words",
         TSVECTOR,
@@ -75,6 +76,22 @@ email_tokens = Table(
 )
 """Tokens for verifying an e-mail address or resetting a password. Only hashes are stored. Deleted when
 used."""
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("family_id", Uuid, nullable=False),
+    Column("user_id", Uuid, ForeignKey("credentials.user_id", ondelete="CASCADE"), nullable=False),
+    Column("logged_in_at", SystemTime(), nullable=False),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("expires_at", SystemTime(), nullable=False),
+    Column("used_at", SystemTime(), nullable=True),
+    Index(None, "family_id"),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+)
+"""Tokens that continue a login. Those of one login are a family. Used ones stay, to detect their reuse."""
 
 not_deleted = users.c.deleted_at.is_(None)
 

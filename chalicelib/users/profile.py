@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, bindparam, cast, func, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Row, Text, Uuid, bindparam, cast, func, select, update
 
+from chalicelib.domain_events import EmailChangeRequested
 from chalicelib.platform.database.engine import check_version
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
 from chalicelib.platform.database.rendering import Render
+from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Role
-from chalicelib.users import verification
-from chalicelib.users.accounts import email_taken
+from chalicelib.users import addresses, verification
 from chalicelib.users.models import not_deleted, users
 
 USERS = ListQuery(
@@ -68,8 +68,13 @@ def change(
     changes: dict[str, Any],
     expected: Collection[int] | None,
     now: datetime,
+    new_password: bool = False,
 ) -> str | None:
-    """Change the name or e-mail address of an account; a new address must be verified again.
+    """Change the name or e-mail address of an account.
+
+    A new address is pending until it is verified, and the present one is told. The present address withdraws
+    a pending one, and so does a new password without a new address: the person who asked for it may have
+    known the old password.
 
     Return the address that a verification e-mail was requested for, if any.
 
@@ -78,31 +83,38 @@ def change(
         StaleVersion: The profile has changed since.
     """
     version = lock_profile(connection, user_id, expected)
-    if not changes:
-        return None
-    new_address = _new_address(connection, user_id, changes)
-    if new_address is not None:
-        changes = {**changes, "email_verified_at": None}
-    try:
+    row = connection.execute(select(users).where(users.c.user_id == user_id)).one()
+    values, email = dict(changes), changes.get("email")
+    requested = False
+    if email is not None and email.lower() != row.email.lower():
+        del values["email"]
+        values["pending_email"] = email
+        requested = _request_change(connection, row, email, now)
+    elif row.pending_email is not None and (email is not None or new_password):
+        values["pending_email"] = None
+    if values:
         connection.execute(
             update(users)
             .where(users.c.user_id == user_id)
-            .values(**changes, version=version + 1, updated_at=now)
+            .values(**values, version=version + 1, updated_at=now)
         )
-    except DBAPIError as error:
-        raise email_taken(error) from error
-    if new_address is not None:
-        verification.request_token(connection, purpose="verify-email", email=new_address, now=now)
-    return new_address
+    return email if requested else None
 
 
-def _new_address(connection: Connection, user_id: UUID, changes: dict[str, Any]) -> str | None:
-    """Return the new e-mail address, or None if it differs from the current one in case only."""
-    email: str | None = changes.get("email")
-    if email is None:
-        return None
-    current: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    return email if email.lower() != current.lower() else None
+def _request_change(connection: Connection, row: Row[Any], email: str, now: datetime) -> bool:
+    """Send a token to a new address, and a notice to the present one.
+
+    Return whether they were requested, which they are not if the address is pending already.
+    """
+    addresses.require_free(connection, email)
+    if email.lower() == (row.pending_email or "").lower():
+        return False
+    verification.request_token(
+        connection, purpose="verify-email", email=email, pending_of=row.user_id, now=now
+    )
+    notice = EmailChangeRequested(user_id=row.user_id, email=row.email)
+    outbox.record(connection, notice, subject=row.user_id, now=now)
+    return True
 
 
 def lock_profile(

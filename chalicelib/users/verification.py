@@ -16,19 +16,26 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
-    func,
     insert,
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
-from chalicelib.domain_events import EmailRequested, EmailVerificationRequested, PasswordResetRequested
+from chalicelib.domain_events import (
+    EmailChanged,
+    EmailRequested,
+    EmailVerificationRequested,
+    PasswordChanged,
+    PasswordResetRequested,
+)
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Forbidden, InvalidInput
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.settings import Quota
 from chalicelib.platform.throttle import Charge, Throttle
+from chalicelib.users import addresses, sessions
 from chalicelib.users.models import credentials, email_tokens, users
 
 Purpose = Literal["verify-email", "reset-password"]
@@ -80,7 +87,6 @@ _user_id = bindparam("of_user", type_=Uuid)
 _purpose = bindparam("of_purpose", type_=Text)
 _hash = bindparam("token_hash", type_=LargeBinary)
 
-_WITH_ADDRESS = select(users.c.user_id).where(func.lower(users.c.email) == func.lower(bindparam("email")))
 _WITH_TOKEN = select(email_tokens.c.user_id).where(email_tokens.c.token_hash == _hash)
 _LOCK_CREDENTIALS = (
     select(credentials.c.user_id)
@@ -88,7 +94,7 @@ _LOCK_CREDENTIALS = (
     .with_for_update(read=True, key_share=True)
 )
 _LOCK_USER: Select[Any] = (
-    select(users.c.user_id, users.c.name, users.c.email, users.c.email_verified_at)
+    select(users.c.user_id, users.c.name, users.c.email, users.c.pending_email, users.c.email_verified_at)
     .where(users.c.user_id == _user_id, users.c.deleted_at.is_(None))
     .with_for_update(key_share=True)
 )
@@ -104,38 +110,68 @@ _USE = delete(email_tokens).where(*_usable).returning(email_tokens.c.email)
 _REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
 
 
-def request_token(connection: Connection, *, purpose: Purpose, email: str, now: datetime) -> None:
+def request_token(
+    connection: Connection, *, purpose: Purpose, email: str, now: datetime, pending_of: UUID | None = None
+) -> None:
     """Request an e-mail with a token to an address, whether or not an account has it.
+
+    `pending_of` is the account whose pending address it is, since several accounts may want the same.
 
     The consumer of the domain event looks up the account. So neither the response nor its timing reveals
     whether the address has an account.
     """
     address = email.lower()
-    # The subject is derived from the address, because there may be no user.
-    subject = uuid5(NAMESPACE_URL, f"mailto:{address}")
-    outbox.record(connection, _DOMAIN_EVENTS[purpose](email=address), subject=subject, now=now)
+    # Without an account, the subject is derived from the address, because there may be no user.
+    subject = pending_of or uuid5(NAMESPACE_URL, f"mailto:{address}")
+    event = _DOMAIN_EVENTS[purpose](email=address)
+    if pending_of is not None:
+        event = EmailVerificationRequested(email=address, user_id=pending_of)
+    outbox.record(connection, event, subject=subject, now=now)
 
 
 def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> str:
-    """Request another verification e-mail to the current address of a user, and return the address."""
-    email: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    request_token(connection, purpose="verify-email", email=email, now=now)
-    return email
+    """Request another verification e-mail to the pending address of a user, or else to the current one.
+
+    Return the address.
+    """
+    addresses_of = select(users.c.email, users.c.pending_email).where(users.c.user_id == user_id)
+    email, pending = connection.execute(addresses_of).one()
+    address: str = pending or email
+    request_token(
+        connection,
+        purpose="verify-email",
+        email=address,
+        pending_of=user_id if pending else None,
+        now=now,
+    )
+    return address
 
 
 def issue(
-    connection: Connection, *, purpose: Purpose, email: str, throttle: Throttle, now: datetime
+    connection: Connection,
+    *,
+    purpose: Purpose,
+    email: str,
+    throttle: Throttle,
+    now: datetime,
+    pending_of: UUID | None = None,
 ) -> IssuedToken | None:
     """Create a token for an address and store its hash. Older tokens expire.
+
+    With `pending_of`, it is for the pending address of that account.
 
     Return None if no e-mail is due: no account has the address, the address is verified already, or the last
     e-mail with this purpose to this address is younger than RESEND_COOLDOWN.
     """
-    account = _lock(connection, connection.execute(_WITH_ADDRESS, {"email": email}).scalar_one_or_none())
+    owner = pending_of or connection.scalar(addresses.OWNER, {"email": email})
+    account = _lock(connection, owner)
     address = email.lower()
-    if account is None or account.email.lower() != address:
+    if account is None:
         return None
-    if purpose == "verify-email" and account.email_verified_at is not None:
+    is_pending = pending_of is not None and (account.pending_email or "").lower() == address
+    if not is_pending and account.email.lower() != address:
+        return None
+    if purpose == "verify-email" and not is_pending and account.email_verified_at is not None:
         return None
     [cooldown] = throttle.count(connection, {_cooldown(purpose, address): _ONE_PER_COOLDOWN}, now)
     if cooldown.is_exceeded:
@@ -152,7 +188,8 @@ def issue(
             expires_at=now + LIFETIMES[purpose],
         )
     )
-    return IssuedToken(user_id=account.user_id, name=account.name, email=account.email, token=token)
+    recipient = account.pending_email if is_pending else account.email
+    return IssuedToken(user_id=account.user_id, name=account.name, email=recipient, token=token)
 
 
 def _cooldown(purpose: Purpose, address: str) -> Charge:
@@ -171,29 +208,67 @@ def require_usable(connection: Connection, purpose: Purpose, token: str, now: da
 
 
 def verify(connection: Connection, token: str, now: datetime) -> None:
-    """Use a token and mark its address as verified.
+    """Use a token and mark its address as verified. A pending address becomes the account's, and both know.
 
     Raises:
         InvalidEmailToken: Also if the account has another address now.
+        EmailTaken: Another account has taken the pending address meanwhile.
     """
-    _mark_verified(connection, _redeem(connection, "verify-email", token, now), now)
+    account, address = _redeem(connection, "verify-email", token, now)
+    if account.email.lower() == address:
+        _mark_verified(connection, account, now)
+    elif (account.pending_email or "").lower() == address:
+        _change_address(connection, account, now)
+    else:
+        raise InvalidEmailToken
+
+
+def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:
+    """Replace the address by the pending one, and tell the former one."""
+    try:
+        connection.execute(
+            update(users)
+            .where(users.c.user_id == account.user_id)
+            .values(
+                email=account.pending_email,
+                pending_email=None,
+                email_verified_at=now,
+                updated_at=now,
+                version=users.c.version + 1,
+            )
+        )
+    except DBAPIError as error:
+        raise addresses.email_taken(error) from error
+    notice = EmailChanged(user_id=account.user_id, email=account.email)
+    outbox.record(connection, notice, subject=account.user_id, now=now)
 
 
 def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> str:
-    """Use a token and set a new password. Access tokens and pending resets become invalid.
+    """Use a token, set a new password, and return the address. All tokens and pending resets become invalid.
 
-    The token also proves the address, so mark the address as verified. Return the address.
+    The token also proves the address, so mark the address as verified. A pending address is withdrawn,
+    because the person who asked for it knew the old password. The address is told.
 
     Raises:
         InvalidEmailToken: Also if the account has another address now.
     """
-    account = _redeem(connection, "reset-password", token, now)
+    account, address = _redeem(connection, "reset-password", token, now)
+    if account.email.lower() != address:
+        raise InvalidEmailToken
     connection.execute(
         update(credentials)
         .where(credentials.c.user_id == account.user_id)
         .values(password_hash=password_hash, token_version=credentials.c.token_version + 1)
     )
     revoke_all(connection, account.user_id, "reset-password")
+    sessions.end_all(connection, account.user_id)
+    connection.execute(
+        update(users)
+        .where(users.c.user_id == account.user_id, users.c.pending_email.is_not(None))
+        .values(pending_email=None, updated_at=now, version=users.c.version + 1)
+    )
+    notice = PasswordChanged(user_id=account.user_id, email=account.email)
+    outbox.record(connection, notice, subject=account.user_id, now=now)
     _mark_verified(connection, account, now)
     return str(account.email)
 
@@ -220,17 +295,17 @@ def is_verified(connection: Connection, user_id: UUID) -> bool:
     return verified_at.scalar_one() is not None
 
 
-def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) -> Row[Any]:
-    """Delete a valid token, lock its account and return the account.
+def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) -> tuple[Row[Any], str]:
+    """Delete a valid token, lock its account, and return the account and the token's address.
 
     If several requests use the same token concurrently, one succeeds.
     """
     key = {"token_hash": _digest(token)}
     account = _lock(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
     address = connection.execute(_USE, {**key, "of_purpose": purpose, "now": now}).scalar_one_or_none()
-    if account is None or account.email.lower() != address:
+    if account is None or address is None:
         raise InvalidEmailToken
-    return account
+    return account, address
 
 
 def _lock(connection: Connection, user_id: UUID | None) -> Row[Any] | None:

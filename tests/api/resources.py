@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from chalicelib.notifications import unsubscribe
 from chalicelib.users.verification import Purpose
 from infra.stripe_fake.webhooks import sign
-from tests.client import Account, Client
+from tests.client import PASSWORD, Account, Client
 from tests.conftest import WEBHOOK_SECRET
 from tests.rows import rows
 from tests.users.verification_emails import token
@@ -17,6 +17,12 @@ from tests.users.verification_emails import token
 def email_token(client: Client, purpose: Purpose) -> str:
     """Return an e-mailed token of a new account, because one address gets few tokens."""
     return token(client, purpose, client.attendee())
+
+
+def refresh_token(client: Client) -> str:
+    """Return an unused refresh token of a new account."""
+    login = {"email": client.attendee().email, "password": PASSWORD}
+    return str(client("POST", "/auth/login", login).json["refreshToken"])
 
 
 def unsubscribe_token(client: Client, user: Account) -> str:

@@ -29,7 +29,7 @@ def an_event(client: Client) -> Resource:
 
 def a_user(client: Client) -> Resource:
     host = client.host()
-    replacement = {"name": "New", "email": "new@example.com"}
+    replacement = {"name": "New", "email": host.email}
     return Resource(f"/users/{host.user_id}", host, {"name": "New"}, replacement)
 
 

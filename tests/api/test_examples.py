@@ -3,6 +3,7 @@
 from typing import Any
 
 from chalicelib.api.examples import EXAMPLES
+from chalicelib.api.schemas.auth import Login
 from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import make_world
@@ -16,6 +17,7 @@ STATUS = {
     "POST /bookings": 201,
     "POST /auth/verify-email": 204,
     "POST /auth/reset-password": 204,
+    "POST /auth/logout": 204,
     "POST /auth/forgot-password": 202,
 }
 """The statuses other than 200."""
@@ -29,14 +31,22 @@ def with_real_ids(client: Client, operation: Operation, event_id: str, example: 
     }
     if operation.path in purposes:
         return example | {"token": email_token(client, purposes[operation.path])}
+    if operation.path == "/auth/refresh":
+        return {"refreshToken": register(client)["refreshToken"]}
     return example | {"eventId": event_id} if "eventId" in example else example
+
+
+def register(client: Client) -> dict[str, Any]:
+    registration = {**EXAMPLES[Login], "name": "Ada", "role": "host"}
+    session: dict[str, Any] = client("POST", "/auth/register", registration).json
+    return session
 
 
 @each([operation for operation in OPERATIONS if operation.body and operation.media_type != FORM_TYPE])
 def test_the_example_of_a_request_is_accepted(client: Client, operation: Operation) -> None:
     world = make_world(client)
     if operation.path == "/auth/login":
-        client("POST", "/auth/register", {**EXAMPLES[operation.body], "name": "Ada", "role": "host"})
+        register(client)
     caller = {"host": world.host, "none": None}.get(operation.auth, client.attendee())
     event_id = world.event["eventId"]
     body = with_real_ids(client, operation, event_id, EXAMPLES[operation.body])

@@ -5,14 +5,26 @@ from urllib.parse import urlencode
 import pytest
 
 from chalicelib.users.verification import Purpose
-from tests.client import Client, Reply
-from tests.users.verification_emails import token
+from tests.client import PASSWORD, Client, Reply
+from tests.users.verification_emails import pending_token, token
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def submit(client: Client, path: str, **fields: str) -> Reply:
     return client("POST", path, raw=urlencode(fields).encode(), headers=FORM)
+
+
+def test_a_pending_address_that_is_taken_meanwhile_gets_a_page(client: Client) -> None:
+    ada, change = client.attendee(), {"email": "new@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=ada).status == 200
+    sent = pending_token(client, ada, "new@example.com")
+    client.account("host", email="New@example.com")
+
+    reply = client("POST", f"/verify-email?token={sent}")
+
+    assert (reply.status, "This address is taken" in reply.text) == (400, True)
+    assert client("GET", "/users/me", by=ada).json["email"] == ada.email
 
 
 @pytest.mark.parametrize("page", ["verify-email", "reset-password"])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib.bookings.queries import BOOKINGS
+from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS
 from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
 from chalicelib.events.search import EVENTS
@@ -97,12 +97,25 @@ def bookings_of_own_events(client: Client) -> Listed:
     return Listed(path, "bookingId", host, lambda number: book(client, host, attendee, number))
 
 
+def bookings_as_host_and_attendee(client: Client) -> Listed:
+    host, other_host, attendee = client.host(), client.host(), client.attendee()
+
+    def make(number: int) -> None:
+        if number % 3:
+            book(client, host, attendee, number)
+        else:
+            book(client, other_host, host, number)
+
+    return Listed("/bookings?status=confirmed", "bookingId", host, make)
+
+
 LISTS = {
     events_of_a_host: EVENTS,
     own_events: EVENTS,
     profiles: USERS,
     own_bookings: BOOKINGS,
-    bookings_of_own_events: BOOKINGS,
+    bookings_of_own_events: HOST_BOOKINGS,
+    bookings_as_host_and_attendee: HOST_BOOKINGS,
 }
 
 each_list_and_order = pytest.mark.parametrize(

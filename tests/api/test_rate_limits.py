@@ -181,8 +181,17 @@ def test_passing_an_address_round_sends_few_emails(limited: Client) -> None:
     statuses = []
     for number, account in enumerate(limited.attendees(6)):
         client = at(limited, number)
-        statuses.append(client("PATCH", "/users/me", {"email": "victim@example.com"}, by=account).status)
-        client("PATCH", "/users/me", {"email": f"own{number}@example.com"}, by=account)
+        statuses.append(
+            client(
+                "PATCH", "/users/me", {"email": "victim@example.com", "currentPassword": PASSWORD}, by=account
+            ).status
+        )
+        client(
+            "PATCH",
+            "/users/me",
+            {"email": f"own{number}@example.com", "currentPassword": PASSWORD},
+            by=account,
+        )
 
     assert statuses == [200] * 4 + [429] * 2
     assert [body["email"] for _, body in requests(limited)].count("victim@example.com") == 4

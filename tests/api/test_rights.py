@@ -16,7 +16,7 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, stripe_event, unsubscribe_token
+from tests.api.resources import email_token, refresh_token, stripe_event, unsubscribe_token
 from tests.client import PASSWORD, Account, Client, event_body
 from tests.database_contents import contents
 from tests.forged_tokens import claims, token
@@ -30,8 +30,14 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
         "role": "host",
     },
     "POST /auth/login": lambda world: {"email": world.host.email, "password": PASSWORD},
-    "PUT /users/{userId}": lambda _: {"name": "Eve", "email": "eve@example.com"},
-    "PATCH /users/{userId}": lambda _: {"name": "Eve"},
+    "POST /auth/refresh": lambda world: {"refreshToken": refresh_token(world.client)},
+    "POST /auth/logout": lambda _: {"refreshToken": "of another session"},
+    "PUT /users/{userId}": lambda _: {
+        "name": "Eve",
+        "email": "eve@example.com",
+        "currentPassword": PASSWORD,
+    },
+    "PATCH /users/{userId}": lambda _: {"email": "eve@example.com", "currentPassword": PASSWORD},
     "POST /events": lambda _: event_body(title="Eve's"),
     "PUT /events/{eventId}": lambda _: event_body(title="Eve's"),
     "PATCH /events/{eventId}": lambda _: {"title": "Eve's"},
@@ -140,8 +146,18 @@ def changed(world: World) -> dict[str, Account]:
     return accounts
 
 
+@pytest.fixture(scope="module")
+def refreshing(world: World) -> str:
+    """A refresh token."""
+    return refresh_token(world.client)
+
+
 def bad_tokens(
-    operation: Operation, world: World, deleted: dict[str, Account], changed: dict[str, Account]
+    operation: Operation,
+    world: World,
+    deleted: dict[str, Account],
+    changed: dict[str, Account],
+    refreshing: str,
 ) -> Iterator[BadToken]:
     """Yield tokens that are each invalid for one reason."""
     role: Literal["host", "attendee"] = "host" if operation.auth == "host" else "attendee"
@@ -154,6 +170,7 @@ def bad_tokens(
     yield BadToken("of an unknown user", token(claims(str(uuid4()), role)))
     yield BadToken("of a deleted account", deleted[role].token)
     yield BadToken("of an earlier password", changed[role].token)
+    yield BadToken("a refresh token", refreshing)
 
 
 def test_every_route_declares_its_callers() -> None:
@@ -180,15 +197,29 @@ def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> 
 
 @for_whom("optional", "required", "host", "attendee", "self")
 def test_with_a_bad_token_nothing_is_done(
-    operation: Operation, world: World, deleted: dict[str, Account], changed: dict[str, Account]
+    operation: Operation,
+    world: World,
+    deleted: dict[str, Account],
+    changed: dict[str, Account],
+    refreshing: str,
 ) -> None:
     before = contents(world.client)
 
-    for bad in bad_tokens(operation, world, deleted, changed):
+    for bad in bad_tokens(operation, world, deleted, changed, refreshing):
         reply = world.client(operation.method, path(operation, world), body(operation, world), by=bad.token)
 
         assert (reply.status, reply.problem) == (401, "invalid-token"), bad.name
         assert reply.headers["www-authenticate"].endswith('error="invalid_token"'), bad.name
+    assert contents(world.client) == before
+
+
+def test_an_access_token_is_not_a_refresh_token(world: World) -> None:
+    before = contents(world.client)
+
+    for good in (world.host.token[:200], token(claims("x", "host"))[:200]):
+        reply = world.client("POST", "/auth/refresh", {"refreshToken": good})
+
+        assert (reply.status, reply.problem) == (401, "invalid-refresh-token")
     assert contents(world.client) == before
 
 

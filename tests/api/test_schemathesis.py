@@ -25,8 +25,8 @@ from chalicelib.users.verification import Purpose
 from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
 from tests.api.conftest import World
-from tests.api.operations import OPERATIONS, each
-from tests.api.resources import email_token, notification, stripe_event, unsubscribe_token
+from tests.api.operations import OPERATIONS, each, name
+from tests.api.resources import email_token, notification, refresh_token, stripe_event, unsubscribe_token
 from tests.client import PASSWORD, Account, with_times
 
 # Not checked is that each valid request is accepted and each invalid one refused, because schemas do not say
@@ -68,11 +68,11 @@ def api(world: World) -> Iterator[BaseSchema]:
 def use_existing_ids(case: Case[Any], world: World, sender: Account) -> None:
     """Replace the ids and tokens in a valid request by existing ones. Generated ones hardly ever exist."""
     make = {"userId": existing_user, "eventId": new_event, "bookingId": new_booking}
-    for name in case.path_parameters:
-        if name == "notificationId":
-            case.path_parameters[name] = notification(world.client, sender)
+    for parameter in case.path_parameters:
+        if parameter == "notificationId":
+            case.path_parameters[parameter] = notification(world.client, sender)
         else:
-            case.path_parameters[name] = make[name](case, world)
+            case.path_parameters[parameter] = make[parameter](case, world)
     if case.path == "/unsubscribe":
         case.query = {"token": unsubscribe_token(world.client, sender)}
     if isinstance(case.body, dict):
@@ -99,6 +99,8 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
         members["eventId"] = new_event(case, world)
     if "token" in body:
         members["token"] = email_token(world.client, TOKENS[case.path])
+    if case.path == "/auth/refresh":
+        members["refreshToken"] = refresh_token(world.client)
     if case.path == "/users/{userId}" and "email" in body:  # the example's address is taken
         members["email"] = f"{secrets.token_hex(6)}@example.com"
     if case.path == "/auth/register":  # a generated password may be a common one, an address may be taken
@@ -109,7 +111,14 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
 
 
 def sender(operation: Operation, world: World, role: str) -> Account:
-    """Return the account of a role, or a new account where the operation deletes it."""
+    """Return the account of a role, or a new account where the operation deletes it.
+
+    The host of the example's event cannot book it: another host does, and the attendee pays in either role.
+    """
+    if name(operation) == "POST /bookings" and role == "host":
+        return world.client.host()
+    if name(operation) == "POST /bookings/{bookingId}/payment":
+        return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()
     return world.host if role == "host" else world.attendee

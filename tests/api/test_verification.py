@@ -14,7 +14,7 @@ from chalicelib.platform.database.engine import metadata
 from chalicelib.users.verification import Purpose
 from tests.client import PASSWORD, Account, Client, Reply
 from tests.rows import executed_statements, rows
-from tests.users.verification_emails import is_verified, requests, token, verify
+from tests.users.verification_emails import is_verified, requests, token, verify, verify_pending
 
 NEW_PASSWORD = "another correct horse"
 PURPOSES: list[Purpose] = ["verify-email", "reset-password"]
@@ -96,15 +96,17 @@ def for_the_other_purpose(client: Client, account: Account, purpose: Purpose) ->
     return token(client, other, account)
 
 
-def to_another_address(client: Client, account: Account, purpose: Purpose) -> str:
-    sent = token(client, purpose, account)
-    assert client("PATCH", "/users/me", {"email": "moved@example.com"}, by=account).status == 200
+def to_a_former_address(client: Client, account: Account, purpose: Purpose) -> str:
+    sent = token(client, purpose, account, ago=timedelta(minutes=2))
+    change = {"email": "moved@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=account).status == 200
+    verify_pending(client, account, "moved@example.com")
     return sent
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize(
-    "bad", [unknown, not_a_token, used, expired, replaced, for_the_other_purpose, to_another_address]
+    "bad", [unknown, not_a_token, used, expired, replaced, for_the_other_purpose, to_a_former_address]
 )
 def test_all_bad_tokens_get_the_same_response(
     client: Client, purpose: Purpose, bad: Callable[[Client, Account, Purpose], str]
@@ -245,14 +247,18 @@ def test_verifying_again_changes_nothing(client: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_new_address_is_not_verified(client: Client, method: str) -> None:
+def test_a_new_address_gets_a_verification_e_mail(client: Client, method: str) -> None:
     ada = client.attendee()
     verify(client, ada)
+    body = {"name": "Ada", "email": "New@Example.com", "currentPassword": PASSWORD}
 
-    reply = client(method, "/users/me", {"name": "Ada", "email": "New@Example.com"}, by=ada)
+    reply = client(method, "/users/me", body, by=ada)
 
-    assert reply.json["emailVerified"] is False
-    assert requests(client)[1:] == [("email-verification-requested", {"email": "new@example.com"})]
+    assert (reply.json["email"], reply.json["emailVerified"]) == (ada.email, True)
+    assert reply.json["pendingEmail"] == "New@Example.com"
+    assert requests(client)[1:] == [
+        ("email-verification-requested", {"email": "new@example.com", "userId": ada.user_id})
+    ]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -271,7 +277,8 @@ def test_a_taken_address_gets_no_e_mail(client: Client) -> None:
     verify(client, ada)
     before = requests(client)
 
-    assert client("PATCH", "/users/me", {"email": grace.email}, by=ada).problem == "email-taken"
+    change = {"email": grace.email, "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=ada).problem == "email-taken"
 
     assert is_verified(client, ada)
     assert requests(client) == before

@@ -63,12 +63,17 @@ PAYMENT_BODY = {
     "currency": "eur",
 }
 DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "reason": "fraudulent"}
+NOTICE_BODY = {"userId": str(ADA.user_id), "email": ADA.email}
 PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
 """Members of the booking-confirmed of a paid booking."""
 BODIES: dict[str, dict[str, Any]] = {
     "user-registered": {"userId": str(ADA.user_id), "role": "attendee"},
     "email-verification-requested": {"email": ADA.email},
     "password-reset-requested": {"email": ADA.email},
+    "email-change-requested": NOTICE_BODY,
+    "email-changed": NOTICE_BODY,
+    "password-changed": NOTICE_BODY,
+    "account-deleted": NOTICE_BODY,
     "event-published": EVENT_BODY,
     "sale-started": EVENT_BODY,
     "booking-confirmed": BOOKING_BODY,

@@ -1,7 +1,10 @@
 """Carry domain events from the outbox to inboxes and e-mails, with fakes of SNS, SQS and SES."""
 
+import email
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 
 from chalicelib.events import sale_start
@@ -94,6 +97,15 @@ def quiet(post_office: PostOffice) -> None:
 def mails(post_office: PostOffice, *users: Account) -> list[int]:
     """How many e-mails each user was sent."""
     return [post_office.mailer.addresses().count(user.email) for user in users]
+
+
+def subjects(post_office: PostOffice, user: Account) -> list[str]:
+    """The subjects of the e-mails that a user was sent, in order."""
+    return [
+        str(email.message_from_bytes(raw, EmailMessage, policy=default)["Subject"])
+        for address, raw in post_office.mailer.sent
+        if address == user.email
+    ]
 
 
 def inbox(client: Client, user: Account) -> list[str]:

@@ -10,7 +10,8 @@ from sqlalchemy import insert
 from chalicelib.notifications import mail_context, preferences
 from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.models import TOPICS, Topic, suppressed_addresses
-from tests.client import Account, Client
+from tests.client import PASSWORD, Account, Client
+from tests.users.verification_emails import verify_pending
 
 NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 
@@ -87,7 +88,9 @@ def test_a_new_address_is_not_suppressed(client: Client) -> None:
     user = client.attendee()
     suppress(client, user.email)
 
-    client("PATCH", "/users/me", {"email": "new@example.com"}, by=user)
+    change = {"email": "new@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=user).status == 200
+    verify_pending(client, user, "new@example.com")
 
     assert found(client, user) == [user.user_id]
 

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.wiring import Wiring, using
 from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import ALWAYS, Fault, FaultKind
-from tests.client import Client
+from tests.client import PASSWORD, Client
 from tests.fakes import FakePayments
 from tests.payments.purchases import (
     Hold,
@@ -22,6 +22,7 @@ from tests.payments.purchases import (
     status,
 )
 from tests.rows import rows, taken, value
+from tests.users.verification_emails import verify_pending
 
 CREATE = "POST /v1/payment_intents"
 KINDS: list[tuple[FaultKind, bool]] = [
@@ -141,7 +142,9 @@ def test_an_address_that_stripe_refuses_does_not_block_the_payment(
 def test_a_changed_address_delays_the_payment_by_one_attempt(client: Client, stripe: StripeFake) -> None:
     break_stripe(stripe, "reset", times=1, after=True)
     held = hold(client)
-    client("PATCH", "/users/me", {"email": "moved@example.com"}, by=held.attendee)
+    change = {"email": "moved@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=held.attendee).status == 200
+    verify_pending(client, held.attendee, "moved@example.com")
 
     responses = [request_payment(client, held).status for _ in range(2)]
 

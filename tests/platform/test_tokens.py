@@ -67,6 +67,11 @@ def test_a_token_is_read_as_it_was_issued() -> None:
         ({"ver": True}, {}),
         ({"ver": 0}, {}),
         ({"ver": 2**31}, {}),
+        ({"auth_time": "today"}, {}),
+        ({"auth_time": True}, {}),
+        ({"auth_time": 10**20}, {}),
+        ({"sid": "somewhere"}, {}),
+        ({"sid": 5}, {}),
         ({"sub": "somebody"}, {}),
         ({"sub": 5}, {}),
     ],
@@ -74,6 +79,13 @@ def test_a_token_is_read_as_it_was_issued() -> None:
 def test_an_invalid_token_is_refused(forged: dict[str, Any], options: dict[str, Any]) -> None:
     with pytest.raises(InvalidToken):
         Tokens(SETTINGS).read(token(claims(USER, "host", **forged), **options))
+
+
+@pytest.mark.parametrize(
+    "skewed", [{"exp": timedelta(seconds=-3)}, {"iat": timedelta(seconds=3)}], ids=["past", "future"]
+)
+def test_clocks_may_differ_by_a_few_seconds(skewed: dict[str, timedelta]) -> None:
+    assert Tokens(SETTINGS).read(token(claims(USER, "host", **skewed))).user_id == UUID(USER)
 
 
 @pytest.mark.parametrize(

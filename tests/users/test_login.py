@@ -56,7 +56,7 @@ def test_login_ignores_the_case_of_the_email_and_outer_spaces(client: Client, ty
     reply = log_in(client, typed)
 
     assert reply.status == 200
-    assert set(reply.json) == {"user", "token"}
+    assert set(reply.json) == {"user", "token", "expiresAt", "refreshToken"}
     user = reply.json["user"]
     assert (user["userId"], user["name"], user["email"]) == (account.user_id, "Ada", "Ada@example.com")
     assert client("GET", "/users/me", by=reply.json["token"]).status == 200
@@ -70,7 +70,7 @@ def test_a_token_has_user_and_role_and_expires_after_one_hour(client: Client) ->
     assert (found["sub"], found["role"]) == (account.user_id, "host")
     assert found["exp"] - found["iat"] == 3600
     assert abs(found["iat"] - time.time()) < 60
-    assert set(found) == {"iss", "aud", "sub", "role", "ver", "iat", "exp"}
+    assert set(found) == {"iss", "aud", "sub", "role", "ver", "iat", "exp", "auth_time", "sid"}
 
 
 def test_an_unknown_email_and_a_wrong_password_look_the_same(client: Client) -> None:

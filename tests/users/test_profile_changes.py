@@ -9,6 +9,7 @@ import pytest
 from tests.client import PASSWORD, Client
 from tests.concurrency import run_concurrently
 from tests.database_contents import contents
+from tests.users.verification_emails import pending_token, verify_pending
 
 NEW_PASSWORD = "another correct horse"
 
@@ -31,13 +32,14 @@ def test_patch_changes_only_the_members_that_it_names(client: Client) -> None:
 
 def test_put_replaces_name_and_email_and_keeps_the_password(client: Client) -> None:
     ada = client.attendee("Ada")
+    body = {"name": "Countess", "email": "Countess@Example.com", "currentPassword": PASSWORD}
 
-    reply = client(
-        "PUT", f"/users/{ada.user_id}", {"name": "Countess", "email": "Countess@Example.com"}, by=ada
-    )
+    reply = client("PUT", f"/users/{ada.user_id}", body, by=ada)
+    verify_pending(client, ada, "Countess@Example.com")
 
     assert reply.status == 200
-    assert (reply.json["name"], reply.json["email"]) == ("Countess", "Countess@Example.com")
+    changed = client("GET", "/users/me", by=ada).json
+    assert (changed["name"], changed["email"]) == ("Countess", "Countess@Example.com")
     assert login_status(client, "countess@example.com", PASSWORD) == 200
     assert login_status(client, ada.email, PASSWORD) == 401
 
@@ -53,8 +55,9 @@ def test_put_requires_name_and_email(client: Client, body: dict[str, str], missi
 def test_the_email_of_another_account_is_refused(client: Client, method: str) -> None:
     ada, grace = client.attendee("Ada"), client.account("host", "Grace", "grace@example.com")
     before = contents(client)
+    body = {"name": "New", "email": "GRACE@example.com", "currentPassword": PASSWORD}
 
-    reply = client(method, "/users/me", {"name": "New", "email": "GRACE@example.com"}, by=ada)
+    reply = client(method, "/users/me", body, by=ada)
 
     assert (reply.status, reply.problem) == (409, "email-taken")
     assert contents(client) == before
@@ -70,11 +73,17 @@ def test_the_case_of_the_own_email_can_be_changed(client: Client) -> None:
 
 
 def test_concurrent_changes_give_an_email_to_one_account(client: Client) -> None:
-    change = partial(client, "PATCH", "/users/me", {"email": "ada@example.com"})
+    accounts, body = client.attendees(4), {"email": "ada@example.com", "currentPassword": PASSWORD}
+    for account in accounts:
+        assert client("PATCH", "/users/me", body, by=account).status == 200
+    tokens = [pending_token(client, account, "ada@example.com") for account in accounts]
 
-    replies = run_concurrently([partial(change, by=account) for account in client.attendees(4)])
+    replies = run_concurrently(
+        [partial(client, "POST", "/auth/verify-email", {"token": sent}) for sent in tokens]
+    )
 
-    assert sorted(reply.status for reply in replies) == [200, 409, 409, 409]
+    assert sorted(reply.status for reply in replies) == [204, 409, 409, 409]
+    assert {reply.problem for reply in replies if reply.status == 409} == {"email-taken"}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -107,11 +116,15 @@ def test_a_new_password_invalidates_all_older_tokens(client: Client) -> None:
 def test_a_new_name_or_email_keeps_tokens_valid(client: Client) -> None:
     ada = client.attendee("Ada")
 
-    client("PATCH", "/users/me", {"name": "Countess", "email": "countess@example.com"}, by=ada)
+    body = {"name": "Countess", "email": "countess@example.com", "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", body, by=ada).status == 200
+    verify_pending(client, ada, "countess@example.com")
 
     assert client("GET", "/users/me", by=ada).status == 200
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("new", [{"password": NEW_PASSWORD}, {"email": "new@example.com"}], ids=str)
 @pytest.mark.parametrize(
     ("members", "status", "problem"),
     [
@@ -122,16 +135,24 @@ def test_a_new_name_or_email_keeps_tokens_valid(client: Client) -> None:
     ],
 )
 def test_without_the_current_password_nothing_is_changed(
-    client: Client, members: dict[str, Any], status: int, problem: str
+    client: Client, method: str, new: dict[str, str], members: dict[str, Any], status: int, problem: str
 ) -> None:
     ada = client.attendee("Ada")
     before = contents(client)
 
-    reply = client("PATCH", "/users/me", {"name": "New", "password": NEW_PASSWORD, **members}, by=ada)
+    reply = client(method, "/users/me", {"name": "New", "email": ada.email, **new, **members}, by=ada)
 
     assert (reply.status, reply.problem) == (status, problem)
     assert reply.faulty_fields == ({"currentPassword"} if status == 400 else set())
     assert contents(client) == before
+
+
+def test_a_wrong_current_password_is_never_ignored(client: Client) -> None:
+    ada = client.attendee("Ada")
+    body = {"name": "New", "email": ada.email, "currentPassword": "not the password"}
+
+    for method in ("PUT", "PATCH"):
+        assert client(method, "/users/me", body, by=ada).problem == "wrong-password"
 
 
 def test_a_password_change_is_all_or_nothing(client: Client) -> None:

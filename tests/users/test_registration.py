@@ -26,7 +26,7 @@ def test_registration_returns_the_account_and_a_token(client: Client, role: str)
     reply = client("POST", "/auth/register", registration(role=role))
 
     assert reply.status == 201
-    assert set(reply.json) == {"user", "token"}
+    assert set(reply.json) == {"user", "token", "expiresAt", "refreshToken"}
     user = reply.json["user"]
     assert user | {"userId": "", "createdAt": "", "updatedAt": ""} == {
         "userId": "",

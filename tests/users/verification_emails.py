@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from chalicelib.platform.throttle import Throttle
 from chalicelib.users import verification
@@ -26,6 +27,28 @@ def token(client: Client, purpose: Purpose, account: Account, *, ago: timedelta 
     issued = issue(client, purpose, account.email, at=datetime.now(UTC) - ago)
     assert issued is not None
     return issued.token
+
+
+def pending_token(client: Client, account: Account, email: str) -> str:
+    """Issue a token to the pending address of an account, however soon after the last one."""
+    rows(client, "DELETE FROM throttles")
+    with client.wiring.database.transaction() as connection:
+        issued = verification.issue(
+            connection,
+            purpose="verify-email",
+            email=email,
+            pending_of=UUID(account.user_id),
+            throttle=Throttle(client.wiring.settings),
+            now=datetime.now(UTC),
+        )
+    assert issued is not None
+    return issued.token
+
+
+def verify_pending(client: Client, account: Account, email: str) -> None:
+    """Verify the pending address of an account."""
+    sent = pending_token(client, account, email)
+    assert client("POST", "/auth/verify-email", {"token": sent}).status == 204
 
 
 def verify(client: Client, account: Account) -> None:

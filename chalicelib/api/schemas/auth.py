@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH, Email, GivenPassword, Name, Password, User
-from chalicelib.platform.http.validation import Body, text
+from chalicelib.platform.http.validation import Body, Time, text
 from chalicelib.platform.security import Role
 
 
@@ -25,11 +25,35 @@ class Login(Body):
     password: GivenPassword
 
 
-class LoginResponse(Struct, kw_only=True):
-    """The user, and the token to send as `Authorization: Bearer …`. It is valid for one hour."""
+RefreshToken = Annotated[
+    str,
+    text(
+        200,
+        description="Works once, for 30 days.",
+        examples=["p9XhT0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"],
+    ),
+]
+
+
+class LoginResponse(Struct, kw_only=True, rename="camel"):
+    """The user, the token to send as `Authorization: Bearer …`, and the token to get the next one with."""
 
     user: User
     token: str
+    expires_at: Annotated[Time, Meta(description="The end of `token`, one hour after the request.")]
+    refresh_token: RefreshToken
+
+
+class Refresh(Body):
+    """The refresh token of the last login or refresh."""
+
+    refresh_token: RefreshToken
+
+
+class Logout(Body):
+    """The session to end, if it is another one than that of the access token."""
+
+    refresh_token: RefreshToken | UnsetType = UNSET
 
 
 EmailToken = Annotated[

@@ -3,7 +3,17 @@
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, case, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    ScalarSelect,
+    Uuid,
+    bindparam,
+    case,
+    literal_column,
+    select,
+    true,
+)
 
 from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.bookings.models import Status
@@ -99,27 +109,29 @@ class PayablePayment(Struct, kw_only=True, rename="camel"):
 
 def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking as the response to booking it."""
-    return as_json(Booking, row, payment=_payment_json(row, to_attendee=True))
+    return as_json(Booking, row, payment=_payment_json(row, to_attendee=true()))
 
 
 def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
     return as_json(
         BookingWithEvent,
         row,
-        payment=_payment_json(row, to_attendee=True),
+        payment=_payment_json(row, to_attendee=true()),
         event=_event_of(row),
         attendee=literal_column("NULL::json"),
     )
 
 
 def host_booking_json(row: FromClause) -> ColumnElement[Any]:
+    """A booking as the event's host sees it, or as its attendee if the parameter `caller` is that."""
+    is_own = row.c.user_id == bindparam("caller", type_=Uuid)
     attendee = select(as_json(Attendee, users)).where(users.c.user_id == row.c.user_id).scalar_subquery()
     return as_json(
         BookingWithEvent,
         row,
-        payment=_payment_json(row, to_attendee=False),
+        payment=_payment_json(row, to_attendee=is_own),
         event=_event_of(row),
-        attendee=attendee,
+        attendee=case((~is_own, attendee)),
     )
 
 
@@ -128,14 +140,14 @@ def _event_of(row: FromClause) -> ScalarSelect[Any]:
     return select(event_json(event)).where(event.c.event_id == row.c.event_id).scalar_subquery()
 
 
-def _payment_json(row: FromClause, *, to_attendee: bool) -> ScalarSelect[Any]:
+def _payment_json(row: FromClause, *, to_attendee: ColumnElement[bool]) -> ScalarSelect[Any]:
     """The payment of a booking; null if the booking is free or its payment does not exist at Stripe yet.
 
     The client secret lets a browser pay, so only the attendee gets it, and only while the payment is open.
     """
     unpaid = payments.c.status == sql_literal("requires_payment")
     payable = unpaid & (row.c.status == sql_literal("pending"))
-    secret = case((payable, payments.c.client_secret)) if to_attendee else literal_column("NULL::text")
+    secret = case((payable & to_attendee, payments.c.client_secret))
     payment = as_json(
         Payment,
         payments,

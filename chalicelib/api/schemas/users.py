@@ -72,7 +72,7 @@ class ProfileChange(Body):
 
 
 class User(Struct, kw_only=True, rename="camel"):
-    """A user. `email`, `emailVerified` and `updatedAt` are shown to the user only."""
+    """A user. `email`, `emailVerified`, `pendingEmail` and `updatedAt` are shown to the user only."""
 
     user_id: Id
     name: str
@@ -80,6 +80,9 @@ class User(Struct, kw_only=True, rename="camel"):
     created_at: Time
     email: str | UnsetType = UNSET
     email_verified: bool | UnsetType = UNSET
+    pending_email: (
+        Annotated[str, Meta(description="A new address. It counts when it is verified.")] | UnsetType
+    ) = UNSET
     updated_at: Time | UnsetType = UNSET
 
 
@@ -109,6 +112,7 @@ def _private(row: FromClause) -> dict[str, ColumnElement[Any]]:
     return {
         "email": case((own, row.c.email)),
         "email_verified": case((own, row.c.email_verified_at.is_not(None))),
+        "pending_email": case((own, row.c.pending_email)),
         "updated_at": case((own, row.c.updated_at)),
     }
 

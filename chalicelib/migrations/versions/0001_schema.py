@@ -35,6 +35,7 @@ def _create_users() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("email_verified_at", sa.DateTime(timezone=True)),
+        sa.Column("pending_email", sa.Text()),
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
@@ -81,6 +82,23 @@ def _create_users() -> None:
     )
     op.create_index(op.f("ix_email_tokens_expires_at"), "email_tokens", ["expires_at"])
     op.create_index(op.f("ix_email_tokens_user_id_purpose"), "email_tokens", ["user_id", "purpose"])
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("family_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("logged_in_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["credentials.user_id"], name=op.f("fk_refresh_tokens_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_refresh_tokens")),
+    )
+    op.create_index(op.f("ix_refresh_tokens_expires_at"), "refresh_tokens", ["expires_at"])
+    op.create_index(op.f("ix_refresh_tokens_family_id"), "refresh_tokens", ["family_id"])
+    op.create_index(op.f("ix_refresh_tokens_user_id"), "refresh_tokens", ["user_id"])
     op.create_table(
         "follows",
         sa.Column("host_id", sa.Uuid(), nullable=False),
@@ -334,9 +352,6 @@ def _create_notifications() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True)),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["credentials.user_id"], name=op.f("fk_deliveries_user_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("domain_event_id", "user_id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_claimed_at"), "deliveries", ["claimed_at"])

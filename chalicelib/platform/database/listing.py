@@ -86,6 +86,8 @@ class ListQuery:
     sorts: Mapping[str, Sort]
     filters: Mapping[str, ColumnElement[bool]]
     searched: frozenset[str] = frozenset()
+    also: Select[Any] | None = None
+    """More items, from other rows of the same tables. Each part is read in the order of its own index."""
 
     def fetch(
         self,
@@ -133,6 +135,25 @@ class ListQuery:
             parts = [_part(rows, keys, order, after=after).subquery().select() for rows in (few, many)]
             page = union_all(*parts).subquery("page")
             number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
+        elif self.also is not None:
+            also = self.also.where(*(self.filters[name] for name in sorted(filters)))
+            numbers = [
+                part.with_only_columns(part.selected_columns[self.id])
+                .limit(MAX_EXACT_TOTAL + 1)
+                .subquery()
+                .select()
+                for part in (wanted, also)
+            ]
+            counted_in_both = union_all(*numbers).limit(MAX_EXACT_TOTAL + 1).subquery("counted")
+            total = select(func.count()).select_from(counted_in_both)
+            parts = [
+                _first(part, keys, order, after=after).limit(_limit + _offset + 1).subquery().select()
+                for part in (wanted, also)
+            ]
+            both = union_all(*parts).subquery("both")
+            in_order = select(both).order_by(*_ordered([both.c[name] for name in keys], order))
+            page = in_order.limit(_limit + 1).offset(_offset).subquery("page")
+            number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
         else:
             total = select(func.count()).select_from(counted.subquery("counted"))
             page = _part(wanted, keys, order, after=after).subquery("page")
@@ -165,10 +186,16 @@ class ListQuery:
 
 
 _limit = bindparam("limit", type_=Integer)
+_offset = bindparam("offset", type_=Integer)
 
 
 def _part(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
     """Select the rows of a page in order, and one more, which tells whether a next page exists."""
+    return _first(rows, keys, order, after=after).limit(_limit + 1).offset(_offset)
+
+
+def _first(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
+    """Select rows in order, from the cursor."""
     columns = [rows.selected_columns[name] for name in keys]
     values = [_value_of(column) for column in columns]
     # The sort key is in an outer-joined table. PostgreSQL can read that table's index if the key is not null,
@@ -183,9 +210,7 @@ def _part(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) 
         rows = rows.where(here < there if order == "desc" else here > there)
         if joined:
             rows = rows.where(values[0] <= bounds[0] if order == "desc" else values[0] >= bounds[0])
-    return (
-        rows.order_by(*_ordered(columns, order)).limit(_limit + 1).offset(bindparam("offset", type_=Integer))
-    )
+    return rows.order_by(*_ordered(columns, order))
 
 
 def _ordered(columns: Sequence[ColumnElement[Any]], order: Order) -> list[ColumnElement[Any]]:

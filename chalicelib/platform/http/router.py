@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from chalice.app import Blueprint
 from chalice.app import Response as ChaliceResponse
+from msgspec import Struct
 
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import serving
@@ -59,8 +60,7 @@ class Router:
 
         def declare(view: View) -> View:
             parameters = inspect.signature(view).parameters
-            body = parameters["body"].annotation if "body" in parameters else None
-            alternatives = get_args(body)
+            body, body_required = _body_of(parameters)
             operation = Operation(
                 tag=self.name,
                 method=method,
@@ -71,8 +71,8 @@ class Router:
                 account_lock=account_lock or ("none" if method == "GET" else "share"),
                 responses=responses,
                 errors=errors,
-                body=alternatives[0] if NoneType in alternatives else body,
-                body_required=body is not None and NoneType not in alternatives,
+                body=body,
+                body_required=body_required,
                 raw_body=raw_body,
                 query=parameters["query"].annotation if "query" in parameters else None,
                 takes_connection="connection" in parameters,
@@ -96,3 +96,12 @@ class Router:
             return view
 
         return declare
+
+
+def _body_of(parameters: Mapping[str, inspect.Parameter]) -> tuple[type[Struct] | None, bool]:
+    """Return the type of the view's body, and whether a body is required."""
+    if "body" not in parameters:
+        return None, False
+    annotation = parameters["body"].annotation
+    types = [declared for declared in get_args(annotation) if declared is not NoneType]
+    return (types[0], False) if types else (annotation, True)
