@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from chalicelib import migrations
 from chalicelib.bookings import booking
 from chalicelib.migrations import role, upgrade
+from chalicelib.platform.database import engine
 from chalicelib.platform.database.engine import metadata, violated
 from infra.local import postgres
 from infra.local.postgres import Postgres
@@ -42,7 +44,11 @@ CATALOG = {
 }
 """Queries for each part of a schema that the models declare. The first column is the table."""
 
-PROCEDURES = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+PROCEDURES = (
+    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+)
+
+FUNCTIONS = Path(engine.__file__).with_name("functions.sql").read_text()
 
 
 @pytest.fixture
@@ -54,10 +60,10 @@ def empty_database(server: Postgres) -> Iterator[str]:
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
+    temporary = create_engine(url, poolclass=NullPool)
+    with temporary.begin() as connection:
         yield connection
-    engine.dispose()
+    temporary.dispose()
 
 
 def catalog(url: str) -> dict[str, set[tuple[object, ...]]]:
@@ -80,19 +86,21 @@ def test_alembic_finds_no_difference_to_the_models(database_url: str) -> None:
 
 def test_migrated_schema_equals_the_models(database_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
+        connection.exec_driver_sql(FUNCTIONS)
         metadata.create_all(connection)
 
     assert catalog(database_url) == catalog(empty_database)
 
 
-def test_migrated_procedure_equals_book_sql(database_url: str, empty_database: str) -> None:
+def test_migrated_procedures_equal_their_sources(database_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
+        connection.exec_driver_sql(FUNCTIONS)
         connection.exec_driver_sql(SOURCE)
 
-    [procedure] = procedures(database_url)
+    migrated = procedures(database_url)
 
-    assert [procedure] == procedures(empty_database)
-    assert f"PROCEDURE public.{booking.PROCEDURE}(" in procedure
+    assert migrated == procedures(empty_database)
+    assert f"PROCEDURE public.{booking.PROCEDURE}(" in "".join(migrated)
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:

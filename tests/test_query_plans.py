@@ -169,8 +169,8 @@ def plan(
                 "from": now + timedelta(days=30),
                 "to": now + timedelta(days=33),
                 "q": "'c4ca4238a0b923820dcc509a6f75849b':*",
-                "role": "attendee",
-                "status": "cancelled",
+                "role": ["attendee"],
+                "status": ["cancelled"],
                 "caller": host if listing == "host's bookings" else attendee,
                 "host": host,
                 "event": event,
@@ -196,7 +196,7 @@ WALKS = [
     ("events", ["published"], "title", "ix_events_title", ("8", "a middle id")),
     ("events", ["published"], "createdAt", "ix_events_created", ("a middle id",)),
     ("events", ["cancelled"], "date", "ix_events_cancelled", ("a later time", "a middle id")),
-    ("events", ["published", "on_sale"], "date", "ix_events_date", ("a later time", "a middle id")),
+    ("events", ["cancelled or published"], "date", "ix_events_public", ("a later time", "a middle id")),
     ("events", ["host"], "date", "ix_events_host_id", ("a later time", "a middle id")),
     ("events", ["host", "published"], "date", "ix_events_host_id", ("a later time", "a middle id")),
     ("attendee's bookings", [], "createdAt", "ix_bookings_user_id", ("a middle booking",)),
@@ -296,6 +296,22 @@ def test_a_search_uses_indexes_for_few_and_for_many_rows(
         and "CTE Scan" not in {node["Node Type"] for node in below}
         for below in limited
     )
+
+
+def test_events_that_are_not_on_sale_are_found_by_the_index_of_each_reason(database: Database) -> None:
+    search = plan(database, "events", ["published", "from", "published_not_on_sale"], "date")
+
+    found = list(nodes(search.counting))
+    reasons = {"ix_events_sale_from", "ix_events_sale_until", "ix_events_date", "ix_places_sold_out"}
+    assert reasons <= {node.get("Index Name") for node in found}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+def test_a_search_of_upcoming_events_reads_the_index_of_words_only(database: Database) -> None:
+    search = plan(database, "events", ["published", "from", "q"], "date")
+
+    found = {node["Index Name"] for node in nodes(search.counting) if "Index Name" in node}
+    assert found == {"ix_events_words"}
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def list_bookings(request: Request, connection: Connection, query: BookingQuery)
         request.require_caller(),
         page_request,
         event_id=query.event_id,
-        status=query.status,
+        statuses=query.status,
         now=request.now,
     )
     return list_response(request, page_request, page)

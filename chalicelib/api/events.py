@@ -80,17 +80,17 @@ def create_event(request: Request, connection: Connection, body: EventDetails) -
 def list_events(request: Request, connection: Connection, query: EventQuery) -> Response:
     """List events. Only published events are listed unless you ask for another status.
 
-    `from` and `to` find events that overlap that time. With `mine=true` hosts list all of their own events,
-    including drafts.
+    `from` and `to` find events that overlap that time. Events that have ended are left out unless you ask for
+    them by `from`. With `mine=true` hosts list all of their own events, including drafts and past ones.
     """
     page_request = query.page(query.sort)
     _check_filters(request, query)
     filters = EventFilters(
         host_id=request.caller_id if query.mine else query.host_id,
-        ends_after=query.from_,
+        ends_after=query.from_ or (None if query.mine else request.now),
         starts_before=query.to,
         q=query.q,
-        status=query.status or (None if query.mine else "published"),
+        statuses=tuple(query.status or (() if query.mine else ("published",))),
         on_sale=query.on_sale,
     )
     page = EVENTS.list_events(connection, filters, page_request, request.now)
@@ -102,7 +102,7 @@ def _check_filters(request: Request, query: EventQuery) -> None:
         raise Unauthenticated("Log in as a host to list your own events.")
     if query.mine:
         request.require_role("host")
-    if query.status == "draft" and not query.mine:
+    if "draft" in (query.status or ()) and not query.mine:
         message = "can be draft with mine=true only; otherwise published or cancelled"
         raise InvalidInput(errors=[FieldError("status", message)])
     if query.mine and query.host_id not in {None, request.caller_id}:

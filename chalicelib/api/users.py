@@ -51,7 +51,7 @@ def list_users(request: Request, connection: Connection, query: UserQuery) -> Re
     """List public profiles."""
     page_request = query.page(query.sort)
     caller_id = request.require_caller().user_id
-    page = USERS.list_users(connection, caller_id, page_request, role=query.role, words=query.q)
+    page = USERS.list_users(connection, caller_id, page_request, roles=query.role, words=query.q)
     return list_response(request, page_request, page)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     Connection,
     Select,
     Text,
     Uuid,
+    any_,
     bindparam,
     case,
     cast,
@@ -53,7 +55,7 @@ BOOKINGS = ListQuery(
     sorts={"createdAt": Sort((), "desc"), "date": Sort(("starts_at",))},
     filters={
         "event": bookings.c.event_id == bindparam("event", type_=Uuid),
-        "status": bookings.c.status == bindparam("status", type_=Text),
+        "status": bookings.c.status == any_(bindparam("status", type_=ARRAY(Text))),
     },
 )
 """The caller's own bookings."""
@@ -118,15 +120,15 @@ class BookingQueries:
         page: PageRequest,
         *,
         event_id: UUID | None,
-        status: Status | None,
+        statuses: list[Status] | None,
         now: datetime,
     ) -> Page:
         """List the caller's own bookings, and for a host also the bookings of the host's events."""
         values: dict[str, Any] = {}
         if event_id is not None:
             values["event"] = event_id
-        if status is not None:
-            values["status"] = status
+        if statuses is not None:
+            values["status"] = statuses
         query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
         parameters = {**values, "caller": caller.user_id, "now": now}
         return query.fetch(connection, page, list(values), parameters, self._renders[caller.role])

@@ -10,13 +10,17 @@ from chalicelib.platform.database.columns import UserTime, now_parameter, sql_li
 
 def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
     """Whether a place can be booked now. The booking procedure checks the same conditions one by one."""
+    return and_(in_sale_window(event), places.taken < places.capacity)
+
+
+def in_sale_window(event: Any) -> ColumnElement[bool]:
+    """Whether places can be booked now, as long as some are left."""
     return and_(
         event.deleted_at.is_(None),
         event.status == sql_literal("published"),
         func.coalesce(event.sale_starts_at, now_parameter) <= now_parameter,
         now_parameter < func.coalesce(event.sale_ends_at, event.ends_at),
         now_parameter < event.ends_at,
-        places.taken < places.capacity,
     )
 
 

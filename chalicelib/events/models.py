@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    true,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
@@ -58,7 +59,9 @@ events = Table(
     Column(
         "words",
         TSVECTOR,
-        Computed("to_tsvector('simple', title || ' ' || coalesce(description, ''))", persisted=True),
+        Computed(
+            "array_to_tsvector(search_words(title || ' ' || coalesce(description, '')))", persisted=True
+        ),
         nullable=False,
     ),
     CheckConstraint("status IN ('draft', 'published', 'cancelled')", name="status"),
@@ -96,6 +99,7 @@ places = Table(
     Column("taken", Integer, nullable=False, server_default="0"),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("popularity", Integer, nullable=False, server_default="0"),
+    Column("sold_out", Boolean, Computed("taken >= capacity", persisted=True), nullable=False),
     CheckConstraint("capacity > 0", name="capacity"),
     CheckConstraint("taken BETWEEN 0 AND capacity", name="taken"),
     postgresql_with={"fillfactor": "50"},
@@ -109,6 +113,7 @@ places = Table(
 - `popularity` grows with `taken` in steps, so that most bookings do not touch its index (PostgreSQL's
   heap-only updates). Every statement that writes `taken` writes it too, see `place_counters`. A generated
   column would cost more.
+- `sold_out` is a column, because an index with a condition on `taken` would also exclude heap-only updates.
 """
 
 
@@ -123,6 +128,9 @@ def duration(event: FromClause) -> ColumnElement[timedelta]:
 
 
 visible = events.c.deleted_at.is_(None)
+# IS TRUE keeps the index of this condition for statements with this condition: for published events alone,
+# PostgreSQL would else choose it instead of ix_events_date, whose `ends_at` it needs.
+not_draft = (events.c.status != sql_literal("draft")).is_(true())
 _published = and_(visible, events.c.status == sql_literal("published"))
 _cancelled = and_(visible, events.c.status == sql_literal("cancelled"))
 
@@ -136,12 +144,29 @@ Index(
 Index("ix_events_title", func.lower(events.c.title), events.c.event_id, postgresql_where=_published)
 Index("ix_events_created", events.c.event_id, postgresql_where=_published)
 Index("ix_events_cancelled", events.c.starts_at, events.c.event_id, postgresql_where=_cancelled)
+Index(
+    "ix_events_public",
+    events.c.starts_at,
+    events.c.event_id,
+    postgresql_where=and_(visible, not_draft),
+)
 Index("ix_events_host_id", events.c.host_id, events.c.starts_at, events.c.event_id)
 Index(
     "ix_events_sale_starts_at",
     events.c.sale_starts_at,
     postgresql_where=and_(_published, events.c.sale_announced_at.is_(None)),
 )
+Index(
+    "ix_events_sale_from",
+    events.c.sale_starts_at,
+    postgresql_where=and_(_published, events.c.sale_starts_at.is_not(None)),
+)
+Index(
+    "ix_events_sale_until",
+    events.c.sale_ends_at,
+    postgresql_where=and_(_published, events.c.sale_ends_at.is_not(None)),
+)
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_events_duration", duration(events))
 Index("ix_places_popularity", places.c.popularity)
+Index("ix_places_sold_out", places.c.event_id, postgresql_where=places.c.sold_out)

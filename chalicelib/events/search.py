@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, not_, or_, select
+from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, not_, or_, select, union_all
 
-from chalicelib.events.expressions import on_sale
-from chalicelib.events.models import Status, duration, events, places, visible
-from chalicelib.platform.database.columns import UserTime, sql_literal
-from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
+from chalicelib.events.expressions import in_sale_window, on_sale
+from chalicelib.events.models import MAX_DURATION, Status, duration, events, not_draft, places, visible
+from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 
@@ -27,8 +27,8 @@ class EventFilters:
     ends_after: datetime | None = None
     starts_before: datetime | None = None
     q: str | None = None
-    status: Status | None = "published"
-    """None for any status, for a host's own events."""
+    statuses: tuple[Status, ...] = ("published",)
+    """Empty for any status, for a host's own events."""
     on_sale: bool | None = None
 
 
@@ -47,6 +47,22 @@ _max_duration = select(func.max(duration(_others))).scalar_subquery()
 _from = bindparam("from", type_=UserTime())
 _to = bindparam("to", type_=UserTime())
 
+_sold_out = select(places.c.event_id).where(places.c.sold_out)
+_published = and_(_others.c.deleted_at.is_(None), _others.c.status == sql_literal("published"))
+_off_sale = union_all(
+    *(
+        select(_others.c.event_id).where(_published, condition)
+        for condition in (
+            _others.c.sale_starts_at > now_parameter,
+            _others.c.sale_ends_at <= now_parameter,
+            # The first condition follows from the second, and limits the part of the index that is read.
+            and_(_others.c.starts_at < now_parameter, _others.c.ends_at <= now_parameter),
+        )
+    ),
+    _sold_out,
+)
+"""The published events that cannot be booked now, each reason by its index."""
+
 EVENTS = ListQuery(
     rows=_visible_events,
     id="event_id",
@@ -58,16 +74,26 @@ EVENTS = ListQuery(
     },
     filters={
         # Literals, not parameters: PostgreSQL uses a partial index only for a literal condition.
-        **{status: events.c.status == sql_literal(status) for status in ("draft", "published", "cancelled")},
+        **{status: events.c.status == sql_literal(status) for status in get_args(Status)},
+        "cancelled or published": not_draft,
+        "cancelled or draft": events.c.status != sql_literal("published"),
+        "draft or published": events.c.status != sql_literal("cancelled"),
         "host": events.c.host_id == bindparam("host", type_=Uuid),
         # The second condition follows from the first, and limits the part of the index that is read.
         "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - _max_duration),
         "to": events.c.starts_at < _to,
-        "q": events.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+        "q": events.c.words.op("@@")(func.search_query(bindparam("q", type_=Text))),
         "on_sale": on_sale(events.c, places.c),
         "not_on_sale": not_(on_sale(events.c, places.c)),
+        "published_not_on_sale": not_(on_sale(events.c, places.c)),
     },
-    searched=frozenset({"q"}),
+    searched=frozenset({"q", "on_sale", "not_on_sale", "published_not_on_sale"}),
+    found_by={
+        # A constant, of which PostgreSQL can estimate how many events it leaves.
+        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),
+        "on_sale": and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),
+        "published_not_on_sale": events.c.event_id.in_(_off_sale),
+    },
 )
 
 
@@ -104,12 +130,16 @@ class EventQueries:
             "host": filters.host_id,
             "from": filters.ends_after,
             "to": filters.starts_before,
-            "q": search_terms(filters.q) if filters.q is not None else None,
+            "q": filters.q,
         }
         names = [name for name, value in values.items() if value is not None]
-        if filters.status is not None:
-            names.append(filters.status)
-        if filters.on_sale is not None:
-            names.append("on_sale" if filters.on_sale else "not_on_sale")
+        statuses = " or ".join(sorted(set(filters.statuses)))
+        if statuses in EVENTS.filters:
+            names.append(statuses)
+        if filters.on_sale:
+            names.append("on_sale")
+        elif filters.on_sale is False:
+            by_index = statuses == "published" and filters.host_id is None
+            names.append("published_not_on_sale" if by_index else "not_on_sale")
         bound = {name: value for name, value in values.items() if value is not None}
         return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)

@@ -40,6 +40,8 @@ class Settings:
     """Whether to use TLS and verify the database's certificate. Always off on loopback."""
     database_ca_file: str | None = None
     """PEM file of the authorities to trust for the database's certificate, instead of the system's."""
+    read_timeout_ms: int = 1000
+    """Milliseconds after which the database gives up a list or an anonymous read, which then answers 503."""
     token_issuer: str = "event-booking"  # noqa: S105 (a name, not a secret)
     """The `iss` claim of tokens."""
     token_audience: str = "event-booking-api"  # noqa: S105 (a name, not a secret)
@@ -134,6 +136,7 @@ class Settings:
             database_pool_size=_positive(environment, "DATABASE_POOL_SIZE", 1),
             database_tls=_switch(environment, "DATABASE_TLS", default=True),
             database_ca_file=environment.get("DATABASE_CA_FILE") or None,
+            read_timeout_ms=_positive(environment, "READ_TIMEOUT_MS", cls.read_timeout_ms),
             token_issuer=environment.get("TOKEN_ISSUER") or cls.token_issuer,
             token_audience=environment.get("TOKEN_AUDIENCE") or cls.token_audience,
             default_currency=_currency(environment, "DEFAULT_CURRENCY", cls.default_currency),

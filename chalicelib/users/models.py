@@ -34,7 +34,7 @@ users = Table(
     Column(
         "words",
         TSVECTOR,
-        Computed("to_tsvector('simple', coalesce(name, ''))", persisted=True),
+        Computed("array_to_tsvector(search_words(coalesce(name, '')))", persisted=True),
         nullable=False,
     ),
     CheckConstraint("role IN ('host', 'attendee')", name="role"),

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Text, Uuid, bindparam, cast, func, select, update
+from sqlalchemy import ARRAY, Connection, Row, Text, Uuid, any_, bindparam, cast, func, select, update
 
 from chalicelib.domain_events import EmailChangeRequested
 from chalicelib.platform.database.engine import check_version
-from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort, search_terms
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Role
@@ -21,8 +21,8 @@ USERS = ListQuery(
     id="user_id",
     sorts={"name": Sort(("sort_name",)), "createdAt": Sort((), "desc")},
     filters={
-        "role": users.c.role == bindparam("role"),
-        "q": users.c.words.op("@@")(func.to_tsquery("simple", bindparam("q", type_=Text))),
+        "role": users.c.role == any_(bindparam("role", type_=ARRAY(Text))),
+        "q": users.c.words.op("@@")(func.search_query(bindparam("q", type_=Text))),
     },
     searched=frozenset({"q"}),
 )
@@ -48,15 +48,15 @@ class UserQueries:
         caller_id: UUID,
         page: PageRequest,
         *,
-        role: Role | None,
+        roles: list[Role] | None,
         words: str | None,
     ) -> Page:
         """List users, by role and by words in the name."""
         filters: dict[str, Any] = {}
-        if role is not None:
-            filters["role"] = role
+        if roles is not None:
+            filters["role"] = roles
         if words is not None:
-            filters["q"] = search_terms(words)
+            filters["q"] = words
         values = {"caller": caller_id, **filters}
         return USERS.fetch(connection, page, list(filters), values, self._render)
 

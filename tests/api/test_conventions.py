@@ -126,6 +126,7 @@ def test_pages_of_any_origin_can_call_and_read_headers(world: World) -> None:
             "RateLimit-Policy",
             "Retry-After",
             "WWW-Authenticate",
+            "X-Next-Cursor",
             "X-Request-Id",
             "X-Total-Count",
             "X-Total-Count-Relation",

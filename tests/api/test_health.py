@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 
 from chalicelib import migrations
 from chalicelib.api import health
+from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
@@ -104,5 +105,5 @@ def test_a_missing_setting_is_answered_503_and_logged(
     assert "configured" in reply.json["detail"]
     assert int(reply.headers["retry-after"]) > 0
     assert "DATABASE_URL" not in reply.text
-    assert "DATABASE_URL is not set" in caplog.text
+    assert "DATABASE_URL is not set" in logs.FORMATTER.format(caplog.records[0])
     assert client("GET", "/health").status == 200  # the process runs

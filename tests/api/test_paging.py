@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -251,6 +252,32 @@ def test_links_lead_to_the_first_prev_next_and_last_page(
     for reply in (first, middle, last):
         assert reply.headers["x-total-count"] == str(SIZE)
         assert "x-total-count-relation" not in reply.headers
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)
+def test_prev_links_lead_back_through_the_same_pages(
+    shared: Client, lists: dict[Make, Listed], make: Make, order: str
+) -> None:
+    listed = lists[make]
+
+    def get(target: str) -> Reply:
+        return shared("GET", target, by=listed.by)
+
+    there = [get(f"{listed.path}&limit=4&order={order}")]
+    while "next" in there[-1].links():
+        there.append(get(there[-1].links()["next"]))
+    back = [there[-1]]
+    while "prev" in back[-1].links():
+        back.append(get(back[-1].links()["prev"]))
+
+    assert len(there) > 2
+    assert [page.json for page in reversed(back)] == [page.json for page in there]
+    assert get(back[-1].links()["next"]).json == there[1].json
+    for page in there:
+        cursor = page.headers.get("x-next-cursor")
+        assert (cursor is None) == ("next" not in page.links())
+        assert cursor is None or f"cursor={quote(cursor)}" in page.links()["next"]
 
 
 @pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)

@@ -90,6 +90,8 @@ def test_bookings_are_filtered_by_status(client: Client) -> None:
         assert ids(found(client, reader, "status=cancelled")) == [cancelled]
         for status in ("pending", "expired"):
             assert found(client, reader, f"status={status}") == []
+        both = found(client, reader, "status=confirmed&status=cancelled&status=confirmed&sort=createdAt")
+        assert set(ids(both)) == {kept, cancelled}
 
 
 @pytest.mark.parametrize(

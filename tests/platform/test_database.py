@@ -1,5 +1,6 @@
 """Connections: a failure mixes up no later results, and lost connections are replaced."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -216,3 +217,53 @@ def test_an_idle_connection_is_tested_before_its_use(
     rows(client, "SELECT pg_terminate_backend(CAST(:process AS integer), 5000)", process=process)
 
     assert use(database) != process
+
+
+SLEEP = text("SELECT pg_sleep(:seconds)")
+
+
+def test_a_bounded_read_ends_after_its_limit(client: Client) -> None:
+    database = Database(replace(client.wiring.settings, database_pool_size=1, read_timeout_ms=100))
+    pid = database.call("SELECT pg_backend_pid()")
+
+    with pytest.raises(Unavailable, match="takes too long") as refusal, database.bounded_read() as connection:
+        connection.execute(SLEEP, {"seconds": 5})
+    with database.transaction() as connection:
+        connection.execute(SLEEP, {"seconds": 0.2})
+
+    assert refusal.value.retry_after == 1
+    assert database.call("SELECT pg_backend_pid()") == pid
+    database.close()
+
+
+def test_a_bounded_read_is_one_round_trip(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.call("SELECT 1")
+    answers: list[object] = []
+    handle = Connection.handle_messages
+
+    def count(self: Connection, context: object) -> None:
+        answers.append(context)
+        handle(self, context)
+
+    monkeypatch.setattr(Connection, "handle_messages", count)
+
+    with database.bounded_read() as connection:
+        assert connection.execute(text("SELECT :n + 1"), {"n": 1}).scalar_one() == 2
+        assert len(answers) == 1
+
+
+def test_bounded_reads_leave_connections_to_others(client: Client) -> None:
+    database = Database(replace(client.wiring.settings, database_pool_size=4, read_timeout_ms=2000))
+
+    def read(_: int) -> None:
+        with database.bounded_read() as connection:
+            connection.execute(SLEEP, {"seconds": 0.2})
+
+    with ThreadPoolExecutor(8) as threads:
+        reads = threads.map(read, range(8))
+        started = time.monotonic()
+        for _ in range(5):
+            database.call("SELECT 1")
+        assert time.monotonic() - started < 1
+        list(reads)
+    database.close()

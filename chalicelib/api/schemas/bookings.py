@@ -88,7 +88,7 @@ class BookingWithEvent(Booking, kw_only=True):
 
 class BookingQuery(PageQuery, kw_only=True):
     event_id: Id | None = None
-    status: Status | None = None
+    status: list[Status] | None = None
     sort: Literal["createdAt", "date"] = "createdAt"
 
 

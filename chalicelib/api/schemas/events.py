@@ -189,7 +189,7 @@ class EventQuery(PageQuery, kw_only=True):
     from_: Time | None = field(name="from", default=None)
     to: Time | None = None
     q: Annotated[str, text(200, description="Words in the title or description.")] | None = None
-    status: Status | None = None
+    status: list[Status] | None = None
     on_sale: bool | None = None
     mine: bool = False
     sort: Literal["date", "title", "createdAt", "popularity"] = "date"

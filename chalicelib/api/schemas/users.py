@@ -126,7 +126,7 @@ class InterestQuery(PageQuery, kw_only=True):
 
 
 class UserQuery(PageQuery, kw_only=True):
-    role: Role | None = None
+    role: list[Role] | None = None
     q: Annotated[str, text(200, description="Beginnings of words in the name.")] | None = None
     sort: Literal["name", "createdAt"] = "name"
 

@@ -9,18 +9,25 @@ from sqlalchemy.dialects import postgresql
 revision = "0001"
 down_revision = None
 
-_BOOK = Path(__file__).parents[2] / "bookings" / "book.sql"
+_CHALICELIB = Path(__file__).parents[2]
+_FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
+_BOOK = _CHALICELIB / "bookings" / "book.sql"
 
 
 def upgrade() -> None:
+    _run(_FUNCTIONS)
     _create_users()
     _create_events()
     _create_bookings()
     _create_payments()
     _create_notifications()
     _create_platform()
+    _run(_BOOK)
+
+
+def _run(script: Path) -> None:
     # exec_driver_sql, because the text contains colons that are not parameters.
-    op.get_bind().exec_driver_sql(_BOOK.read_text())
+    op.get_bind().exec_driver_sql(script.read_text())
 
 
 def _create_users() -> None:
@@ -39,7 +46,7 @@ def _create_users() -> None:
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
-            sa.Computed("to_tsvector('simple', coalesce(name, ''))", persisted=True),
+            sa.Computed("array_to_tsvector(search_words(coalesce(name, '')))", persisted=True),
             nullable=False,
         ),
         sa.CheckConstraint("role IN ('host', 'attendee')", name=op.f("ck_users_role")),
@@ -141,7 +148,9 @@ def _create_events() -> None:
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
-            sa.Computed("to_tsvector('simple', title || ' ' || coalesce(description, ''))", persisted=True),
+            sa.Computed(
+                "array_to_tsvector(search_words(title || ' ' || coalesce(description, '')))", persisted=True
+            ),
             nullable=False,
         ),
         sa.CheckConstraint("status IN ('draft', 'published', 'cancelled')", name=op.f("ck_events_status")),
@@ -169,6 +178,19 @@ def _create_events() -> None:
     )
     op.create_index("ix_events_duration", "events", [sa.literal_column("(ends_at - starts_at)")])
     op.create_index("ix_events_host_id", "events", ["host_id", "starts_at", "event_id"])
+    op.create_index(
+        "ix_events_public",
+        "events",
+        ["starts_at", "event_id"],
+        postgresql_where=sa.text("deleted_at IS NULL AND (status <> 'draft') IS TRUE"),
+    )
+    for name, column in (("ix_events_sale_from", "sale_starts_at"), ("ix_events_sale_until", "sale_ends_at")):
+        op.create_index(
+            name,
+            "events",
+            [column],
+            postgresql_where=sa.text(f"deleted_at IS NULL AND status = 'published' AND {column} IS NOT NULL"),
+        )
     op.create_index(
         "ix_events_sale_starts_at",
         "events",
@@ -200,6 +222,7 @@ def _create_events() -> None:
         sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
         sa.Column("popularity", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sold_out", sa.Boolean(), sa.Computed("taken >= capacity", persisted=True), nullable=False),
         sa.CheckConstraint("capacity > 0", name=op.f("ck_places_capacity")),
         sa.CheckConstraint("taken BETWEEN 0 AND capacity", name=op.f("ck_places_taken")),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_places_event_id")),
@@ -207,6 +230,7 @@ def _create_events() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_index("ix_places_popularity", "places", ["popularity"])
+    op.create_index("ix_places_sold_out", "places", ["event_id"], postgresql_where=sa.text("sold_out"))
     op.create_table(
         "interests",
         sa.Column("event_id", sa.Uuid(), nullable=False),

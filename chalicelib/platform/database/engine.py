@@ -42,6 +42,7 @@ metadata = MetaData(
 UNIQUE_VIOLATION = "23505"
 UNDEFINED_TABLE = "42P01"
 LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 
 _TRANSIENT = ("08", "28", "3D", "40", "53", "55P03", "57")
 """Prefixes of the SQLSTATEs after which a retry may succeed (PostgreSQL manual, appendix A): connection lost,
@@ -49,6 +50,15 @@ login refused (while a password is rotated), no such database yet, serialization
 resources, lock timeout, cancelled or shut down."""
 
 _UNAVAILABLE = "The database is unavailable or too busy."
+
+_TOO_EXPENSIVE = "This takes too long. Ask for less, for example with fewer or longer words."
+
+_TOO_MANY_READS = "Too many lists are being read at the moment."
+
+_READ_SHARE = 8
+"""Bounded reads use at most one in so many connections, so that they never keep a booking waiting for one."""
+
+_READ_WAIT_SECONDS = 5.0
 
 _PING_AFTER_IDLE_SECONDS = 30.0
 """Ping a connection that was idle for so long before using it: the server or a proxy may have closed it, for
@@ -77,10 +87,29 @@ class Database:
         self._spare: PoolProxiedConnection | None = None
         self._users = 0
         self._lock = threading.Lock()
+        self._read_limit_ms = settings.read_timeout_ms
+        self._reads = threading.BoundedSemaphore(max(1, settings.database_pool_size // _READ_SHARE))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def bounded_read(self) -> Iterator[Connection]:
+        """Open a transaction for reads whose cost a stranger chooses: few at a time, each with a time limit.
+
+        Raises:
+            Unavailable: As in `transaction`, or the read takes too long, or too many are waiting.
+        """
+        if not self._reads.acquire(timeout=_READ_WAIT_SECONDS):
+            raise Unavailable(_TOO_MANY_READS, retry_after=1)
+        try:
+            with self.transaction(self._read_limit_ms) as connection:
+                yield connection
+        finally:
+            self._reads.release()
+
+    @contextmanager
+    def transaction(self, limit_ms: int | None = None) -> Iterator[Connection]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        `limit_ms` limits the time of each statement. The default is the limit of the database role.
 
         Raises:
             Unavailable: The database cannot be reached, or failed for a transient reason.
@@ -90,8 +119,14 @@ class Database:
             if spare is not None:
                 spare.close()  # returns it to the pool, which hands it out below
             with self.engine.begin() as connection:
-                yield connection
+                if limit_ms is None:
+                    yield connection
+                else:
+                    with _limited(connection, limit_ms):
+                        yield connection
         except (DBAPIError, PoolTimeout, OSError) as error:
+            if limit_ms is not None and sqlstate(error) == QUERY_CANCELED:
+                raise Unavailable(_TOO_EXPENSIVE, retry_after=1) from error
             if is_transient(error):
                 raise Unavailable(_UNAVAILABLE, retry_after=1) from error
             raise
@@ -173,6 +208,16 @@ def _connect(
 
 def _driver_connection(pooled: PoolProxiedConnection) -> pg8000_pipelining.Connection:
     return cast("pg8000_pipelining.Connection", pooled.driver_connection)
+
+
+@contextmanager
+def _limited(connection: Connection, limit_ms: int) -> Iterator[None]:
+    driver = cast("pg8000_pipelining.Connection", connection.connection.driver_connection)
+    driver.limit_ms = limit_ms
+    try:
+        yield
+    finally:
+        driver.limit_ms = None
 
 
 def check_version(current: int, expected: Collection[int] | None) -> None:

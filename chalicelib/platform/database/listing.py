@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal_column,
     select,
     true,
     tuple_,
@@ -66,6 +67,8 @@ class Page:
     total: int
     """Exact up to MAX_EXACT_TOTAL; MAX_EXACT_TOTAL + 1 stands for any larger number."""
     next_cursor: str | None
+    previous_cursor: str | None
+    """None on the first page, and on pages that were found by offset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,8 @@ class ListQuery:
 
     `searched` names the filters whose selectivity PostgreSQL cannot estimate. Walking the index in order
     until a page is full is fast if many rows match, but reads all rows if few do. So the statement first
-    counts the matches, up to MAX_EXACT_TOTAL. It looks the matches up if there are few, and walks the index
-    if many.
+    collects the keys of the matches, up to MAX_EXACT_TOTAL. If there are no more, it sorts them and looks the
+    rows of the page up; else it walks the index.
     """
 
     rows: Select[Any]
@@ -88,6 +91,8 @@ class ListQuery:
     searched: frozenset[str] = frozenset()
     also: Select[Any] | None = None
     """More items, from other rows of the same tables. Each part is read in the order of its own index."""
+    found_by: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
+    """Equivalents of filters that suit collecting the matches of a search, where those suit walking."""
 
     def fetch(
         self,
@@ -105,35 +110,57 @@ class ListQuery:
         sort = self.sorts[page.sort]
         order = page.order or sort.order
         scope = f"{page.sort} {order}"
-        after = self._decode(page.cursor, scope, sort) if page.cursor else {}
-        statement = self.statement(render, frozenset(filters), page.sort, order, after=bool(after))
-        parameters = {"limit": page.limit, "offset": page.offset, **values, **after}
-        items, last, total = connection.execute(statement, parameters).one()
-        return Page(items, total, _encode({scope: json.loads(last)}) if last else None)
+        start, backwards = self._decode(page.cursor, scope, sort) if page.cursor else ({}, False)
+        reading: Order = _OPPOSITE[order] if backwards else order
+        statement = self.statement(
+            render, frozenset(filters), page.sort, reading, after=bool(start), backwards=backwards
+        )
+        parameters = {"limit": page.limit, "offset": page.offset, **values, **start}
+        items, near, far, total = connection.execute(statement, parameters).one()
+        onwards = {True: _before(scope), False: scope}
+        far_cursor = _encode({onwards[backwards]: json.loads(far)}) if far else None
+        near_cursor = _encode({onwards[not backwards]: json.loads(near)}) if near and start else None
+        if backwards:
+            return Page(items, total, next_cursor=near_cursor, previous_cursor=far_cursor)
+        return Page(items, total, next_cursor=far_cursor, previous_cursor=near_cursor)
 
     @lru_cache(maxsize=256)  # noqa: B019 (list queries are module constants)
     def statement(
-        self, render: Render, filters: frozenset[str], sort: str, order: Order, *, after: bool
+        self,
+        render: Render,
+        filters: frozenset[str],
+        sort: str,
+        order: Order,
+        *,
+        after: bool,
+        backwards: bool = False,
     ) -> Select[Any]:
-        """Build the statement for one combination, once per process: it takes about 1 ms."""
+        """Build the statement for one combination, once per process: it takes about 1 ms.
+
+        The rows are read in `order`, and with `backwards` their page is returned in the opposite one. The
+        statement also returns the keys of the first row that was read, and of the last if more rows follow.
+        """
         keys = (*self.sorts[sort].columns, self.id)
         wanted = self.rows.where(*(self.filters[name] for name in sorted(filters)))
-        counted = wanted.with_only_columns(wanted.selected_columns[self.id]).limit(MAX_EXACT_TOTAL + 1)
         if filters & self.searched:
-            found = counted.cte("found")
+            conditions = {**self.filters, **self.found_by}
+            matches = self.rows.where(*(conditions[name] for name in sorted(filters)))
+            matches = matches.with_only_columns(*(matches.selected_columns[name] for name in keys))
+            found = matches.limit(MAX_EXACT_TOTAL + 1).cte("found")
             total = select(func.count()).select_from(found)
             size = total.scalar_subquery()
-            # LIMIT forces PostgreSQL to look each match up, and CASE forces it to walk the index.
+            first = _part(select(found).where(size <= MAX_EXACT_TOTAL), keys, order, after=after).subquery()
+            # LIMIT forces PostgreSQL to look each row of the page up, and CASE forces it to walk the index.
             its_id = self.rows.selected_columns[self.id]
-            its_row = self.rows.where(its_id == found.c[self.id]).limit(1).lateral("its_row")
-            few = select(its_row).join_from(found, its_row, true()).where(size <= MAX_EXACT_TOTAL)
+            its_row = self.rows.where(its_id == first.c[self.id]).limit(1).lateral("its_row")
+            few = select(its_row).join_from(first, its_row, true())
             walked = [
                 case((self.filters[name], true())) if name in self.searched else self.filters[name]
                 for name in sorted(filters)
             ]
             many = self.rows.where(*walked, size > MAX_EXACT_TOTAL)
-            parts = [_part(rows, keys, order, after=after).subquery().select() for rows in (few, many)]
-            page = union_all(*parts).subquery("page")
+            walk = _part(many, keys, order, after=after).subquery().select()
+            page = union_all(few, walk).subquery("page")
             number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
         elif self.also is not None:
             also = self.also.where(*(self.filters[name] for name in sorted(filters)))
@@ -155,7 +182,9 @@ class ListQuery:
             page = in_order.limit(_limit + 1).offset(_offset).subquery("page")
             number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
         else:
-            total = select(func.count()).select_from(counted.subquery("counted"))
+            counted = wanted.with_only_columns(wanted.selected_columns[self.id])
+            bounded = counted.limit(MAX_EXACT_TOTAL + 1).subquery("counted")
+            total = select(func.count()).select_from(bounded)
             page = _part(wanted, keys, order, after=after).subquery("page")
             number = func.row_number().over()
         row = select(
@@ -164,25 +193,40 @@ class ListQuery:
             func.json_build_array(*(page.c[name] for name in keys)).label("key"),
         ).subquery("row")
         in_page = row.c.n <= _limit
-        items = func.json_agg(aggregate_order_by(row.c.item, row.c.n)).filter(in_page)
-        last = func.max(case((row.c.n == _limit, cast(row.c.key, Text))))
+        position = row.c.n.desc() if backwards else row.c.n
+        items = func.json_agg(aggregate_order_by(row.c.item, position)).filter(in_page)
+        first_key = func.max(case((row.c.n == literal_column("1"), cast(row.c.key, Text))))
+        last_key = func.max(case((row.c.n == _limit, cast(row.c.key, Text))))
         return select(
             func.coalesce(cast(items, Text), "[]"),
-            case((func.count() > _limit, last)),
+            first_key,
+            case((func.count() > _limit, last_key)),
             total.scalar_subquery(),
         ).select_from(row)
 
-    def _decode(self, cursor: str, scope: str, sort: Sort) -> dict[str, Any]:
+    def _decode(self, cursor: str, scope: str, sort: Sort) -> tuple[dict[str, Any], bool]:
+        """Return the key that the page starts after, and whether it goes backwards from there."""
         columns = [self.rows.selected_columns[name] for name in (*sort.columns, self.id)]
         try:
-            values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))[scope]
-            return {
+            position = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+            backwards = scope not in position
+            values = position[_before(scope) if backwards else scope]
+            start = {
                 f"after_{i}": _parse(column.type.python_type, value)
                 for i, (column, value) in enumerate(zip(columns, values, strict=True))
             }
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             message = "is not a cursor of this list and order; copy it from the Link header"
             raise InvalidInput(errors=[FieldError("cursor", message)]) from error
+        return start, backwards
+
+
+_OPPOSITE: Mapping[Order, Order] = {"asc": "desc", "desc": "asc"}
+
+
+def _before(scope: str) -> str:
+    """Return the scope of cursors that lead backwards."""
+    return f"before {scope}"
 
 
 _limit = bindparam("limit", type_=Integer)
@@ -244,12 +288,3 @@ def _parse(kind: type, value: Any) -> Any:
         if time.tzinfo is not None:
             return time.astimezone(UTC)
     raise ValueError(value)
-
-
-def search_terms(words: str) -> str:
-    """Make a to_tsquery text that matches texts with a word beginning with each of `words`.
-
-    Each word is quoted, so that its characters are not read as operators.
-    """
-    quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words.split())
-    return " & ".join(f"'{word}':*" for word in quoted)

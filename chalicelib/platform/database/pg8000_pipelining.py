@@ -42,6 +42,17 @@ _BEGIN = b"".join(
         _message(b"E", b"\0\0\0\0\0"),
     )
 )
+
+
+@lru_cache
+def _begin(limit_ms: int | None) -> bytes:
+    """Build the messages that begin a transaction, with a time limit for its statements."""
+    if limit_ms is None:
+        return _BEGIN
+    call = f"call limit_statements({limit_ms})"
+    return b"".join((_BEGIN, _parse(call, "ascii"), _bind((), "ascii"), _message(b"E", b"\0\0\0\0\0")))
+
+
 _DESCRIBE_EXECUTE_SYNC = b"".join(
     (
         _message(b"D", b"P\0"),
@@ -91,6 +102,8 @@ class Connection(pg8000.Connection):
         super().__init__(*args, **options)
         self.used_at = time.monotonic()
         """When the server last responded, by the monotonic clock."""
+        self.limit_ms: int | None = None
+        """Time limit for each statement of transactions that begin with a statement with parameters."""
         self._simple_query_handlers = {
             **self.message_types,
             b"T": _ignore,  # row description
@@ -118,7 +131,7 @@ class Connection(pg8000.Connection):
         Raises:
             ProgrammingError, IntegrityError, InterfaceError: As pg8000's cursors do.
         """
-        begin = b"" if self.autocommit or self._in_transaction else _BEGIN
+        begin = b"" if self.autocommit or self._in_transaction else _begin(self.limit_ms)
         bind = _bind(make_params(self.py_types, args), self._client_encoding)
         context = Context(statement)
         try:

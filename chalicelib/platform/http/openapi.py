@@ -137,6 +137,10 @@ _HEADERS: dict[str, Schema] = {
         "schema": {"type": "string"},
     },
     "Link": {"description": "RFC 8288: first, prev, next, last.", "schema": {"type": "string"}},
+    "X-Next-Cursor": {
+        "description": "The `cursor` of the next page. Left out on the last page.",
+        "schema": {"type": "string"},
+    },
     "X-Total-Count": {
         "description": "Exact up to 10000.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -331,7 +335,7 @@ def _response_headers(operation: Operation, status: int) -> Iterator[str]:
     if operation.limited:
         yield from ("RateLimit", "RateLimit-Policy")
     if operation.query and "cursor" in operation.query.__struct_fields__:
-        yield from ("Link", "X-Total-Count", "X-Total-Count-Relation")
+        yield from ("Link", "X-Next-Cursor", "X-Total-Count", "X-Total-Count-Relation")
 
 
 def _headers(*names: str) -> Schema:

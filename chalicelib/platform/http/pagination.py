@@ -1,6 +1,6 @@
 """Pagination: the query parameters and the response headers of lists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -41,7 +41,7 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
             Meta(
                 min_length=1,
                 max_length=4096,
-                description="The position to continue from, as in the `next` link.",
+                description="The position to continue from, as in the `next` and `prev` links.",
                 extra={"message": "must be a cursor from the Link header"},
             ),
         ]
@@ -65,17 +65,19 @@ def list_response(
         "X-Total-Count": str(page.total if exact else MAX_EXACT_TOTAL),
         "Link": _links(request, page_request, page),
     }
+    if page.next_cursor:
+        headers["X-Next-Cursor"] = page.next_cursor
     if not exact:
         headers["X-Total-Count-Relation"] = "gte"
     return Response(200, page.items, headers, public=public)
 
 
 def _links(request: Request, page_request: PageRequest, page: Page) -> str:
-    base = {
-        name: values[0] for name, values in request.parameters.items() if name not in {"offset", "cursor"}
-    }
-    targets: dict[str, Mapping[str, str]] = {"first": base}
-    if page_request.offset:
+    base = {name: values for name, values in request.parameters.items() if name not in {"offset", "cursor"}}
+    targets: dict[str, Mapping[str, str | Sequence[str]]] = {"first": base}
+    if page.previous_cursor:
+        targets["prev"] = {**base, "cursor": page.previous_cursor}
+    elif page_request.offset:
         targets["prev"] = {**base, "offset": str(max(0, page_request.offset - page_request.limit))}
     if page.next_cursor:
         targets["next"] = {**base, "cursor": page.next_cursor}
@@ -84,6 +86,6 @@ def _links(request: Request, page_request: PageRequest, page: Page) -> str:
         targets["last"] = {**base, "offset": str(last)} if last else base
     url = request.settings.public_url + request.path
     return ", ".join(
-        f'<{url}{"?" + urlencode(target) if target else ""}>; rel="{relation}"'
+        f'<{url}{"?" + urlencode(target, doseq=True) if target else ""}>; rel="{relation}"'
         for relation, target in targets.items()
     )

@@ -43,6 +43,7 @@ CORS = CORSConfig(
         "RateLimit-Policy",
         "Retry-After",
         "WWW-Authenticate",
+        "X-Next-Cursor",
         "X-Request-Id",
         "X-Total-Count",
         "X-Total-Count-Relation",
@@ -107,10 +108,10 @@ def _serve(
         response = _run(operation, request, _arguments(operation, request, path_parameters), security)
     except Refusal as refusal:
         if isinstance(refusal, errors.Unavailable):
-            logs.exception("unavailable")
+            logs.failure("unavailable", refusal)
         response = _problem(refusal, had_token="authorization" in raw.headers)
-    except BadSetting:
-        logs.exception("bad setting")
+    except BadSetting as error:
+        logs.failure("bad setting", error)
         response = _problem(errors.Unavailable(_NOT_CONFIGURED, retry_after=60))
     except Exception:  # noqa: BLE001 (the client gets a problem document)
         logs.exception("unhandled exception")
@@ -139,7 +140,9 @@ def _run(operation: Operation, request: Request, arguments: dict[str, Any], secu
             with request.database.transaction() as connection:
                 security.require_account(connection, unchecked, "none")
         return operation.view(request, **arguments)
-    with request.database.transaction() as connection:
+    is_bounded = operation.method == "GET" and (request.caller is None or operation.query is not None)
+    database = request.database
+    with database.bounded_read() if is_bounded else database.transaction() as connection:
         if unchecked:
             security.require_account(connection, unchecked, operation.account_lock)
         return operation.view(request, connection=connection, **arguments)

@@ -151,15 +151,20 @@ def parse(declared: type[T], members: Any) -> T:
 
 
 def parse_query(declared: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
-    """Check query parameters against a declaration.
+    """Check query parameters against a declaration. A parameter may be repeated if it is declared as a list.
 
     Raises:
         InvalidInput: With one error for each parameter that is repeated, unknown or not allowed.
     """
-    repeated = [name for name, values in parameters.items() if len(values) != 1]
+    lists = {name for name, field in _fields(declared).items() if get_origin(_base(field.type)) is list}
+    repeated = [name for name, values in parameters.items() if len(values) != 1 and name not in lists]
     if repeated:
         raise _invalid(FieldError(name, "is given more than once") for name in repeated)
-    return _build(declared, {name: values[0] for name, values in parameters.items()}, lax=True)
+    members = {
+        name: list(dict.fromkeys(values)) if name in lists else values[0]
+        for name, values in parameters.items()
+    }
+    return _build(declared, members, lax=True)
 
 
 def _build(declared: type[T], members: Mapping[str, Any], *, lax: bool) -> T:
@@ -232,6 +237,8 @@ def _message_for(declared: Any) -> str | None:  # noqa: PLR0911 (one return for 
     """Return the message for a bad value: as declared, or else derived from the type and its constraints."""
     meta = _meta(declared)
     base = _base(declared)
+    if get_origin(base) is list:
+        return _message_for(get_args(base)[0])
     if meta.extra and "message" in meta.extra:
         return str(meta.extra["message"])
     if get_origin(base) is Literal:

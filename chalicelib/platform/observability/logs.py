@@ -13,6 +13,8 @@ from typing import TextIO
 
 from chalicelib.platform.observability import request_context
 
+_MAX_ERROR_LENGTH, _MAX_CAUSE_LENGTH = 600, 200
+
 _log = logging.getLogger("event-booking")
 _output: TextIO = sys.stdout
 _with_metrics = True
@@ -72,6 +74,25 @@ def warning(message: str, /, **members: object) -> None:
 
 def error(message: str, /, **members: object) -> None:
     _log.error(message, extra={"members": members})
+
+
+def failure(message: str, error: BaseException, /, **members: object) -> None:
+    """Log an expected error and its causes in one short line: many may follow while a service is away."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(_short(cause))
+        cause = cause.__cause__
+    chain = " < ".join(dict.fromkeys(texts))[:_MAX_ERROR_LENGTH]
+    _log.error(message, extra={"members": {"error": chain, **members}})
+
+
+def _short(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    fields = original.args[0] if original.args else ""
+    # The other fields of an error of PostgreSQL can have values of rows.
+    text = f"{fields.get('C')} {fields.get('M')}" if isinstance(fields, dict) else str(original)
+    return f"{type(original).__name__}: {text}"[:_MAX_CAUSE_LENGTH]
 
 
 def exception(message: str, /, **members: object) -> None:
