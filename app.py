@@ -22,7 +22,7 @@ from chalicelib.platform.http.serving import render_chalice_responses
 from chalicelib.platform.messaging import outbox, queues
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
-from chalicelib.platform.messaging.sqs_consumer import process_batch
+from chalicelib.platform.messaging.sqs_consumer import PutBack, process_batch
 from chalicelib.platform.observability import logs
 from chalicelib.users import sessions, verification
 
@@ -97,6 +97,15 @@ def _on(queue: queues.Queue) -> Callable[[Callable[..., Any]], Any]:
     return trigger
 
 
+def _back_to(queue: queues.Queue) -> PutBack:
+    """Put messages of a queue back that met an outage."""
+
+    def put_back(body: str, *, times: int, delay: int) -> None:
+        wiring.current().queues.put_back(queue.name, body, times=times, delay=delay)
+
+    return put_back
+
+
 def _fan_out(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
     from chalicelib.notifications import fan_out  # noqa: PLC0415 (only these functions need its queries)
 
@@ -105,6 +114,7 @@ def _fan_out(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
         event,
         FanOutPage.from_message,
         lambda page: fan_out.fan_out(parts.database, parts.queues, queue.name, page, now),
+        _back_to(queue),
     )
 
 
@@ -134,19 +144,33 @@ def refund_payments(event: SQSEvent) -> dict[str, Any]:
         event,
         DomainEvent.from_message,
         lambda due: refunds.handle_refund_due(parts.database, parts.payments, due, now),
+        _back_to(queues.REFUNDS),
+    )
+
+
+def _send_emails(event: SQSEvent, queue: queues.Queue) -> dict[str, Any]:
+    from chalicelib.notifications import delivery  # noqa: PLC0415 (only these functions need templates)
+
+    parts = wiring.current()
+    post = delivery.MailContext(database=parts.database, mailer=parts.mailer, settings=parts.settings)
+    return process_batch(
+        event,
+        EmailBatch.from_message,
+        lambda batch: delivery.send(post, batch, datetime.now(UTC)),
+        _back_to(queue),
     )
 
 
 @_on(queues.EMAIL)
 def send_email(event: SQSEvent) -> dict[str, Any]:
-    """Send e-mails."""
-    from chalicelib.notifications import delivery  # noqa: PLC0415 (only this function needs templates)
+    """Send e-mails about events, bookings and payments."""
+    return _send_emails(event, queues.EMAIL)
 
-    parts = wiring.current()
-    post = delivery.MailContext(database=parts.database, mailer=parts.mailer, settings=parts.settings)
-    return process_batch(
-        event, EmailBatch.from_message, lambda batch: delivery.send(post, batch, datetime.now(UTC))
-    )
+
+@_on(queues.ACCOUNT_EMAIL)
+def send_account_email(event: SQSEvent) -> dict[str, Any]:
+    """Send e-mails about accounts, which anyone can ask for."""
+    return _send_emails(event, queues.ACCOUNT_EMAIL)
 
 
 @_on(queues.MAIL_REPORTS)
@@ -157,7 +181,7 @@ def handle_mail_reports(event: SQSEvent) -> dict[str, Any]:
         with wiring.current().database.transaction() as connection:
             bounces.apply_report(connection, report, datetime.now(UTC))
 
-    return process_batch(event, dict, apply)
+    return process_batch(event, dict, apply, _back_to(queues.MAIL_REPORTS), parse=bounces.parse_report)
 
 
 @app.lambda_function()

@@ -5,10 +5,10 @@ The first paragraph of a docstring says when the event is recorded, the second w
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from chalicelib.platform.messaging.bodies import DomainEventBody, SystemTime
+from chalicelib.platform.messaging.bodies import DomainEventBody, Lane, SystemTime
 from chalicelib.platform.messaging.ports import DomainEvent
 
 CancellationReason = Literal[
@@ -46,6 +46,8 @@ Email = Annotated[str, {"description": "An e-mail address, in lower case."}]
 @dataclass(frozen=True, kw_only=True)
 class EventDetails(DomainEventBody):
     """The subject is the event. Its details are those after the change."""
+
+    lane: ClassVar[Lane] = Lane.EVENTS
 
     event_id: UUID
     host_id: UUID
@@ -227,12 +229,16 @@ class PaymentDisputeClosed(DisputeDetails, name="payment-dispute-closed"):
 class UserRegistered(DomainEventBody, name="user-registered"):
     """Someone has made an account. The subject is the user. The e-mail address is not verified yet."""
 
+    lane: ClassVar[Lane] = Lane.ACCOUNT_EMAILS
+
     user_id: UUID
     role: Literal["host", "attendee"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmailRequested(DomainEventBody):
+    lane: ClassVar[Lane] = Lane.ACCOUNT_EMAILS
+
     email: Email
 
 
@@ -240,8 +246,8 @@ class EmailRequested(DomainEventBody):
 class EmailVerificationRequested(EmailRequested, name="email-verification-requested"):
     """The e-mail address of an account needs to be verified: it is new, or its owner asks for another e-mail.
 
-    The subject is a UUID made from the address. The token is made when the e-mail is sent, and is in no
-    message. With `userId`, which is the subject then, the address is the new one of that account. It counts
+    The subject is a UUID made from the address, and from `userId` if present. The token is made when the
+    e-mail is sent, and is in no message. With `userId`, the address is the new one of that account. It counts
     when it is verified.
     """
 
@@ -259,6 +265,8 @@ class PasswordResetRequested(EmailRequested, name="password-reset-requested"):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountNotice(DomainEventBody):
+    lane: ClassVar[Lane] = Lane.ACCOUNT_EMAILS
+
     user_id: UUID
     email: Annotated[str, {"description": "The e-mail address to tell."}]
 
@@ -267,7 +275,7 @@ class AccountNotice(DomainEventBody):
 class EmailChangeRequested(AccountNotice, name="email-change-requested"):
     """Someone with the password wants another e-mail address for an account. The present one is told.
 
-    The subject is the user. The new address counts when it is verified.
+    The subject is a UUID made from the user and the address. The new address counts when it is verified.
     """
 
 
@@ -275,18 +283,21 @@ class EmailChangeRequested(AccountNotice, name="email-change-requested"):
 class EmailChanged(AccountNotice, name="email-changed"):
     """The new e-mail address of an account is verified, and counts. The former one is told.
 
-    The subject is the user.
+    The subject is a UUID made from the user and the former address.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordChanged(AccountNotice, name="password-changed"):
-    """The password of an account is another one, by a change or by a reset. The subject is the user."""
+    """The password of an account is another one, by a change or by a reset.
+
+    The subject is a UUID made from the user and the address.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountDeleted(AccountNotice, name="account-deleted"):
-    """An account is deleted. The subject is the user.
+    """An account is deleted. The subject is a UUID made from the user and the address.
 
     The address is in no table any more. It is in this domain event only, until the e-mail is sent.
     """

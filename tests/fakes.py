@@ -3,6 +3,7 @@
 Each fake calls `at_step` before and after it does something.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +14,8 @@ from chalicelib.notifications.mailer import AddressRefused
 from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent
+
+SQS_MAX_DELAY = 900
 
 
 def do_nothing() -> None:
@@ -65,6 +68,14 @@ class FakeQueues:
                 self.cut_after -= 1
             self.put(queue, message)
         self.at_step()
+
+    def put_back(self, queue: str, body: str, *, times: int, delay: int) -> None:
+        """Put the message at the end of the queue, without a delay."""
+        if not self.reachable:
+            raise Unreachable("SQS is down")
+        assert times > 0
+        assert 0 < delay <= SQS_MAX_DELAY
+        self.put(queue, json.loads(body))
 
 
 class FakeMailer:

@@ -18,6 +18,7 @@ from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.outbox import outbox
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.queues import QUEUES
+from chalicelib.users.addresses import subject_of
 from infra import domain_event_docs
 from infra.domain_event_docs import ENVELOPE
 from tests.client import PASSWORD, Client, in_days
@@ -25,6 +26,7 @@ from tests.notifications import examples
 from tests.notifications.examples import BOOKING_BODY, PAID
 from tests.payments.purchases import Hold, expire, hold
 from tests.payments.webhook_delivery import event, intent_of, send
+from tests.rows import rows
 from tests.users.verification_emails import verify_pending
 
 SCHEMAS = {body.type: domain_event_docs.schema(body) for body in domain_events.ALL}
@@ -224,10 +226,24 @@ def test_booking_procedure_writes_the_body_of_its_class(client: Client) -> None:
     assert row.body["bookingId"] == booking["bookingId"]
 
 
-def test_subject_is_the_event_or_the_user(messages: list[dict[str, Any]]) -> None:
+def test_subject_is_the_event_the_user_or_the_address(messages: list[dict[str, Any]]) -> None:
     for message in messages:
-        subject = message["body"].get("eventId") or message["body"].get("userId")
-        assert subject in {message["subject"], None}
+        body = message["body"]
+        user_id = body.get("userId")
+        if "email" in body:
+            assert message["subject"] == str(subject_of(body["email"], user_id and UUID(user_id)))
+        else:
+            assert message["subject"] == body.get("eventId", user_id)
+
+
+def test_requests_for_different_addresses_of_an_account_all_wait(client: Client) -> None:
+    ada = client.attendee()
+    for email in ("first@example.com", "second@example.com"):
+        client("PATCH", "/users/me", {"email": email, "currentPassword": PASSWORD}, by=ada)
+
+    asked = rows(client, "SELECT body FROM outbox WHERE type = 'email-verification-requested'")
+
+    assert {row.body["email"] for row in asked} >= {"first@example.com", "second@example.com"}
 
 
 def test_every_subscribed_type_is_documented() -> None:

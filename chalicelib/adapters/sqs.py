@@ -9,6 +9,7 @@ import boto3
 
 from chalicelib.adapters.aws import CONFIG, MAX_BATCH_SIZE, translate_errors
 from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging.ports import TIMES_PUT_BACK
 
 
 class SqsQueues:
@@ -34,3 +35,12 @@ class SqsQueues:
                 )
             if failed := response.get("Failed"):
                 raise Unreachable(f"SQS rejected {len(failed)} of {len(batch)} messages")
+
+    def put_back(self, queue: str, body: str, *, times: int, delay: int) -> None:
+        with translate_errors("SQS"):
+            self._sqs.send_message(
+                QueueUrl=self._url(queue),
+                MessageBody=body,
+                DelaySeconds=delay,
+                MessageAttributes={TIMES_PUT_BACK: {"DataType": "Number", "StringValue": str(times)}},
+            )

@@ -22,6 +22,7 @@ from chalicelib.api.schemas.auth import (
     Registration,
 )
 from chalicelib.api.users import USERS
+from chalicelib.notifications import bounces
 from chalicelib.platform import security
 from chalicelib.platform.http.idempotency import HEADER, key_of, run_idempotent
 from chalicelib.platform.http.request import Request, Response
@@ -154,7 +155,7 @@ def verify_email(request: Request, connection: Connection, body: EmailVerificati
     The token works once, for 24 hours, and only while the account has this address, or while it is pending. A
     pending address becomes the account's, unless another account has taken it meanwhile.
     """
-    verification.verify(connection, body.token, request.now)
+    bounces.lift_bounce(connection, verification.verify(connection, body.token, request.now))
     return Response(204)
 
 
@@ -198,7 +199,8 @@ def reset_password(request: Request, body: PasswordReset) -> Response:
 def set_forgotten_password(request: Request, token: str, password: str) -> None:
     """Set a new password with a token from an e-mail, and forget failed logins with the address.
 
-    So an attacker who fails often cannot keep the owner of the address out.
+    So an attacker who fails often cannot keep the owner of the address out. The e-mail has arrived, so a
+    bounce of the address is lifted too.
 
     Raises:
         InvalidEmailToken, InvalidInput, TooManyRequests
@@ -211,3 +213,4 @@ def set_forgotten_password(request: Request, token: str, password: str) -> None:
     with request.database.transaction() as connection:
         email = verification.reset(connection, token, password_hash, request.now)
         Throttle(request.settings).forget(connection, limits.failed_login_anywhere(email))
+        bounces.lift_bounce(connection, email)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from chalicelib.api.auth import set_forgotten_password
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.pages import EmailLink, NewPassword, UnsubscribeQuery
-from chalicelib.notifications import preferences, unsubscribe
+from chalicelib.notifications import bounces, preferences, unsubscribe
 from chalicelib.notifications.models import Topic
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
 from chalicelib.platform.errors import InvalidInput
@@ -48,7 +48,7 @@ def verify_email_on_page(request: Request, query: EmailLink) -> Response:
     """Verify an e-mail address with the token in the link. The body is ignored."""
     try:
         with request.database.transaction() as connection:
-            verification.verify(connection, query.token, request.now)
+            bounces.lift_bounce(connection, verification.verify(connection, query.token, request.now))
     except InvalidEmailToken:
         return page("This link no longer works", _EXPIRED, status=400)
     except EmailTaken:

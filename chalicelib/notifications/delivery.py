@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
@@ -31,6 +32,9 @@ from chalicelib.platform.settings import Settings
 from chalicelib.platform.throttle import Throttle
 from chalicelib.users import accounts as users
 from chalicelib.users import verification
+
+MAX_FAILURES_IN_A_ROW = 2
+"""One may be due to its address. More are an outage, and waiting for SES each time would take too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,7 @@ def _send_token(
         account = users.find_credentials(connection, email=body.email)
         pending_of = body.user_id if isinstance(body, EmailVerificationRequested) else None
         user_id = pending_of or (account.caller.user_id if account else None)
-        if user_id is None or mail_context.is_suppressed(connection, body.email, now):
+        if user_id is None or mail_context.is_suppressed(connection, body.email, now, asked_for=True):
             return
         claim = deliveries.claim(connection, domain_event.domain_event_id, [user_id], now)
         if claim.others:
@@ -158,30 +162,78 @@ def _send_claimed(
     topic: Topic | None = None,
     token: str | None = None,
 ) -> None:
-    """Send the e-mails one by one, each marked before the next, so that a kill repeats at most one."""
-    for sent, recipient in enumerate(claimed):
-        message = emails.compose(
-            domain_event,
-            recipient,
-            event=event,
-            sender=context.settings.mail_sender,
-            public_url=context.settings.public_url,
-            unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
-            token=token,
-        )
+    """Send the e-mails one by one, each marked before the next.
+
+    An e-mail that fails, or cannot be composed, does not stop the others. After two failures in a row the
+    rest waits for the next delivery.
+
+    Raises:
+        Unreachable: Some are not sent. Their claims are released.
+    """
+    composed: list[tuple[UUID, str, bytes]] = []
+    failures: dict[UUID, Exception] = {}
+    for recipient in claimed:
+        try:
+            message = emails.compose(
+                domain_event,
+                recipient,
+                event=event,
+                sender=context.settings.mail_sender,
+                public_url=context.settings.public_url,
+                unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
+                token=token,
+            )
+        except Exception as error:  # noqa: BLE001 (raised after the others are sent)
+            failures[recipient.user_id] = error
+        else:
+            composed.append((recipient.user_id, recipient.email, message))
+    uncomposed = list(failures)
+    unsent, failed = _send_composed(context, domain_event.domain_event_id, composed, now)
+    if uncomposed or unsent:
+        with context.database.transaction() as connection:
+            if token is not None:
+                verification.revoke(connection, token, Throttle(context.settings))
+            deliveries.release(
+                connection, domain_event.domain_event_id, [*uncomposed, *unsent], failed=list(failed)
+            )
+    _raise_first(failed | failures)
+
+
+def _raise_first(failures: dict[UUID, Exception]) -> None:
+    """Raise one of the errors: an outage if there was one, so that it uses up no attempt."""
+    for error in sorted(failures.values(), key=lambda error: not isinstance(error, Unreachable)):
+        raise error
+
+
+def _send_composed(
+    context: MailContext, domain_event_id: UUID, composed: Sequence[tuple[UUID, str, bytes]], now: datetime
+) -> tuple[list[UUID], dict[UUID, Exception]]:
+    """Return the recipients whose e-mail is not sent, and the errors of those that failed."""
+    failed: dict[UUID, Exception] = {}
+    sent: UUID | None = None
+    in_a_row = 0
+    unsent = [user_id for user_id, _, _ in composed]
+    for user_id, address, message in composed:
+        with context.database.transaction() as connection:
+            deliveries.advance(connection, domain_event_id, sent=sent, begun=user_id, now=now)
+        sent = None
         try:
             # A refused address stays refused: it counts as sent.
             with contextlib.suppress(AddressRefused):
-                context.mailer.send(recipient.email, message)
-        except Unreachable:
-            with context.database.transaction() as connection:
-                if token is not None:
-                    verification.revoke(connection, token, Throttle(context.settings))
-                unsent = [one.user_id for one in claimed[sent:]]
-                deliveries.release(connection, domain_event.domain_event_id, unsent)
-            raise
+                context.mailer.send(address, message)
+        except Exception as error:  # noqa: BLE001 (raised after the others are sent)
+            failed[user_id] = error
+            in_a_row += 1
+            if in_a_row == MAX_FAILURES_IN_A_ROW:
+                break
+        else:
+            in_a_row = 0
+            unsent.remove(user_id)
+            sent = user_id
+    if sent is not None:
         with context.database.transaction() as connection:
-            deliveries.mark_sent(connection, domain_event.domain_event_id, recipient.user_id, now)
+            deliveries.advance(connection, domain_event_id, sent=sent, begun=None, now=now)
+    return unsent, failed
 
 
 def _unsubscribe_url(settings: Settings, kind: Kind, topic: Topic | None, recipient: Recipient) -> str | None:

@@ -34,8 +34,8 @@ from chalicelib.notifications import copy, recipients
 from chalicelib.notifications.models import Topic
 from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.queues import (
+    ACCOUNT_EMAIL,
     BOOKING_NOTIFICATIONS,
-    EMAIL,
     FOLLOW_NOTIFICATIONS,
     ON_SALE_NOTIFICATIONS,
     Queue,
@@ -198,13 +198,13 @@ KINDS = (
     ),
     Kind(
         event=UserRegistered,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Welcome to {service}",
         footer="You get this e-mail because someone registered with your address.",
     ),
     Kind(
         event=EmailVerificationRequested,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Verify your e-mail address",
         footer=(
             "You get this e-mail because an account has your address. "
@@ -214,32 +214,32 @@ KINDS = (
     ),
     Kind(
         event=PasswordResetRequested,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Reset your password",
         footer="If you did not ask for this, ignore this e-mail. Your password stays the same.",
         purpose="reset-password",
     ),
     Kind(
         event=EmailChangeRequested,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Your e-mail address is to be changed",
         footer=_ACCOUNT,
     ),
     Kind(
         event=EmailChanged,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Your e-mail address was changed",
         footer="You get this e-mail because an account had your address.",
     ),
     Kind(
         event=PasswordChanged,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Your password was changed",
         footer=_ACCOUNT,
     ),
     Kind(
         event=AccountDeleted,
-        queue=EMAIL,
+        queue=ACCOUNT_EMAIL,
         subject="Your account was deleted",
         footer="You get this e-mail because the account had your address.",
     ),

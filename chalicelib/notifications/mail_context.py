@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, any_, bindparam, case, func, select
+from sqlalchemy import Boolean, Connection, Text, Uuid, any_, bindparam, case, false, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.events.models import Status, events
@@ -43,7 +43,10 @@ class EventView:
     version: int
 
 
-_suppressions = select(suppressed_addresses.c.email).where(suppressed_addresses.c.since <= now_parameter)
+_suppressions = select(suppressed_addresses.c.email).where(
+    suppressed_addresses.c.since <= now_parameter,
+    or_(suppressed_addresses.c.reason == "complaint", bindparam("asked_for", type_=Boolean).is_(false())),
+)
 _suppressed = _suppressions.where(suppressed_addresses.c.email == func.lower(users.c.email)).exists()
 _IS_SUPPRESSED = _suppressions.where(
     suppressed_addresses.c.email == func.lower(bindparam("address", type_=Text))
@@ -74,20 +77,30 @@ _FIND = (
 
 
 def find(
-    connection: Connection, user_ids: Collection[UUID], *, topic: Topic | None, now: datetime
+    connection: Connection,
+    user_ids: Collection[UUID],
+    *,
+    topic: Topic | None,
+    now: datetime,
 ) -> list[Recipient]:
     """Find the users who may get e-mails about a topic, in the order of their ids.
 
     Deleted accounts, addresses suppressed by `now` and users who opted out of the topic are left out. Without
     a topic, the e-mail cannot be opted out of.
     """
-    rows = connection.execute(_FIND, {"user_ids": list(user_ids), "topic": topic, "now": now})
+    rows = connection.execute(
+        _FIND, {"user_ids": list(user_ids), "topic": topic, "now": now, "asked_for": False}
+    )
     return [Recipient(**row._asdict()) for row in rows]
 
 
-def is_suppressed(connection: Connection, email: str, now: datetime) -> bool:
-    """Whether an address is suppressed by `now`."""
-    return connection.execute(_IS_SUPPRESSED, {"address": email, "now": now}).first() is not None
+def is_suppressed(connection: Connection, email: str, now: datetime, *, asked_for: bool = False) -> bool:
+    """Whether an address is suppressed by `now`.
+
+    An e-mail that was `asked_for` goes to an address that has bounced too, but not to one that complained.
+    """
+    values = {"address": email, "now": now, "asked_for": asked_for}
+    return connection.execute(_IS_SUPPRESSED, values).first() is not None
 
 
 _EVENT = (

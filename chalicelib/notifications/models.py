@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -54,11 +55,12 @@ deliveries = Table(
     Column("user_id", Uuid, primary_key=True),
     Column("claimed_at", SystemTime(), nullable=False),
     Column("sent_at", SystemTime(), nullable=True),
+    Column("sends", SmallInteger, nullable=False, server_default="0"),
     Index(None, "claimed_at"),
 )
 """E-mails, claimed before sending and marked after: a redelivery sends only what is missing, and two
-concurrent deliveries do not both send. `user_id` is no foreign key, because the deletion of an account is
-e-mailed too."""
+concurrent deliveries do not both send. `sends` counts the calls of SES that were begun and did not fail.
+`user_id` is no foreign key, because the deletion of an account is e-mailed too."""
 
 opt_outs = Table(
     "opt_outs",
@@ -75,7 +77,8 @@ suppressed_addresses = Table(
     Column("since", SystemTime(), nullable=False),
     CheckConstraint("reason IN ('bounce', 'complaint')", name="reason"),
 )
-"""Addresses, in lower case, with a permanent bounce or a complaint. They get no e-mails."""
+"""Addresses, in lower case, with a permanent bounce or a complaint. They get no e-mails, except that a
+bounce leaves those with a token, which the user asks for."""
 
 
 INBOX = ListQuery(

@@ -6,7 +6,7 @@ from chalicelib.platform.messaging.queues import REFUNDS, Queue
 
 
 def types_of(queue: Queue) -> tuple[str, ...]:
-    """The types that the queue's subscription lets through; all messages of its topic if there are none."""
+    """The types that the queue's subscription lets through. If there are none, it lets everything through."""
     if queue is REFUNDS:
         return (PaymentRefundDue.type,)
     return tuple(kind.type for kind in KINDS if kind.queue is queue)

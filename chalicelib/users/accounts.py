@@ -12,7 +12,7 @@ from chalicelib.platform import ids, security
 from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Caller, Role
-from chalicelib.users import authentication, sessions, verification
+from chalicelib.users import addresses, authentication, sessions, verification
 from chalicelib.users.addresses import email_taken
 from chalicelib.users.models import credentials, users
 
@@ -140,4 +140,4 @@ def change_password(
     verification.revoke_all(connection, user_id, "reset-password")
     sessions.end_all(connection, user_id)
     address: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    outbox.record(connection, PasswordChanged(user_id=user_id, email=address), subject=user_id, now=now)
+    addresses.record_notice(connection, PasswordChanged(user_id=user_id, email=address), now)

@@ -1,12 +1,15 @@
 """E-mail addresses: each belongs to one account at most, ignoring case."""
 
-from uuid import UUID
+from datetime import datetime
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
+from chalicelib.domain_events import AccountNotice
 from chalicelib.platform.database.engine import violated
 from chalicelib.platform.errors import Conflict
+from chalicelib.platform.messaging import outbox
 from chalicelib.users.models import users
 
 
@@ -36,3 +39,13 @@ def is_new(connection: Connection, user_id: UUID, email: str) -> bool:
     """Whether the address is another one than the account's, ignoring case."""
     current: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
     return email.lower() != current.lower()
+
+
+def subject_of(address: str, user_id: UUID | None = None) -> UUID:
+    """The subject of domain events about an address, or about an address of one account."""
+    return uuid5(user_id or NAMESPACE_URL, f"mailto:{address.lower()}")
+
+
+def record_notice(connection: Connection, notice: AccountNotice, now: datetime) -> None:
+    """Record that an address is to be told what happened to its account."""
+    outbox.record(connection, notice, subject=subject_of(notice.email, notice.user_id), now=now)

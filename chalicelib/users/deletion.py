@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select, update
 
 from chalicelib.domain_events import AccountDeleted
-from chalicelib.platform.messaging import outbox
+from chalicelib.users import addresses
 from chalicelib.users.models import credentials, users
 
 
@@ -16,7 +16,7 @@ def erase(connection: Connection, user_id: UUID, now: datetime) -> None:
     The address is told.
     """
     address: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
-    outbox.record(connection, AccountDeleted(user_id=user_id, email=address), subject=user_id, now=now)
+    addresses.record_notice(connection, AccountDeleted(user_id=user_id, email=address), now)
     connection.execute(delete(credentials).where(credentials.c.user_id == user_id))
     connection.execute(
         update(users)

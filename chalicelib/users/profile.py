@@ -11,7 +11,6 @@ from chalicelib.domain_events import EmailChangeRequested
 from chalicelib.platform.database.engine import check_version
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
-from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Role
 from chalicelib.users import addresses, verification
 from chalicelib.users.models import not_deleted, users
@@ -113,7 +112,7 @@ def _request_change(connection: Connection, row: Row[Any], email: str, now: date
         connection, purpose="verify-email", email=email, pending_of=row.user_id, now=now
     )
     notice = EmailChangeRequested(user_id=row.user_id, email=row.email)
-    outbox.record(connection, notice, subject=row.user_id, now=now)
+    addresses.record_notice(connection, notice, now)
     return True
 
 

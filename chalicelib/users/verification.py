@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import (
     Connection,
@@ -121,12 +121,10 @@ def request_token(
     whether the address has an account.
     """
     address = email.lower()
-    # Without an account, the subject is derived from the address, because there may be no user.
-    subject = pending_of or uuid5(NAMESPACE_URL, f"mailto:{address}")
     event = _DOMAIN_EVENTS[purpose](email=address)
     if pending_of is not None:
         event = EmailVerificationRequested(email=address, user_id=pending_of)
-    outbox.record(connection, event, subject=subject, now=now)
+    outbox.record(connection, event, subject=addresses.subject_of(address, pending_of), now=now)
 
 
 def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> str:
@@ -207,8 +205,10 @@ def require_usable(connection: Connection, purpose: Purpose, token: str, now: da
         raise InvalidEmailToken
 
 
-def verify(connection: Connection, token: str, now: datetime) -> None:
-    """Use a token and mark its address as verified. A pending address becomes the account's, and both know.
+def verify(connection: Connection, token: str, now: datetime) -> str:
+    """Use a token, mark its address as verified, and return the address.
+
+    A pending address becomes the account's, and both know.
 
     Raises:
         InvalidEmailToken: Also if the account has another address now.
@@ -221,6 +221,7 @@ def verify(connection: Connection, token: str, now: datetime) -> None:
         _change_address(connection, account, now)
     else:
         raise InvalidEmailToken
+    return address
 
 
 def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:
@@ -240,7 +241,7 @@ def _change_address(connection: Connection, account: Row[Any], now: datetime) ->
     except DBAPIError as error:
         raise addresses.email_taken(error) from error
     notice = EmailChanged(user_id=account.user_id, email=account.email)
-    outbox.record(connection, notice, subject=account.user_id, now=now)
+    addresses.record_notice(connection, notice, now)
 
 
 def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> str:
@@ -268,7 +269,7 @@ def reset(connection: Connection, token: str, password_hash: str, now: datetime)
         .values(pending_email=None, updated_at=now, version=users.c.version + 1)
     )
     notice = PasswordChanged(user_id=account.user_id, email=account.email)
-    outbox.record(connection, notice, subject=account.user_id, now=now)
+    addresses.record_notice(connection, notice, now)
     _mark_verified(connection, account, now)
     return str(account.email)
 

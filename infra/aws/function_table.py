@@ -30,6 +30,7 @@ class Function:
     publishes: bool = False
     """May publish domain events to SNS."""
     sends_to: tuple[Queue, ...] = ()
+    """Queues besides its own, to which it puts messages back."""
     sends_email: bool = False
     calls_stripe: bool = False
     receives_webhooks: bool = False
@@ -58,18 +59,23 @@ class Function:
         return next((queue for queue in queues.QUEUES if queue.function == self.name), None)
 
     @property
+    def queues(self) -> tuple[Queue, ...]:
+        """The queues that it may send to."""
+        return self.sends_to + ((self.queue,) if self.queue else ())
+
+    @property
     def timeout(self) -> int:
         return self.queue.timeout if self.queue else self.timeout_seconds
 
     @property
     def needs_egress(self) -> bool:
         """Whether the function calls AWS or Stripe from the private network."""
-        return self.publishes or bool(self.sends_to) or self.sends_email or self.calls_stripe
+        return self.publishes or bool(self.queues) or self.sends_email or self.calls_stripe
 
 
-def _fan_out(name: str, queue: Queue) -> Function:
+def _fan_out(name: str) -> Function:
     """Return a function that notifies recipients page by page and queues their emails."""
-    return Function(name=name, memory_mb=256, concurrency=5, sends_to=(queue, queues.EMAIL))
+    return Function(name=name, memory_mb=256, concurrency=5, sends_to=(queues.EMAIL,))
 
 
 TABLE = (
@@ -106,11 +112,14 @@ TABLE = (
         pool_size=STRIPE_CONCURRENCY,
     ),
     Function(name="purge_expired", memory_mb=256, timeout_seconds=300, concurrency=1),
-    _fan_out("notify_followers", queues.FOLLOW_NOTIFICATIONS),
-    _fan_out("notify_interested", queues.ON_SALE_NOTIFICATIONS),
-    _fan_out("notify_attendees", queues.BOOKING_NOTIFICATIONS),
+    _fan_out("notify_followers"),
+    _fan_out("notify_interested"),
+    _fan_out("notify_attendees"),
     # One call sends about ten emails a second. Raise the concurrency with SES's sending rate.
     Function(name="send_email", memory_mb=512, concurrency=4, sends_email=True, needs_public_url=True),
+    Function(
+        name="send_account_email", memory_mb=512, concurrency=2, sends_email=True, needs_public_url=True
+    ),
     Function(name="handle_mail_reports", memory_mb=256, concurrency=2),
     # Stripe accepts 100 calls a second; a concurrency of 10 makes about 30 refunds a second.
     Function(name="refund_payments", memory_mb=256, concurrency=10, calls_stripe=True),

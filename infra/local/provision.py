@@ -41,8 +41,7 @@ def make_topology(
 
     `visibility_timeout` replaces the topology's timeouts, so that failed messages return sooner.
     """
-    names = dict.fromkeys([*(queue.topic for queue in queues.QUEUES), queues.DOMAIN_EVENTS_TOPIC])
-    topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in names}
+    topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in queues.TOPICS}
     urls: dict[str, str] = {}
     for queue in queues.QUEUES:
         dead_letters = _queue(sqs, queue.dead_letters, {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)})
@@ -57,10 +56,11 @@ def make_topology(
                 "RedrivePolicy": json.dumps(redrive),
             },
         )
-        attributes = {"RawMessageDelivery": "true"}
-        if types := subscriptions.types_of(queue):
-            attributes["FilterPolicy"] = json.dumps({"type": types})
-        _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
+        if queue.topic:
+            attributes = {"RawMessageDelivery": "true"}
+            if types := subscriptions.types_of(queue):
+                attributes["FilterPolicy"] = json.dumps({"type": types})
+            _subscribe(sns, topics[queue.topic], _arn(sqs, url), attributes)
         urls |= {queue.name: url, queue.dead_letters: dead_letters}
     _, address = parseaddr(sender)
     ses.verify_email_identity(EmailAddress=address)

@@ -14,7 +14,7 @@ from chalicelib.payments import refunds
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
-from chalicelib.platform.messaging.queues import EMAIL, QUEUES, REFUNDS, Queue
+from chalicelib.platform.messaging.queues import ACCOUNT_EMAIL, EMAIL, QUEUES, REFUNDS, Queue
 from chalicelib.wiring import Wiring
 from tests.client import Account, Client
 from tests.fakes import FakeMailer, FakePublisher, FakeQueues
@@ -48,7 +48,7 @@ class PostOffice:
     def deliver(self, queue: Queue, message: dict[str, Any]) -> None:
         """Run the queue's function for one message."""
         now = datetime.now(UTC) + self.ahead
-        if queue is EMAIL:
+        if queue in {EMAIL, ACCOUNT_EMAIL}:
             delivery.send(self.mail_context, EmailBatch.from_message(message), now)
         elif queue is REFUNDS:
             due = DomainEvent.from_message(message)
@@ -71,7 +71,7 @@ class PostOffice:
         """Put what was published into the queues that subscribe to it."""
         for domain_event in self.publisher.published:
             for queue in QUEUES:
-                if domain_event.type in types_of(queue):
+                if queue.topic and domain_event.type in types_of(queue):
                     self.queues.put(queue.name, domain_event.as_message())
         self.publisher.published.clear()
 

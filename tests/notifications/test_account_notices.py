@@ -81,7 +81,7 @@ def test_two_accounts_that_want_an_address_can_both_get_a_token(
 
 
 def test_a_suppressed_new_address_gets_nothing(client: Client, post_office: PostOffice, ada: Account) -> None:
-    rows(client, "INSERT INTO suppressed_addresses VALUES ('new@example.com', 'bounce', now())")
+    rows(client, "INSERT INTO suppressed_addresses VALUES ('new@example.com', 'complaint', now())")
     ask_for(client, ada, NEW)
     post_office.run()
 

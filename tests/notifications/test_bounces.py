@@ -1,6 +1,11 @@
 """Bounces and complaints: which addresses are suppressed, and which are not."""
 
+import email
+import json
+import re
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 
 import pytest
@@ -9,7 +14,10 @@ from sqlalchemy import select
 from chalicelib.notifications import bounces
 from chalicelib.notifications.bounces import MalformedReport
 from chalicelib.notifications.models import suppressed_addresses
+from chalicelib.platform.messaging.sqs_consumer import process_batch
 from chalicelib.wiring import Wiring
+from tests.client import Account, Client
+from tests.notifications.pipeline import PostOffice, quiet
 
 NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 
@@ -97,9 +105,17 @@ def test_reports_of_a_configuration_set_count(wiring: Wiring, notification: dict
 def test_a_repeated_report_changes_nothing(wiring: Wiring) -> None:
     apply(wiring, BOUNCE)
     apply(wiring, BOUNCE, NOW + timedelta(days=1))
-    apply(wiring, complaint(complainedRecipients=[{"emailAddress": "jane@example.com"}]))
 
     assert suppressed(wiring) == {"jane@example.com": ("bounce", NOW)}
+
+
+def test_a_complaint_outweighs_a_bounce(wiring: Wiring) -> None:
+    complained = complaint(complainedRecipients=[{"emailAddress": "Jane@example.com"}])
+    apply(wiring, BOUNCE)
+    apply(wiring, complained, NOW + timedelta(days=1))
+    apply(wiring, BOUNCE, NOW + timedelta(days=2))
+
+    assert suppressed(wiring) == {"jane@example.com": ("complaint", NOW)}
 
 
 def test_addresses_are_stored_bare_and_in_lower_case(wiring: Wiring) -> None:
@@ -125,6 +141,11 @@ def test_addresses_are_stored_bare_and_in_lower_case(wiring: Wiring) -> None:
         {"notificationType": "Delivery", "delivery": {"recipients": ["jane@example.com"]}},
         {"eventType": "Open", "open": {}},
         {"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"},
+        {},
+        {"notificationType": None},
+        {"notificationType": ["Bounce"]},
+        {"eventType": {"a": "Complaint"}},
+        {"bounce": BOUNCE["bounce"]},
     ],
 )
 def test_harmless_reports_suppress_nothing(wiring: Wiring, harmless: dict[str, Any]) -> None:
@@ -136,10 +157,6 @@ def test_harmless_reports_suppress_nothing(wiring: Wiring, harmless: dict[str, A
 @pytest.mark.parametrize(
     "malformed",
     [
-        {},
-        [],
-        "Bounce",
-        None,
         {"notificationType": "Bounce"},
         {"notificationType": "Bounce", "bounce": None},
         {"notificationType": "Bounce", "bounce": {"bounceType": "Permanent"}},
@@ -158,3 +175,136 @@ def test_malformed_reports_are_refused(wiring: Wiring, malformed: Any) -> None:
         apply(wiring, malformed)
 
     assert suppressed(wiring) == {}
+
+
+class Message:
+    """A message of the queue of mail reports."""
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"messageId": str(id(self)), "body": self.body}
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "Successfully validated SNS topic for Amazon SES event publishing.",
+        "",
+        "{",
+        "[]",
+        "null",
+        '"Bounce"',
+        "7" * 5_000,
+        "[" * 100_000,
+        '{"notificationType": "Bounce"',
+        *map(json.dumps, ({}, {"notificationType": "AmazonSnsSubscriptionSucceeded"}, {"eventType": "Open"})),
+    ],
+    ids=lambda notice: f"{notice:.20}",
+)
+def test_a_notice_that_is_no_report_is_done_with_a_log_line(
+    wiring: Wiring, notice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SES sends the first of them when a deployment has made the topic."""
+    event: Any = [Message(notice), Message(json.dumps(BOUNCE))]
+
+    def apply_report(report: dict[str, Any]) -> None:
+        apply(wiring, report)
+
+    assert process_batch(event, dict, apply_report, parse=bounces.parse_report) == {"batchItemFailures": []}
+    assert "mail report ignored" in caplog.messages
+    assert list(suppressed(wiring)) == ["jane@example.com"]
+
+
+def lift(wiring: Wiring, address: str) -> bool:
+    with wiring.database.transaction() as connection:
+        return bounces.lift(connection, address)
+
+
+def test_a_suppression_can_be_lifted(wiring: Wiring) -> None:
+    apply(wiring, BOUNCE)
+    apply(wiring, COMPLAINT)
+
+    assert lift(wiring, "Jane@Example.com")
+    assert lift(wiring, "richard@example.com")
+    assert not lift(wiring, "jane@example.com")
+    assert suppressed(wiring) == {}
+
+
+def report(client: Client, kind: dict[str, Any], user: Account) -> None:
+    address = [{"emailAddress": user.email}]
+    members = {"bouncedRecipients": address} if kind is BOUNCE else {"complainedRecipients": address}
+    apply(client.wiring, (bounce if kind is BOUNCE else complaint)(**members), datetime.now(UTC))
+
+
+def ask_for_reset(client: Client, post_office: PostOffice, user: Account) -> list[str]:
+    """Ask to reset the password, and return the tokens that are sent."""
+    quiet(post_office)
+    assert client("POST", "/auth/forgot-password", {"email": user.email}).status == 202
+    post_office.run()
+    mails = [
+        email.message_from_bytes(message, EmailMessage, policy=default)
+        for _, message in post_office.mailer.sent
+    ]
+    texts = [mail.get_body(["plain"]).get_content() for mail in mails]  # type: ignore[union-attr]
+    return [found[0] for text in texts if (found := re.search(r"[\w-]{43}", text))]
+
+
+def test_a_bounced_address_is_usable_again_after_a_password_reset(
+    client: Client, post_office: PostOffice
+) -> None:
+    """The token proves that e-mails arrive."""
+    user = client.attendee()
+    report(client, BOUNCE, user)
+
+    (token,) = ask_for_reset(client, post_office, user)
+    assert suppressed(client.wiring)
+    reset = {"token": token, "password": "another long password"}
+    assert client("POST", "/auth/reset-password", reset).status == 204
+
+    assert suppressed(client.wiring) == {}
+
+
+def test_a_bounced_address_gets_only_what_its_user_asks_for(client: Client, post_office: PostOffice) -> None:
+    user, host = client.attendee(), client.host()
+    quiet(post_office)
+    report(client, BOUNCE, user)
+
+    assert client.book(user, client.event(host)["eventId"]).status == 201
+    post_office.run()
+
+    assert user.email not in post_office.mailer.addresses()
+
+
+def test_an_address_that_complained_gets_no_token(client: Client, post_office: PostOffice) -> None:
+    user = client.attendee()
+    report(client, COMPLAINT, user)
+
+    assert ask_for_reset(client, post_office, user) == []
+
+
+def test_a_used_token_does_not_lift_a_complaint(client: Client, post_office: PostOffice) -> None:
+    user = client.attendee()
+    (token,) = ask_for_reset(client, post_office, user)
+    report(client, COMPLAINT, user)
+
+    reset = {"token": token, "password": "another long password"}
+    assert client("POST", "/auth/reset-password", reset).status == 204
+
+    assert list(suppressed(client.wiring)) == [user.email]
+
+
+@pytest.mark.parametrize("kind", [BOUNCE, COMPLAINT], ids=["bounce", "complaint"])
+def test_the_own_profile_shows_a_suppression(client: Client, kind: dict[str, Any]) -> None:
+    user, other = client.attendee(), client.attendee()
+    assert "emailSuppressed" not in client("GET", "/users/me", by=user).json
+
+    report(client, kind, user)
+
+    assert client("GET", "/users/me", by=user).json["emailSuppressed"] is True
+    assert "emailSuppressed" not in client("GET", f"/users/{user.user_id}", by=other).json
+    listed = client("GET", "/users", by=other).json
+    assert not any("emailSuppressed" in profile for profile in listed)
+    assert lift(client.wiring, user.email)
+    assert "emailSuppressed" not in client("GET", "/users/me", by=user).json

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from chalicelib.notifications import deliveries, delivery
+from chalicelib.notifications import deliveries, delivery, emails
 from chalicelib.notifications.deliveries import CLAIM_LEASE
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.messages import EmailBatch
-from chalicelib.platform.messaging.queues import EMAIL, FOLLOW_NOTIFICATIONS
+from chalicelib.platform.messaging.queues import ACCOUNT_EMAIL, EMAIL, FOLLOW_NOTIFICATIONS
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
 
@@ -109,6 +109,76 @@ def test_a_refused_address_does_not_stop_the_others(
     assert all_sent_once(post_office, fans[1:])
 
 
+class Picky:
+    """A mailer that fails for one address, in a way that is no refusal."""
+
+    def __init__(self, post_office: PostOffice, address: str, error: Exception) -> None:
+        self._mailer, self._address, self._error = post_office.mailer, address, error
+
+    def send(self, address: str, message: bytes) -> None:
+        if address == self._address:
+            raise self._error
+        self._mailer.send(address, message)
+
+
+@pytest.mark.parametrize("error", [Unreachable("MessageRejected"), RuntimeError("a bug"), RecursionError()])
+@pytest.mark.parametrize("position", range(FANS))
+def test_an_e_mail_that_fails_does_not_stop_the_others(
+    client: Client,
+    post_office: PostOffice,
+    batch: dict[str, Any],
+    fans: list[Account],
+    position: int,
+    error: Exception,
+) -> None:
+    mailer = Picky(post_office, fans[position].email, error)
+    context = delivery.MailContext(
+        database=client.wiring.database, mailer=mailer, settings=client.wiring.settings
+    )
+
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            delivery.send(context, EmailBatch.from_message(batch), datetime.now(UTC))
+    assert all_sent_once(post_office, [fan for fan in fans if fan is not fans[position]])
+
+    post_office.deliver(EMAIL, batch)
+    assert all_sent_once(post_office, fans)
+
+
+def test_an_e_mail_that_cannot_be_composed_does_not_stop_the_others(
+    post_office: PostOffice, batch: dict[str, Any], fans: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = emails.compose
+
+    def fail_for_the_second(*given: Any, **options: Any) -> bytes:
+        if given[1].email == fans[1].email:
+            raise ValueError("odd")
+        return compose(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(emails, "compose", fail_for_the_second)
+        with pytest.raises(ValueError, match="odd"):
+            post_office.deliver(EMAIL, batch)
+    assert all_sent_once(post_office, [fans[0], *fans[2:]])
+
+    post_office.deliver(EMAIL, batch)
+    assert all_sent_once(post_office, fans)
+
+
+def test_an_outage_of_any_length_gives_no_e_mail_up(
+    post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
+) -> None:
+    post_office.mailer.reachable = False
+    for _ in range(10):
+        with pytest.raises(Unreachable):
+            post_office.deliver(EMAIL, batch)
+    post_office.mailer.reachable = True
+
+    post_office.deliver(EMAIL, batch)
+
+    assert all_sent_once(post_office, fans)
+
+
 def test_an_opt_out_stops_e_mails_but_not_the_inbox(
     client: Client, post_office: PostOffice, batch: dict[str, Any], fans: list[Account]
 ) -> None:
@@ -131,7 +201,7 @@ def test_a_password_reset_sends_one_token(client: Client, post_office: PostOffic
     message = post_office.published("password-reset-requested")[0].as_message()
 
     for _ in range(2):
-        post_office.deliver(EMAIL, message)
+        post_office.deliver(ACCOUNT_EMAIL, message)
 
     assert post_office.mailer.addresses() == [user.email]
 
@@ -146,9 +216,9 @@ def test_an_unsent_password_reset_is_sent_on_redelivery(client: Client, post_off
 
     post_office.mailer.reachable = False
     with pytest.raises(Unreachable):
-        post_office.deliver(EMAIL, message)
+        post_office.deliver(ACCOUNT_EMAIL, message)
     post_office.mailer.reachable = True
-    post_office.deliver(EMAIL, message)
+    post_office.deliver(ACCOUNT_EMAIL, message)
 
     assert post_office.mailer.addresses() == [user.email]
 

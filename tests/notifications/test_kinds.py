@@ -7,13 +7,20 @@ from typing import get_args
 import pytest
 
 from chalicelib import domain_events
+from chalicelib.domain_events import ALL
 from chalicelib.notifications import copy, emails, kinds
 from chalicelib.notifications.kinds import KINDS, Kind, kind_of
 from chalicelib.notifications.models import TOPICS
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
-from chalicelib.platform.messaging.bodies import members
-from chalicelib.platform.messaging.queues import DOMAIN_EVENTS_TOPIC, EMAIL, MAIL_REPORTS, QUEUES, REFUNDS
+from chalicelib.platform.messaging.bodies import Lane, members
+from chalicelib.platform.messaging.queues import (
+    ACCOUNT_EMAIL,
+    DOMAIN_EVENTS_TOPIC,
+    MAIL_REPORTS,
+    QUEUES,
+    REFUNDS,
+)
 from chalicelib.users.verification import Purpose
 from tests.notifications.examples import BODIES, compose, domain_event
 
@@ -66,7 +73,7 @@ def test_each_queue_of_the_topic_receives_something() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=ids)
 def test_a_kind_has_what_its_e_mail_needs(kind: Kind) -> None:
-    assert (kind.recipients is None) == (kind.queue is EMAIL) == ("event_id" not in fields(kind))
+    assert (kind.recipients is None) == (kind.queue is ACCOUNT_EMAIL) == ("event_id" not in fields(kind))
     assert not kind.reasons or "reason" in fields(kind)
     assert not kind.subject_by_reason or "reason" in fields(kind)
     assert not kind.has_calendar_entry or "booking_id" in fields(kind)
@@ -102,3 +109,14 @@ def test_a_type_without_a_kind_is_refused() -> None:
     assert kind_of("event-published") is kinds.KINDS[0]
     with pytest.raises(ValueError, match="no notification for weather-changed"):
         kind_of("weather-changed")
+
+
+def test_what_anyone_can_cause_has_its_own_lane_and_queue() -> None:
+    for kind in KINDS:
+        assert (kind.event.lane is Lane.ACCOUNT_EMAILS) == (kind.queue is ACCOUNT_EMAIL), kind.type
+
+
+def test_money_and_bookings_come_first() -> None:
+    assert {event.type for event in ALL if event.lane is Lane.BOOKINGS} == {
+        event.type for event in ALL if event.type.startswith(("booking-", "payment-"))
+    }

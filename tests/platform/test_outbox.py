@@ -1,15 +1,20 @@
 """The relay publishes every domain event, in order per subject, whatever fails."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from typing import ClassVar
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import text
 
 from chalicelib.platform import ids
 from chalicelib.platform.messaging import outbox
-from chalicelib.platform.messaging.bodies import DomainEventBody
+from chalicelib.platform.messaging.bodies import DomainEventBody, Lane
 from chalicelib.platform.messaging.outbox import LEASE, leases
+from chalicelib.platform.observability import logs
 from chalicelib.wiring import Wiring
 from tests.fakes import FakePublisher
 
@@ -19,11 +24,23 @@ class Counted(DomainEventBody, name="counted"):
     number: int
 
 
-def write(wiring: Wiring, count: int, subject: UUID | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class AboutEvent(Counted, name="about-event"):
+    lane: ClassVar[Lane] = Lane.EVENTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutAccount(Counted, name="about-account"):
+    lane: ClassVar[Lane] = Lane.ACCOUNT_EMAILS
+
+
+def write(
+    wiring: Wiring, count: int, subject: UUID | None = None, kind: type[Counted] = Counted, first: int = 0
+) -> None:
     now = datetime.now(UTC)
     with wiring.database.transaction() as connection:
-        for number in range(count):
-            event = Counted(number=number)
+        for number in range(first, first + count):
+            event = kind(number=number)
             outbox.record(connection, event, subject=subject or uuid4(), now=now)
 
 
@@ -107,3 +124,74 @@ def test_a_relay_releases_its_lease(wiring: Wiring) -> None:
     write(wiring, 1)
 
     assert run(wiring, FakePublisher(), rounds=1) == 1
+
+
+def types(publisher: FakePublisher) -> list[str]:
+    """The published types, without repetitions in a row."""
+    return [kind for kind, _ in groupby(domain_event.type for domain_event in publisher.published)]
+
+
+def test_bookings_are_published_before_events_before_account_emails(wiring: Wiring) -> None:
+    publisher = FakePublisher()
+    write(wiring, outbox.BATCH_SIZE, kind=AboutAccount)
+    write(wiring, outbox.BATCH_SIZE, kind=AboutEvent)
+    write(wiring, outbox.BATCH_SIZE, kind=Counted)
+
+    assert run(wiring, publisher, rounds=3) == 3 * outbox.BATCH_SIZE
+    assert types(publisher) == ["counted", "about-event", "about-account"]
+    assert waiting(wiring) == 0
+
+
+def test_a_booking_overtakes_any_number_of_account_emails(wiring: Wiring) -> None:
+    publisher = FakePublisher()
+    write(wiring, 5 * outbox.BATCH_SIZE, kind=AboutAccount)
+    run(wiring, publisher, rounds=1)
+    write(wiring, 1)
+    publisher.published.clear()
+
+    run(wiring, publisher, rounds=1)
+
+    assert "counted" in types(publisher)
+
+
+def test_the_order_within_a_subject_holds_across_lanes(wiring: Wiring) -> None:
+    publisher, subject = FakePublisher(), uuid4()
+    write(wiring, outbox.BATCH_SIZE, kind=AboutEvent)
+    write(wiring, 1, subject, AboutEvent, first=1)
+    write(wiring, 1, subject, Counted, first=2)
+    write(wiring, 1, subject, AboutEvent, first=3)
+    write(wiring, outbox.BATCH_SIZE)
+
+    run(wiring, publisher, rounds=1)
+    first_round = [one.body["number"] for one in publisher.published if one.subject == subject]
+    run(wiring, publisher, rounds=3)
+
+    assert first_round == [1, 2]
+    assert [one.body["number"] for one in publisher.published if one.subject == subject] == [1, 2, 3]
+    assert waiting(wiring) == 0
+
+
+def test_an_account_email_waits_once_per_address_and_purpose(wiring: Wiring) -> None:
+    publisher, subject = FakePublisher(), uuid4()
+    write(wiring, 3, subject, AboutAccount)
+    write(wiring, 1, kind=AboutAccount)
+    assert waiting(wiring) == 2
+
+    run(wiring, publisher, rounds=1)
+    write(wiring, 1, subject, AboutAccount)
+    assert waiting(wiring) == 1
+
+
+def test_the_age_of_the_outbox_counts_every_lane(wiring: Wiring, capsys: pytest.CaptureFixture[str]) -> None:
+    """Account e-mails that are never reached show in the metric."""
+    logs.set_up()
+    write(wiring, 1, kind=AboutAccount)
+    with wiring.database.transaction() as connection:
+        connection.execute(text("UPDATE outbox SET occurred_at = occurred_at - interval '1 hour'"))
+    write(wiring, outbox.BATCH_SIZE)
+
+    run(wiring, FakePublisher(), rounds=1)
+
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    ages = [line["OutboxAge"] for line in lines if "OutboxAge" in line]
+    assert max(ages) > 3000

@@ -65,3 +65,14 @@ def requests(client: Client) -> list[tuple[str, dict[str, Any]]]:
     """Return type and body of the domain events that request an e-mail, oldest first."""
     recorded = rows(client, "SELECT type, body FROM outbox ORDER BY position")
     return [(row.type, row.body) for row in recorded if row.type in REQUESTS]
+
+
+def take_requests(client: Client) -> list[tuple[str, dict[str, Any]]]:
+    """Return the requests for an e-mail and remove them, as the relay does.
+
+    A request that still waits is not recorded again, so a test that counts e-mails has to take each of them.
+    """
+    taken = rows(
+        client, "DELETE FROM outbox WHERE type = ANY(:types) RETURNING type, body", types=list(REQUESTS)
+    )
+    return [(row.type, row.body) for row in taken]

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case
+from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, select, true
 
-from chalicelib.notifications.models import TOPICS
+from chalicelib.notifications.models import TOPICS, suppressed_addresses
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time, message, text
@@ -72,7 +72,7 @@ class ProfileChange(Body):
 
 
 class User(Struct, kw_only=True, rename="camel"):
-    """A user. `email`, `emailVerified`, `pendingEmail` and `updatedAt` are shown to the user only."""
+    """A user. All but `userId`, `name`, `role` and `createdAt` are shown to the user only."""
 
     user_id: Id
     name: str
@@ -82,6 +82,16 @@ class User(Struct, kw_only=True, rename="camel"):
     email_verified: bool | UnsetType = UNSET
     pending_email: (
         Annotated[str, Meta(description="A new address. It counts when it is verified.")] | UnsetType
+    ) = UNSET
+    email_suppressed: (
+        Annotated[
+            bool,
+            Meta(
+                description="Present if e-mails to your address have failed or were reported as spam, and so "
+                "are no longer sent. After a failure you can reset your password to get them again."
+            ),
+        ]
+        | UnsetType
     ) = UNSET
     updated_at: Time | UnsetType = UNSET
 
@@ -113,8 +123,14 @@ def _private(row: FromClause) -> dict[str, ColumnElement[Any]]:
         "email": case((own, row.c.email)),
         "email_verified": case((own, row.c.email_verified_at.is_not(None))),
         "pending_email": case((own, row.c.pending_email)),
+        "email_suppressed": case((own, _suppressed(row))),
         "updated_at": case((own, row.c.updated_at)),
     }
+
+
+def _suppressed(row: FromClause) -> ColumnElement[bool | None]:
+    """True or null. For EXISTS, the planner would read all suppressed addresses in a list."""
+    return select(true()).where(suppressed_addresses.c.email == func.lower(row.c.email)).scalar_subquery()
 
 
 class FollowQuery(PageQuery, kw_only=True):

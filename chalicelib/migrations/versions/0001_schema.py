@@ -376,6 +376,7 @@ def _create_notifications() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True)),
+        sa.Column("sends", sa.SmallInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("domain_event_id", "user_id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_claimed_at"), "deliveries", ["claimed_at"])
@@ -401,6 +402,7 @@ def _create_notifications() -> None:
 def _create_platform() -> None:
     op.create_table(
         "outbox",
+        sa.Column("lane", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("domain_event_id", sa.Uuid(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -409,7 +411,17 @@ def _create_platform() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("request_id", sa.Text()),
         sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
-        sa.PrimaryKeyConstraint("position", name=op.f("pk_outbox")),
+        sa.PrimaryKeyConstraint("lane", "position", name=op.f("pk_outbox")),
+    )
+    op.create_index(
+        "ix_outbox_events", "outbox", ["subject", "position"], postgresql_where=sa.text("lane = 1")
+    )
+    op.create_index(
+        "uq_outbox_account_emails",
+        "outbox",
+        ["subject", "type"],
+        unique=True,
+        postgresql_where=sa.text("lane = 2"),
     )
     op.create_table(
         "leases",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 from uuid import UUID
@@ -18,6 +19,16 @@ SystemTime = Annotated[datetime, _SYSTEM]
 """A time that the server recorded; JSON shows it to the millisecond. A user-supplied time is a `datetime`."""
 
 
+class Lane(IntEnum):
+    """How urgently the outbox publishes a type of domain event: the lowest lane first."""
+
+    BOOKINGS = 0
+    """Bookings and money. Also the default of the column, for the statements that do not name a lane."""
+    EVENTS = 1
+    ACCOUNT_EMAILS = 2
+    """What a person without an account can cause, as often as they like."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DomainEventBody:
     """Base of the typed bodies. A subclass with a `name` is a type of domain event.
@@ -29,6 +40,7 @@ class DomainEventBody:
 
     type: ClassVar[str]
     version: ClassVar[int]
+    lane: ClassVar[Lane] = Lane.BOOKINGS
 
     def __init_subclass__(cls, *, name: str | None = None, version: int = 1) -> None:
         if name is not None:

@@ -13,12 +13,15 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Identity,
+    Index,
     Insert,
     Integer,
     Row,
+    SmallInteger,
     Table,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
@@ -28,6 +31,9 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
+    union,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -36,13 +42,14 @@ from chalicelib.platform import ids
 from chalicelib.platform.database.columns import SystemTime, sql_literal
 from chalicelib.platform.database.engine import Database, metadata
 from chalicelib.platform.errors import Unavailable, Unreachable
-from chalicelib.platform.messaging.bodies import DomainEventBody
+from chalicelib.platform.messaging.bodies import DomainEventBody, Lane
 from chalicelib.platform.messaging.ports import DomainEvent, Publisher
 from chalicelib.platform.observability import logs, metrics, request_context
 
 outbox = Table(
     "outbox",
     metadata,
+    Column("lane", SmallInteger, primary_key=True, autoincrement=False, server_default="0"),
     Column("position", BigInteger, Identity(always=True), primary_key=True),
     Column("domain_event_id", Uuid, nullable=False),
     Column("type", Text, nullable=False),
@@ -52,10 +59,21 @@ outbox = Table(
     Column("request_id", Text, nullable=True),
     Column("body", JSON, nullable=False),
 )
-"""`subject` is what the domain event is about: an event, a user or an e-mail address. Order is kept per
-subject. `request_id` is the id of the request that caused it.
+"""`lane` comes from the type: lower lanes are published first, but never before an earlier domain event of
+their subject. `subject` is what the domain event is about: an event, a user or an e-mail address. Order is
+kept per subject. `request_id` is the id of the request that caused it.
 A domain event that follows from another one is recorded after that one has committed, or under the same lock,
 so that `position` is their order."""
+
+Index("ix_outbox_events", outbox.c.subject, outbox.c.position, postgresql_where=outbox.c.lane == Lane.EVENTS)
+Index(
+    "uq_outbox_account_emails",
+    outbox.c.subject,
+    outbox.c.type,
+    unique=True,
+    postgresql_where=outbox.c.lane == Lane.ACCOUNT_EMAILS,
+)
+"""One waiting request per address and purpose, however often it is made."""
 
 leases = Table(
     "leases",
@@ -77,13 +95,21 @@ succeed within the timeout of one, and one that does not.
 POLL_INTERVAL_SECONDS = 1.0
 
 _RECORD = insert(outbox)
+_RECORD_ONCE = upsert(outbox).on_conflict_do_nothing(
+    index_elements=["subject", "type"],
+    index_where=outbox.c.lane == literal_column(str(Lane.ACCOUNT_EMAILS.value)),
+)
 
 
 def record(connection: Connection, event: DomainEventBody, *, subject: UUID, now: datetime) -> None:
-    """Record a domain event in the transaction of the change."""
+    """Record a domain event in the transaction of the change.
+
+    An account e-mail for which the same request is still waiting is not recorded again.
+    """
     connection.execute(
-        _RECORD,
+        _RECORD_ONCE if event.lane == Lane.ACCOUNT_EMAILS else _RECORD,
         {
+            "lane": event.lane.value,
             "domain_event_id": ids.new(now),
             "type": event.type,
             "version": event.version,
@@ -112,6 +138,7 @@ def recording(
         LookupError: A field of the body has no column.
     """
     values = {
+        "lane": literal_column(str(event.lane.value)),
         "domain_event_id": func.uuidv7(),
         "type": cast(sql_literal(event.type), Text),
         "version": literal_column(str(event.version)),
@@ -127,6 +154,8 @@ def relay(
     database: Database, publisher: Publisher, go_on: Callable[[], bool], pause: float = POLL_INTERVAL_SECONDS
 ) -> int:
     """Publish the domain events in the outbox while `go_on` returns True. Return how many were published.
+
+    Bookings and money come first, then events, then account e-mails.
 
     Several relays may run: the holder of the lease works, the others poll. A domain event is published at
     least once, and after all earlier ones of its subject. It is deleted only after SNS has accepted it, so
@@ -159,8 +188,9 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
     with database.transaction() as connection:
         if not _acquire_lease(connection, holder, now):
             return 0
-        rows = connection.execute(_OLDEST, {"at_most": BATCH_SIZE}).all()
-    metrics.put("OutboxAge", (now - rows[0].occurred_at).total_seconds() if rows else 0, "Seconds")
+        rows = connection.execute(_NEXT, {"at_most": BATCH_SIZE}).all()
+        oldest = [time for time in connection.scalars(_OLDEST) if time is not None] if rows else [now]
+    metrics.put("OutboxAge", (now - min(oldest)).total_seconds(), "Seconds")
     if not rows:
         return 0
     refused = publisher.publish([_domain_event(row) for row in rows])
@@ -169,7 +199,13 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
     published = _without_held_back(rows, refused)
     _log_published(published)
     with database.transaction() as connection:
-        connection.execute(_DELETE, {"positions": [row.position for row in published]})
+        connection.execute(
+            _DELETE,
+            {
+                "lanes": sorted({row.lane for row in published}),
+                "positions": [row.position for row in published],
+            },
+        )
     metrics.put("DomainEventsPublished", len(published), "Count")
     return len(published)
 
@@ -186,8 +222,48 @@ def _acquire_lease(connection: Connection, holder: UUID, now: datetime) -> bool:
     return acquired.first() is not None
 
 
-_OLDEST = select(outbox).order_by(outbox.c.position).limit(bindparam("at_most", type_=Integer))
-_DELETE = delete(outbox).where(outbox.c.position == any_(bindparam("positions", type_=ARRAY(BigInteger))))
+_first = (
+    select(outbox.c.lane, outbox.c.position, outbox.c.subject)
+    .order_by(outbox.c.lane, outbox.c.position)
+    .limit(bindparam("at_most", type_=Integer))
+    .cte("first")
+)
+# The lanes of bookings and of events share subjects: the events themselves.
+_earlier_of_subject = select(outbox.c.lane, outbox.c.position).join(
+    _first,
+    and_(
+        outbox.c.lane == literal_column(str(Lane.EVENTS.value)),
+        outbox.c.subject == _first.c.subject,
+        outbox.c.position < _first.c.position,
+    ),
+)
+_NEXT = (
+    select(outbox)
+    .where(
+        tuple_(outbox.c.lane, outbox.c.position).in_(
+            union(select(_first.c.lane, _first.c.position), _earlier_of_subject)
+        )
+    )
+    .order_by(outbox.c.position)
+)
+"""The next round: the oldest of the most urgent lanes, with all earlier ones of their subjects."""
+_OLDEST = union_all(
+    *(
+        select(
+            select(outbox.c.occurred_at)
+            .where(outbox.c.lane == literal_column(str(lane.value)))
+            .order_by(outbox.c.position)
+            .limit(1)
+            .scalar_subquery()
+        )
+        for lane in Lane
+    )
+)
+"""The time of the oldest domain event of each lane."""
+_DELETE = delete(outbox).where(
+    outbox.c.lane == any_(bindparam("lanes", type_=ARRAY(SmallInteger))),
+    outbox.c.position == any_(bindparam("positions", type_=ARRAY(BigInteger))),
+)
 
 
 def _domain_event(row: Row[Any]) -> DomainEvent:

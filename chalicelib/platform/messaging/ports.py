@@ -75,10 +75,23 @@ class Publisher(Protocol):
         """
 
 
+TIMES_PUT_BACK = "timesPutBack"
+"""The message attribute that counts."""
+
+
 class QueueSender(Protocol):
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
         """Send messages, as JSON, to a queue.
 
         Raises:
             Unreachable: All, some or none were sent.
+        """
+
+    def put_back(self, queue: str, body: str, *, times: int, delay: int) -> None:
+        """Send a message again that could not be handled, as a new one without attempts.
+
+        `times` says how often it has been put back, `delay` is in seconds.
+
+        Raises:
+            Unreachable: It may or may not have been sent.
         """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 DOMAIN_EVENTS_TOPIC = "event-booking-domain-events"
 MAIL_REPORTS_TOPIC = "event-booking-mail-reports"
 """Where SES reports bounces and complaints."""
+TOPICS = (DOMAIN_EVENTS_TOPIC, MAIL_REPORTS_TOPIC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +17,8 @@ class Queue:
 
     name: str
     function: str
-    topic: str
-    """The topic that it subscribes to."""
+    topic: str | None
+    """The topic that it subscribes to. None: only functions send to it."""
     batch_size: int = 10
     batch_window: int = 0
     """Seconds to wait for a batch to fill."""
@@ -49,8 +50,10 @@ BOOKING_NOTIFICATIONS = Queue(
     name="booking-notifications", function="notify_attendees", topic=DOMAIN_EVENTS_TOPIC
 )
 REFUNDS = Queue(name="refunds", function="refund_payments", topic=DOMAIN_EVENTS_TOPIC, batch_size=5)
-EMAIL = Queue(name="email", function="send_email", topic=DOMAIN_EVENTS_TOPIC, batch_size=4)
-"""Domain events about one account come from the topic; the functions that notify people send batches."""
+EMAIL = Queue(name="email", function="send_email", topic=None, batch_size=4)
+"""Batches of recipients, from the functions that notify people."""
+ACCOUNT_EMAIL = Queue(name="account-email", function="send_account_email", topic=DOMAIN_EVENTS_TOPIC)
+"""Domain events about one account or address. Anyone can cause them, so no other e-mail waits behind them."""
 MAIL_REPORTS = Queue(name="mail-reports", function="handle_mail_reports", topic=MAIL_REPORTS_TOPIC)
 
 QUEUES = (
@@ -59,5 +62,6 @@ QUEUES = (
     BOOKING_NOTIFICATIONS,
     REFUNDS,
     EMAIL,
+    ACCOUNT_EMAIL,
     MAIL_REPORTS,
 )

@@ -12,6 +12,7 @@ TOPIC = "Alarms"
 
 _PERIOD_SECONDS = 60
 _MAX_OUTBOX_AGE_SECONDS = 60
+_MAX_OUTAGE_MINUTES = 10
 _MAX_5XX_SHARE = 0.01
 _MAX_LATENCY_MS = 2_000
 _MAX_CPU_PERCENT = 80
@@ -120,6 +121,13 @@ def _application() -> Json:
             _metric(metrics.NAMESPACE, "OutboxAge"),
             _MAX_OUTBOX_AGE_SECONDS,
             missing="breaching",
+        ),
+        "MessagesPutBackAlarm": _alarm(
+            f"Functions on queues have met an outage for {_MAX_OUTAGE_MINUTES} minutes. See their log: it is "
+            "of the database, SES, SQS or Stripe. Their messages wait.",
+            _metric(metrics.NAMESPACE, "MessagesPutBack", "Sum"),
+            0,
+            minutes=_MAX_OUTAGE_MINUTES,
         ),
         "PaymentsFlaggedAlarm": _alarm(
             "A payment needs manual handling. See docs/operations.md.",

@@ -172,7 +172,7 @@ def _app_statements(function: Function) -> dict[str, list[Json]]:
         allow("sns:Publish", ref(DOMAIN_EVENTS_TOPIC)),
         allow(["kms:GenerateDataKey", "kms:Decrypt"], att("TopicsKey")),
     ]
-    queues = [arn("sqs", queue.name) for queue in function.sends_to]
+    queues = [arn("sqs", queue.name) for queue in function.queues]
     sender = [arn("ses", "identity/${MailIdentity}"), arn("ses", f"configuration-set/${{{MAIL_EVENTS}}}")]
     return {
         "publish": publish if function.publishes else [],

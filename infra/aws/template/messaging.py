@@ -16,14 +16,15 @@ _MESSAGE_RETENTION_SECONDS = 4 * 24 * 3600
 
 
 def resources() -> Json:
-    topics = dict.fromkeys([queues.DOMAIN_EVENTS_TOPIC, *(queue.topic for queue in queues.QUEUES)])
     result: Json = {"TopicsKey": _key()}
-    for name in topics:
+    for name in queues.TOPICS:
         topic = {"TopicName": name, "KmsMasterKeyId": ref("TopicsKey")}
         result[logical_name(name)] = resource("SNS::Topic", topic)
         result[f"{logical_name(name)}Policy"] = _topic_policy(name)
     for queue in queues.QUEUES:
         result |= _queue(queue)
+        if queue.topic:
+            result |= _subscription(queue, queue.topic)
     return result | _mail()
 
 
@@ -87,22 +88,17 @@ def _topic_policy(name: str) -> Json:
 
 def _queue(queue: Queue) -> Json:
     name, dead_letters = queue_name(queue), dead_letter_queue_name(queue)
-    topic = ref(logical_name(queue.topic))
-    from_topic = allow(
-        "sqs:SendMessage",
-        att(name),
-        Sid="TopicSends",
-        Principal={"Service": "sns.amazonaws.com"},
-        Condition={"ArnEquals": {"aws:SourceArn": topic}},
-    )
-    subscription: Json = {
-        "TopicArn": topic,
-        "Protocol": "sqs",
-        "Endpoint": att(name),
-        "RawMessageDelivery": True,
-    }
-    if types := subscriptions.types_of(queue):
-        subscription["FilterPolicy"] = {"type": list(types)}
+    statements = [tls_only("sqs:*", att(name))]
+    if queue.topic:
+        statements.append(
+            allow(
+                "sqs:SendMessage",
+                att(name),
+                Sid="TopicSends",
+                Principal={"Service": "sns.amazonaws.com"},
+                Condition={"ArnEquals": {"aws:SourceArn": ref(logical_name(queue.topic))}},
+            )
+        )
     return {
         dead_letters: resource(
             "SQS::Queue",
@@ -134,10 +130,21 @@ def _queue(queue: Queue) -> Json:
         ),
         f"{name}Policy": resource(
             "SQS::QueuePolicy",
-            {"Queues": [ref(name)], "PolicyDocument": policy(from_topic, tls_only("sqs:*", att(name)))},
+            {"Queues": [ref(name)], "PolicyDocument": policy(*statements)},
         ),
-        f"{logical_name(queue.name)}Subscription": resource("SNS::Subscription", subscription),
     }
+
+
+def _subscription(queue: Queue, topic: str) -> Json:
+    subscription: Json = {
+        "TopicArn": ref(logical_name(topic)),
+        "Protocol": "sqs",
+        "Endpoint": att(queue_name(queue)),
+        "RawMessageDelivery": True,
+    }
+    if types := subscriptions.types_of(queue):
+        subscription["FilterPolicy"] = {"type": list(types)}
+    return {f"{logical_name(queue.name)}Subscription": resource("SNS::Subscription", subscription)}
 
 
 def _mail() -> Json:
@@ -148,7 +155,8 @@ def _mail() -> Json:
             {
                 "DeliveryOptions": {"TlsPolicy": "REQUIRE"},
                 "ReputationOptions": {"ReputationMetricsEnabled": True},
-                "SuppressionOptions": {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]},
+                # The app suppresses bounces itself, and lifts them when an address works again.
+                "SuppressionOptions": {"SuppressedReasons": ["COMPLAINT"]},
             },
         ),
         "MailFeedbackDestination": resource(

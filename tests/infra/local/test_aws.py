@@ -17,7 +17,7 @@ from chalicelib.adapters.sns import SnsPublisher
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.platform.messaging import queues
-from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.platform.messaging.ports import TIMES_PUT_BACK, DomainEvent
 from infra.local import aws
 from infra.local.aws import REGION
 from infra.local.provision import make_topology
@@ -78,6 +78,20 @@ def test_sent_messages_are_received_unchanged(cloud: Cloud) -> None:
     assert sorted(received, key=lambda message: int(message["recipients"][0])) == messages
 
 
+def test_a_message_is_put_back_as_a_new_one_after_a_delay(cloud: Cloud) -> None:
+    body = '{"name": "unlucky"}'
+    SqsQueues().put_back(queues.EMAIL.name, body, times=3, delay=1)
+    url = cloud.resources.queues[queues.EMAIL.name]
+
+    assert "Messages" not in cloud.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0)
+    (message,) = cloud.sqs.receive_message(
+        QueueUrl=url, WaitTimeSeconds=10, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
+    )["Messages"]
+    assert message["Body"] == body
+    assert message["MessageAttributes"][TIMES_PUT_BACK]["StringValue"] == "3"
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
 @pytest.mark.moto
 def test_published_messages_can_be_deleted(cloud: Cloud) -> None:
     from moto.core.models import DEFAULT_ACCOUNT_ID  # noqa: PLC0415 - slow to import
@@ -135,12 +149,12 @@ def test_queues_have_the_timeouts_and_attempts_of_the_topology(endpoint: str) ->
 def test_a_second_creation_updates_and_subscribes_only_once(cloud: Cloud) -> None:
     again = make_topology(cloud.sns, cloud.sqs, cloud.ses, visibility_timeout=7)
     assert again == cloud.resources
-    url = cloud.resources.queues[queues.EMAIL.name]
+    url = cloud.resources.queues[queues.ACCOUNT_EMAIL.name]
     seen = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
     assert seen == {"VisibilityTimeout": "7"}
-    published = domain_event(types_of(queues.EMAIL)[0])
+    published = domain_event(types_of(queues.ACCOUNT_EMAIL)[0])
     SnsPublisher(cloud.resources.topics[queues.DOMAIN_EVENTS_TOPIC]).publish([published])
-    assert bodies(cloud, queues.EMAIL.name, expected=1) == [published.as_message()]
+    assert bodies(cloud, queues.ACCOUNT_EMAIL.name, expected=1) == [published.as_message()]
 
 
 @pytest.mark.moto

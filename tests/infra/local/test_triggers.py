@@ -12,7 +12,10 @@ import pytest
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.messaging import sqs_consumer
 from chalicelib.platform.messaging.queues import EMAIL, MAIL_REPORTS
+from chalicelib.platform.messaging.sqs_consumer import process_batch
 from infra.local import redrive, schedules, triggers
 from infra.local.lambda_runner import Context, Function
 from infra.local.pollers import count, failed_messages
@@ -121,6 +124,34 @@ def test_a_poison_message_becomes_a_dead_letter_and_is_redriven(
     output = capsys.readouterr().out
     assert [line.split()[:2] for line in output.splitlines() if " 1 moved" in line] == [[EMAIL.name, "1"]]
     assert in_queue(cloud, EMAIL.dead_letters) == in_queue(cloud, EMAIL.name) == 0
+
+
+def test_an_outage_makes_no_dead_letters(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message meets more outages than it has attempts, beside one that is poison."""
+    monkeypatch.setattr(sqs_consumer, "_MAX_DELAY_SECONDS", 0)
+    outages = 2 * EMAIL.attempts
+
+    def handle(message: dict[str, str]) -> None:
+        if message["name"] == "poison":
+            raise ValueError
+        seen[message["name"]] += 1
+        if seen["unlucky"] <= outages:
+            raise Unreachable
+
+    def put_back(body: str, *, times: int, delay: int) -> None:
+        SqsQueues().put_back(EMAIL.name, body, times=times, delay=delay)
+
+    app, seen = Chalice("outage"), Counter[str]()
+
+    @app.on_sqs_message(queue=EMAIL.name)
+    def send_email(event: SQSEvent) -> dict[str, Any]:
+        return process_batch(event, dict, handle, put_back)
+
+    send({"name": "unlucky"}, {"name": "poison"})
+    with triggers.running(app, cloud.sqs, long_poll=0, timeout=0.2):
+        assert becomes_true(lambda: in_queue(cloud, EMAIL.name) == 0)
+    assert seen == {"unlucky": outages + 1}
+    assert in_queue(cloud, EMAIL.dead_letters) == 1
 
 
 def test_a_redrive_keeps_attributes_and_moves_each_message_once(cloud: Cloud) -> None:
