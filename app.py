@@ -14,7 +14,7 @@ from chalicelib import wiring
 from chalicelib.api import auth, bookings, docs, events, health, notifications, pages, stripe_webhook, users
 from chalicelib.events import sale_start
 from chalicelib.notifications import bounces, deliveries
-from chalicelib.payments import hold_expiry, reconciliation, refunds, stripe_events
+from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
@@ -69,10 +69,18 @@ def expire_holds(event: CloudWatchEvent) -> None:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
-def reconcile_payments(_event: CloudWatchEvent) -> None:
-    """Ask Stripe about open payments and refunds."""
-    parts = wiring.current()
-    reconciliation.reconcile(parts.database, lambda: parts.payments, datetime.now(UTC))
+def reconcile_payments(event: CloudWatchEvent) -> None:
+    """Ask Stripe about open payments and refunds, and find events whose webhooks were lost."""
+    parts, now = wiring.current(), datetime.now(UTC)
+    reconciliation.reconcile(parts.database, lambda: parts.payments, now)
+    if parts.settings.stripe_api_key:
+        event_sweep.sweep(
+            parts.database,
+            lambda: parts.payments,
+            livemode=parts.settings.stripe_livemode,
+            now=now,
+            keep_going=_while_time_is_left(event),
+        )
 
 
 @app.schedule(Rate(1, unit=Rate.HOURS))

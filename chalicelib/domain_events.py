@@ -197,6 +197,8 @@ class PaymentFailed(PaymentDetails, name="payment-failed"):
 class PaymentRefundDue(PaymentDetails, name="payment-refund-due"):
     """A payment is due back to the attendee. This system makes the refund.
 
+    The amount is the payment, less what has gone back before.
+
     The reasons are those of `booking-cancelled`, and `late-payment`: the money arrived after the hold, and no
     place was left, or the booking had been cancelled, or the attendee had another booking.
     """
@@ -207,6 +209,10 @@ class PaymentRefundDue(PaymentDetails, name="payment-refund-due"):
 @dataclass(frozen=True, kw_only=True)
 class DisputeDetails(PaymentDetails):
     host_id: UUID
+    disputed_amount: Annotated[
+        int,
+        {"description": "In minor units. It may be a part of the amount; 0 if it is in another currency."},
+    ]
     reason: Annotated[str, {"description": "Stripe's code, such as fraudulent."}]
 
 
@@ -220,7 +226,10 @@ class PaymentDisputed(DisputeDetails, name="payment-disputed"):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentDisputeClosed(DisputeDetails, name="payment-dispute-closed"):
-    """A dispute is decided. If it is lost, the money has gone back and the booking is cancelled."""
+    """A dispute is decided. If it is lost, the disputed amount has gone back.
+
+    If that is the whole payment, the booking is cancelled.
+    """
 
     outcome: Literal["won", "lost"]
 

@@ -5,8 +5,9 @@ Each fake calls `at_step` before and after it does something.
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -123,7 +124,7 @@ class FakePayments:
         self._call()
         same = (
             one
-            for one in self.intents.values()
+            for one in list(self.intents.values())  # a copy, because other threads add to it
             if (one.booking_id, one.attempt) == (charge.booking_id, charge.attempt)
         )
         intent_id = f"pi_{uuid4().hex}"
@@ -163,6 +164,7 @@ class FakePayments:
             intent_id=intent_id,
             status="succeeded",
             amount=charge.amount,
+            currency=charge.currency,
             booking_id=charge.booking_id,
             attempt=charge.attempt,
         )
@@ -173,6 +175,18 @@ class FakePayments:
     def get_refund(self, refund_id: str) -> Refund:
         self._call()
         return self.refunds[refund_id]
+
+    def list_refunds(self, intent_id: str) -> list[Refund]:
+        self._call()
+        return [refund for refund in self.refunds.values() if refund.intent_id == intent_id]
+
+    def list_events(
+        self, types: Collection[str], since: datetime, until: datetime
+    ) -> Iterator[Sequence[Mapping[str, Any]]]:
+        assert types
+        assert since < until
+        self._call()
+        return iter(())
 
     def pay(self, intent_id: str) -> PaymentIntent:
         """Pay, as the attendee's browser does."""

@@ -169,7 +169,10 @@ def taken_back(client: Client) -> None:
     for outcome in ("won", "lost"):
         held = bought(client)
         for kind, status in (("created", "needs_response"), ("closed", outcome)):
-            of = {"payment_intent": held.intent_id, "status": status, "reason": "fraudulent"}
+            of = {
+                "payment_intent": held.intent_id, "status": status, "reason": "fraudulent",
+                "amount": 2500, "currency": "eur",
+            }  # fmt: skip
             happens(client, f"charge.dispute.{kind}", of)
 
 

@@ -1,9 +1,11 @@
 """Payments through Stripe."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import stripe
@@ -14,12 +16,20 @@ from chalicelib.payments.stripe_objects import to_stripe_amount
 from chalicelib.platform.errors import Unreachable
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams, RefundCreateParams
+    from stripe.params import EventListParams, PaymentIntentCreateParams, RefundCreateParams
 
 API_VERSION = "2026-10-28.endive"
 
 TIMEOUT_SECONDS = (3.0, 5.0)
 """To connect and to wait for the response: eight seconds at most, because an attendee may be waiting."""
+
+BROKEN_WITHIN_SECONDS = 1.0
+"""A call that fails later has timed out. It is not repeated, because an attendee may be waiting."""
+
+T = TypeVar("T")
+
+PAGE_SIZE = 100
+"""The objects on a page of a list, as many as Stripe allows."""
 
 _TRANSIENT_ERRORS = (
     stripe.APIConnectionError,
@@ -33,13 +43,19 @@ _TRANSIENT_ERRORS = (
 class StripePayments:
     """Stripe's API with one API key. Thread-safe."""
 
-    def __init__(self, api_key: str, api_base: str | None = None) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        api_base: str | None = None,
+        *,
+        timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS,
+    ) -> None:
         self._stripe = stripe.StripeClient(
             api_key,
             stripe_version=API_VERSION,
             base_addresses={"api": api_base} if api_base else {},
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
-            max_network_retries=0,  # the callers retry
+            http_client=stripe.RequestsClient(timeout=timeout_seconds),
+            max_network_retries=0,  # for retries see _send, and the callers retry later
         )
 
     def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
@@ -61,18 +77,18 @@ class StripePayments:
 
     def _create_payment_intent(self, params: "PaymentIntentCreateParams", key: str) -> PaymentIntent:
         with _translate_errors(idempotent=True):
-            intent = self._stripe.v1.payment_intents.create(params, {"idempotency_key": key})
+            intent = _send(lambda: self._stripe.v1.payment_intents.create(params, {"idempotency_key": key}))
         return stripe_objects.parse_payment_intent(_as_dict(intent))
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         with _translate_errors():
-            intent = self._stripe.v1.payment_intents.retrieve(intent_id)
+            intent = _send(lambda: self._stripe.v1.payment_intents.retrieve(intent_id))
         return stripe_objects.parse_payment_intent(_as_dict(intent))
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         try:
             with _translate_errors():
-                intent = self._stripe.v1.payment_intents.cancel(intent_id)
+                intent = _send(lambda: self._stripe.v1.payment_intents.cancel(intent_id))
         except PaymentRefused:
             # It is paid, canceled already, or being processed by a bank.
             return self.get_payment_intent(intent_id)
@@ -84,33 +100,55 @@ class StripePayments:
             "amount": to_stripe_amount(charge.amount, charge.currency),
             "metadata": _metadata(charge),
         }
-        try:
-            with _translate_errors(idempotent=True):
-                refund = self._stripe.v1.refunds.create(
-                    params, {"idempotency_key": _idempotency_key("refund", charge)}
-                )
-        except PaymentRefused:
-            # The payment may be refunded already: by an attempt whose response was lost, or in Stripe's
-            # dashboard.
-            earlier = self._find_full_refund(intent_id, charge)
-            if earlier is None:
-                raise
-            return earlier
+        with _translate_errors(idempotent=True):
+            key = _idempotency_key("refund", charge)
+            refund = _send(lambda: self._stripe.v1.refunds.create(params, {"idempotency_key": key}))
         return stripe_objects.parse_refund(_as_dict(refund))
 
     def get_refund(self, refund_id: str) -> Refund:
         with _translate_errors():
-            refund = self._stripe.v1.refunds.retrieve(refund_id)
+            refund = _send(lambda: self._stripe.v1.refunds.retrieve(refund_id))
         return stripe_objects.parse_refund(_as_dict(refund))
 
-    def _find_full_refund(self, intent_id: str, charge: Charge) -> Refund | None:
-        """Return a refund of the whole amount that has not failed, if there is one."""
+    def list_refunds(self, intent_id: str) -> list[Refund]:
         with _translate_errors():
-            listed = self._stripe.v1.refunds.list({"payment_intent": intent_id, "limit": 100}).data
-        for refund in map(stripe_objects.parse_refund, map(_as_dict, listed)):
-            if refund.status != "failed" and refund.amount == charge.amount:
-                return refund
-        return None
+            listed = _send(
+                lambda: self._stripe.v1.refunds.list({"payment_intent": intent_id, "limit": PAGE_SIZE})
+            )
+            refunds = [_as_dict(refund) for refund in listed.auto_paging_iter()]
+        return [stripe_objects.parse_refund(refund) for refund in refunds]
+
+    def list_events(
+        self, types: Collection[str], since: datetime, until: datetime
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        params: EventListParams = {
+            "types": list(types),
+            "created": {"gte": int(since.timestamp()), "lte": int(until.timestamp())},
+            "limit": PAGE_SIZE,
+        }
+        with _translate_errors():
+            page = _send(lambda: self._stripe.v1.events.list(params))
+        while page.data:
+            yield [_as_dict(event) for event in page.data]
+            if not page.has_more:
+                return
+            with _translate_errors():
+                page = self._stripe.v1.events.list({**params, "starting_after": page.data[-1].id})
+
+
+def _send(call: Callable[[], T]) -> T:
+    """Call Stripe, and a second time if the connection broke early.
+
+    A NAT gateway forgets a connection that was idle for 350 seconds, and resets it when it is used again.
+    Both calls have the same idempotency key. Calls without one, to read and to cancel, can be repeated.
+    """
+    started = time.monotonic()
+    try:
+        return call()
+    except stripe.APIConnectionError:
+        if time.monotonic() - started > BROKEN_WITHIN_SECONDS:
+            raise
+    return call()
 
 
 def _metadata(charge: Charge) -> dict[str, str]:

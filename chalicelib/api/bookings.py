@@ -31,7 +31,7 @@ from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
-from chalicelib.payments.checkout import NotPayable
+from chalicelib.payments.checkout import NotPayable, PaymentRejected
 from chalicelib.platform.errors import StaleVersion, Unavailable, Unreachable
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import key_of
@@ -61,6 +61,7 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
         SaleEnded,
         AlreadyBooked,
         SoldOut,
+        PaymentRejected,
         EmailNotVerified,
         TooManyHolds,
     ),
@@ -73,8 +74,9 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
 
     A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
     response. `payment` is null while Stripe cannot be reached: create it later by
-    `POST /bookings/{bookingId}/payment`. If you already hold an unpaid place at this event, the response is
-    that booking, with 200.
+    `POST /bookings/{bookingId}/payment`. If Stripe can never charge the price, the response is 409
+    `payment-rejected` and the place is free again. If you already hold an unpaid place at this event, the
+    response is that booking, with 200.
 
     One account can hold a few unpaid places at a time, and cannot hold an event again for a while after its
     hold ended unpaid: both are 409 `too-many-holds`, with `Retry-After`. An event can require a verified
@@ -188,7 +190,7 @@ def cancel_booking(request: Request, connection: Connection, booking_id: UUID) -
     "/bookings/{bookingId}/payment",
     auth="required",
     responses={200: PayablePayment},
-    errors=(NoSuchBooking, NotPayable),
+    errors=(NoSuchBooking, NotPayable, PaymentRejected),
 )
 def create_payment(request: Request, booking_id: UUID) -> Response:
     """Create the payment of an unpaid booking at Stripe, or get the one that exists. Safe to repeat."""

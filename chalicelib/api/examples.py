@@ -97,6 +97,7 @@ _HOLD = {
     "status": "pending",
     "quantity": 1,
     "amount": 2500,
+    "refunded": 0,
     "currency": "eur",
     "createdAt": "2030-02-01T12:00:00.000Z",
     "updatedAt": "2030-02-01T12:00:00.000Z",

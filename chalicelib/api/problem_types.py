@@ -54,6 +54,7 @@ ADVICE: dict[type[Refusal], str] = {
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
+    checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",
     stripe_events.NotAnEvent: f"{_ONLY_STRIPE}Check that the webhook sends events.",
 }

@@ -113,7 +113,7 @@ BEGIN
         booking := '{"bookingId":"' || p_booking_id || '","userId":"' || p_user_id
             || '","eventId":"' || p_event_id
             || CASE WHEN v_event.price > 0 THEN '","status":"pending' ELSE '","status":"confirmed' END
-            || '","quantity":1,"amount":' || v_event.price || ',"currency":"' || v_event.currency
+            || '","quantity":1,"amount":' || v_event.price || ',"refunded":0,"currency":"' || v_event.currency
             || '","createdAt":"' || v_at || '","updatedAt":"' || v_at;
         IF v_event.price > 0 THEN
             v_held_until := least(p_now + make_interval(secs => p_hold), v_event.ends_at);
@@ -198,7 +198,10 @@ BEGIN
 
         IF v_held_until IS NULL THEN
             INSERT INTO outbox (domain_event_id, type, subject, occurred_at, request_id, body)
-            VALUES (p_booking_id, 'booking-confirmed', p_event_id, p_now, p_request_id, booking::json);
+            VALUES (
+                p_booking_id, 'booking-confirmed', p_event_id, p_now, p_request_id,
+                replace(booking, ',"refunded":0', '')::json
+            );
         ELSE
             INSERT INTO payments (
                 booking_id, amount, currency, status, open_until, next_check_at, created_at, updated_at

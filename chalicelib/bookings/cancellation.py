@@ -30,9 +30,14 @@ from chalicelib.platform.messaging.outbox import recording
 
 _reason = bindparam("reason", type_=Text)
 
+PAYMENT_REFUSED = "payment-refused"
+"""Why a hold has expired: the payment service does not accept its amount or currency."""
 
-def _cancel_statement(*conditions: ColumnElement[bool], expired: bool = False) -> Update:
-    """Build a statement that cancels or expires bookings, with a domain event for each."""
+
+def _cancel_statement(
+    *conditions: ColumnElement[bool], expired: bool = False, silently: bool = False
+) -> Update:
+    """Build a statement that cancels or expires bookings, with a domain event for each unless `silently`."""
     ended = (
         update(bookings)
         .where(*conditions)
@@ -56,12 +61,12 @@ def _cancel_statement(*conditions: ColumnElement[bool], expired: bool = False) -
         .group_by(ended.c.event_id)
         .subquery("freed")
     )
-    return (
+    statement = (
         update(places)
         .where(places.c.event_id == freed.c.event_id)
         .values(place_counters(places.c.taken - freed.c.places))
-        .add_cte(recorded)
     )
+    return statement if silently else statement.add_cte(recorded)
 
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
@@ -71,6 +76,9 @@ _expired = (bookings.c.status == sql_literal("pending"), bookings.c.expires_at <
 
 _CANCEL_ONE = _cancel_statement(live, _this_booking)
 _EXPIRE_ONE = _cancel_statement(*_expired, _this_booking, expired=True)
+_EXPIRE_REFUSED = _cancel_statement(
+    bookings.c.status == sql_literal("pending"), _this_booking, expired=True, silently=True
+)
 _CANCEL_FOR_EVENTS = _cancel_statement(live, _of_events)
 _CANCEL_FOR_ATTENDEE = _cancel_statement(live, _of_attendee, _of_events)
 
@@ -85,6 +93,11 @@ def cancel_one(
 def expire_one(connection: Connection, booking_id: UUID, now: datetime) -> None:
     """Expire a hold whose time is over. A paid booking stays."""
     connection.execute(_EXPIRE_ONE, {"this_booking": booking_id, "reason": "unpaid", "now": now})
+
+
+def expire_refused(connection: Connection, booking_id: UUID, now: datetime) -> None:
+    """Expire a hold that cannot be paid. Its attendee learns it from the response, so there is no e-mail."""
+    connection.execute(_EXPIRE_REFUSED, {"this_booking": booking_id, "reason": PAYMENT_REFUSED, "now": now})
 
 
 def cancel_for_events(

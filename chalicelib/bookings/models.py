@@ -3,6 +3,7 @@
 from typing import Literal
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -30,7 +31,7 @@ bookings = Table(
     Column("ticket_type_id", Uuid, nullable=False),
     Column("status", Text, nullable=False),
     Column("quantity", Integer, nullable=False, server_default="1"),
-    Column("amount", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", SystemTime(), nullable=False),

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -86,7 +87,7 @@ ticket_types = Table(
     Column("ticket_type_id", Uuid, primary_key=True),
     Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("price", Integer, nullable=False),
+    Column("price", BigInteger, nullable=False),
     CheckConstraint("price >= 0", name="price"),
     UniqueConstraint("event_id"),
 )

@@ -1,10 +1,10 @@
-"""Prices that Stripe can charge (docs.stripe.com/currencies)."""
+"""Prices that Stripe can charge: docs.stripe.com/currencies, as of 2026."""
 
 from chalicelib.platform.money import decimals
 
 _UNSUPPORTED = frozenset(
     {"bhd", "btn", "cup", "ern", "ghs", "iqd", "irr", "kpw", "lyd", "mga", "mru", "rub", "sdg", "ssp"}
-    | {"svc", "syp", "tmt", "ves"}
+    | {"svc", "syp", "tmt", "ves", "zwg"}
 )
 """Stripe does not charge these, except mga, whose minor units at Stripe are not those of ISO 4217."""
 
@@ -12,7 +12,7 @@ _IN_HUNDREDTHS = frozenset({"isk", "ugx"})
 """Without decimals in ISO 4217, but with two at Stripe."""
 
 _MIN_CHARGE = {
-    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "clp": 500, "cop": 200_000,
+    "aed": 200, "aud": 50, "brl": 50, "cad": 50, "chf": 50, "clp": 500, "cop": 200_000,
     "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17_500, "idr": 1_000_000, "inr": 50,
     "jpy": 50, "krw": 100, "kwd": 200, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "php": 3000,
     "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "tnd": 500, "try": 1500, "twd": 1500,
@@ -21,8 +21,12 @@ _MIN_CHARGE = {
 """In minor units. The minimum of any other currency depends on the currency of the Stripe account, which the
 app does not know."""
 
-_MAX_CHARGE = 99_999_999
-"""In Stripe's units: amounts have at most eight digits."""
+_MAX_CHARGE = {"idr": 10**12 - 1, "cop": 10**10 - 1, "inr": 10**9 - 1}
+_MAX_OTHER_CHARGE = 10**8 - 1
+"""In Stripe's units: 12, 10, 9 and 8 digits. Cards allow more, but not each method of payment is a card."""
+
+MAX_PRICE = max(_MAX_CHARGE.values())
+"""The highest price in any currency, in minor units."""
 
 
 def stripe_units(currency: str) -> int:
@@ -37,7 +41,7 @@ def violation(price: int, currency: str) -> str | None:
     minimum = _MIN_CHARGE.get(currency, 1)
     if price < minimum:
         return f"must be 0 or at least {minimum} minor units of {currency}, the minimum charge"
-    maximum = _MAX_CHARGE // stripe_units(currency)
+    maximum = _MAX_CHARGE.get(currency, _MAX_OTHER_CHARGE) // stripe_units(currency)
     if price > maximum:
         return f"must be at most {maximum} minor units of {currency}, the maximum charge"
     if decimals(currency) == 3 and price % 10:  # noqa: PLR2004 (it is the third)

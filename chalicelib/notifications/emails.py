@@ -12,7 +12,13 @@ from uuid import uuid5
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chalicelib import domain_events
-from chalicelib.domain_events import BookingDetails, EventCancelled, EventChanged, PaymentDetails
+from chalicelib.domain_events import (
+    BookingDetails,
+    DisputeDetails,
+    EventCancelled,
+    EventChanged,
+    PaymentDetails,
+)
 from chalicelib.notifications import calendars, copy, local_times, mime
 from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
@@ -139,13 +145,16 @@ def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, 
 
 
 def _event_context(domain_event: DomainEvent, body: DomainEventBody, event: EventView) -> dict[str, Any]:
-    booking_id = amount = None
+    booking_id = amount = disputed = None
     if isinstance(body, BookingDetails | PaymentDetails):
         booking_id, amount = body.booking_id, money.format_amount(body.amount, body.currency)
+    if isinstance(body, DisputeDetails):
+        disputed = money.format_amount(body.disputed_amount, body.currency)
     return {
         "event": _shown(event, domain_event.time),
         "booking_id": booking_id,
         "amount": amount,
+        "disputed": disputed,
         "happened_at": domain_event.time,
         "changes": list(_changes(body)) if isinstance(body, EventChanged) else [],
         "local": partial(local_times.format_time, timezone=event.timezone),

@@ -7,9 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Uuid, bindparam, select, update
 
+from chalicelib.bookings import cancellation
 from chalicelib.bookings.models import bookings
 from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.payments import settlement
 from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, PaymentRefused
+from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Conflict
@@ -19,6 +22,14 @@ from chalicelib.users.models import users
 
 class NotPayable(Conflict):
     """The booking cannot be paid."""
+
+
+class PaymentRejected(Conflict):
+    """Stripe does not accept this payment, and the place is free again."""
+
+
+_PERMANENT_CODES = frozenset({"amount_too_small", "amount_too_large", "currency_not_supported"})
+_PERMANENT_MEMBERS = frozenset({"amount", "currency"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ _READ = (
         bookings.c.status.label("booking_status"),
         bookings.c.event_id,
         bookings.c.expires_at,
+        bookings.c.cancellation_reason,
         users.c.email,
     )
     .select_from(
@@ -76,6 +88,7 @@ def ensure_payment_intent(
     Raises:
         NoSuchBooking: It does not exist or belongs to another attendee.
         NotPayable: It is free, paid, cancelled or expired.
+        PaymentRejected: Stripe will never accept this amount or currency. The place has been freed.
         Unreachable, Unavailable: Retry the call.
     """
     with database.transaction() as connection:
@@ -87,6 +100,9 @@ def ensure_payment_intent(
         intent = gateway.create_payment_intent(charge, row.event_id, row.email)
     except PaymentRefused as refused:
         logs.error("payment refused", bookingId=str(booking_id), reason=refused.code)
+        if refused.code in _PERMANENT_CODES or refused.member in _PERMANENT_MEMBERS:
+            _end_hold(database, booking_id, now)
+            raise PaymentRejected from refused
         with database.transaction() as connection:
             connection.execute(_NEXT_ATTEMPT, {"this_booking": booking_id, "this_attempt": row.attempt})
         return None
@@ -98,10 +114,21 @@ def ensure_payment_intent(
     return PayableIntent(row.intent_id, row.client_secret)
 
 
+def _end_hold(database: Database, booking_id: UUID, now: datetime) -> None:
+    """Free the place of a hold that can never be paid."""
+    with database.transaction() as connection:
+        row = lock_places_then_booking(connection, booking_id)
+        if row.intent_id is None:
+            cancellation.expire_refused(connection, booking_id, now)
+            settlement.mark_failed(connection, booking_id, now)
+
+
 def _read(connection: Connection, attendee_id: UUID, booking_id: UUID, now: datetime) -> Row[Any]:
     row = connection.execute(_READ, {"this_booking": booking_id, "attendee": attendee_id}).one_or_none()
     if row is None:
         raise NoSuchBooking
+    if row.booking_status == "expired" and row.cancellation_reason == cancellation.PAYMENT_REFUSED:
+        raise PaymentRejected
     if row.booking_status != "pending":
         raise NotPayable(f"The booking is {row.booking_status}.")
     if row.expires_at <= now:

@@ -39,7 +39,13 @@ def claim_statement(condition: ColumnElement[bool], next_check_at: ColumnElement
         update(payments)
         .where(payments.c.booking_id.in_(due))
         .values(next_check_at=next_check_at)
-        .returning(payments.c.booking_id, payments.c.status, payments.c.intent_id, payments.c.refund_id)
+        .returning(
+            payments.c.booking_id,
+            payments.c.status,
+            payments.c.intent_id,
+            payments.c.refund_id,
+            payments.c.currency,
+        )
     )
 
 

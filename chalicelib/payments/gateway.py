@@ -1,7 +1,9 @@
 """The port to the payment service."""
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 
@@ -52,6 +54,7 @@ class Refund:
     intent_id: str | None
     status: Literal["pending", "succeeded", "failed"]
     amount: int
+    currency: str
     booking_id: UUID | None
     """None if the refund was not created by this system."""
     attempt: int
@@ -90,6 +93,24 @@ class PaymentGateway(Protocol):
 
     def get_refund(self, refund_id: str) -> Refund:
         """Return the present state of a refund.
+
+        Raises:
+            PaymentRefused, Unreachable
+        """
+
+    def list_refunds(self, intent_id: str) -> list[Refund]:
+        """Return all refunds of a payment, also those made in the payment service's dashboard.
+
+        Raises:
+            PaymentRefused, Unreachable
+        """
+
+    def list_events(
+        self, types: Collection[str], since: datetime, until: datetime
+    ) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Return the service's own events of these types, created from `since` to `until`, by pages.
+
+        The service keeps events for a limited time. Times are in whole seconds.
 
         Raises:
             PaymentRefused, Unreachable

@@ -21,7 +21,10 @@ from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 
 _CLAIM_UNSETTLED = claim_statement(
-    or_(and_(is_open, payments.c.open_until > now_parameter), payments.c.status == "refund_pending"),
+    or_(
+        and_(is_open, payments.c.open_until > now_parameter),
+        payments.c.status.in_(["refund_pending", "paid", "partly_refunded"]),
+    ),
     func.least(
         now_parameter + FIRST_CHECK_AFTER, func.greatest(payments.c.open_until, now_parameter + CLAIM_LEASE)
     ),
@@ -29,7 +32,7 @@ _CLAIM_UNSETTLED = claim_statement(
 
 
 def reconcile(database: Database, gateway: Callable[[], PaymentGateway], now: datetime) -> int:
-    """Ask Stripe about each open payment and refund whose check is due. Return how many there were.
+    """Ask Stripe about each payment and refund whose check is due. Return how many there were.
 
     This repairs the effects of lost webhooks and lost domain events.
     """
@@ -49,6 +52,8 @@ def _reconcile_one(
         refund = gateway().get_refund(row.refund_id)
         with database.transaction() as connection:
             refunds.apply_refund(connection, refund, now)
+    elif row.status in {"paid", "partly_refunded"}:
+        refunds.check_refunded_total(database, gateway(), row.intent_id, row.currency, now)
     elif row.intent_id is not None:
         intent = gateway().get_payment_intent(row.intent_id)
         with database.transaction() as connection:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    null,
     or_,
     update,
 )
@@ -26,7 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from chalicelib.bookings.models import bookings
 from chalicelib.domain_events import PaymentRefundDue
 from chalicelib.events.models import events
-from chalicelib.payments.models import payments
+from chalicelib.payments.models import PARTLY_REFUNDED, payments, returned_amount
 from chalicelib.platform.database.columns import SystemTime, now_parameter, sql_literal
 from chalicelib.platform.messaging.outbox import recording
 
@@ -42,11 +43,12 @@ _reason = bindparam("reason", type_=Text)
 def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
     """Build a statement that decides the refunds of bookings that this transaction has cancelled.
 
-    A paid amount is due back, with a domain event for each booking, or retained if the refund period is over.
+    A paid amount is due back, less what has gone back before, with a domain event for each booking. It is
+    retained if the refund period is over.
     An open payment is due for cancellation at Stripe. This is a separate statement, after the cancellation of
     the bookings: the cancellation may wait for a concurrent payment, which only a later statement sees.
     """
-    paid = payments.c.status == sql_literal("paid")
+    paid = payments.c.status.in_([sql_literal("paid"), sql_literal("partly_refunded")])
     refund_until = func.greatest(
         bookings.c.refund_until, func.coalesce(events.c.refund_until, events.c.starts_at)
     )
@@ -58,7 +60,7 @@ def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
             payments.c.booking_id == bookings.c.booking_id,
             bookings.c.event_id == events.c.event_id,
             bookings.c.status.in_([sql_literal("cancelled"), sql_literal("expired")]),
-            payments.c.status.in_([sql_literal("paid"), sql_literal("requires_payment")]),
+            or_(paid, payments.c.status == sql_literal("requires_payment")),
             payments.c.kept_at.is_(None),
             *conditions,
         )
@@ -70,12 +72,16 @@ def _request_statement(*conditions: ColumnElement[bool]) -> Insert:
                 (paid, payments.c.open_until), else_=func.least(payments.c.open_until, now_parameter)
             ),
             next_check_at=case((is_due, next_refund_check_at), (~paid, now_parameter)),
+            # The rest is due now, so the part is no longer a question for a person.
+            flag=case(
+                (and_(is_due, payments.c.flag == sql_literal(PARTLY_REFUNDED)), null()), else_=payments.c.flag
+            ),
             updated_at=now_parameter,
         )
         .returning(
             payments.c.booking_id,
             payments.c.status,
-            payments.c.amount,
+            (payments.c.amount - returned_amount).label("amount"),
             payments.c.currency,
             bookings.c.event_id,
             bookings.c.user_id,

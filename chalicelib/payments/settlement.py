@@ -15,7 +15,7 @@ from chalicelib.domain_events import PaymentFailed
 from chalicelib.payments import refund_requests
 from chalicelib.payments.gateway import PaymentIntent
 from chalicelib.payments.locks import lock_booking
-from chalicelib.payments.models import check_transition, payments
+from chalicelib.payments.models import PaymentStatus, check_transition, payments
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.observability import logs, metrics
 
@@ -25,6 +25,7 @@ Outcome = Literal[
     "canceled",
     "failed",
     "refunding",
+    "partly-refunded",
     "refunded",
     "refund-failed",
     "disputed",
@@ -85,6 +86,21 @@ def booking_of_intent(connection: Connection, intent_id: str | None) -> UUID | N
     return found
 
 
+def lost(row: Row[Any]) -> int:
+    """Return the amount that the attendee's bank has taken back."""
+    return row.disputed_amount if row.dispute == "lost" else 0
+
+
+def returned(row: Row[Any]) -> int:
+    """Return the amount that has gone back to the attendee, by refunds and by a lost dispute."""
+    return int(row.refunded_amount) + lost(row)
+
+
+def paid_status(returned_amount: int) -> PaymentStatus:
+    """Return the status of a payment that has arrived and of which less than the whole has gone back."""
+    return "partly_refunded" if returned_amount else "paid"
+
+
 def update_payment(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
     """Update a locked payment. `row` is the payment as it was read under the lock."""
     if "status" in values:
@@ -115,7 +131,15 @@ def _handle_success(connection: Connection, intent: PaymentIntent, row: Row[Any]
         return "no-change"
     if (intent.amount, intent.received, intent.currency) != (row.amount, row.amount, row.currency):
         return flag_for_review(connection, row.booking_id, "amount-differs")
-    update_payment(connection, row, now, status="paid", paid_at=now, client_secret=None, next_check_at=None)
+    update_payment(
+        connection,
+        row,
+        now,
+        status=paid_status(returned(row)),
+        paid_at=now,
+        client_secret=None,
+        next_check_at=None,
+    )
     if row.booking_status == "pending":
         holds.confirm(connection, row.booking_id, intent.intent_id, now)
         return "confirmed"

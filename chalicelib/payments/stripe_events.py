@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from chalicelib.payments import disputes, refunds, settlement, stripe_objects
 from chalicelib.payments.models import stripe_events
 from chalicelib.payments.settlement import FOREIGN, Effect, Outcome
-from chalicelib.payments.stripe_objects import Dispute, RefundedTotal, is_short_text
+from chalicelib.payments.stripe_objects import RefundedTotal, is_short_text
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.observability import metrics
@@ -46,6 +46,18 @@ def parse(body: bytes) -> StripeEvent:
     """
     try:
         event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAnEvent from error
+    return parse_object(event)
+
+
+def parse_object(event: Any) -> StripeEvent:
+    """Parse an event from its JSON object.
+
+    Raises:
+        NotAnEvent: The object is malformed.
+    """
+    try:
         stripe_object = event["data"]["object"]
         created = event.get("created")
         parsed = StripeEvent(
@@ -56,7 +68,7 @@ def parse(body: bytes) -> StripeEvent:
             account=event.get("account"),
             object=stripe_object,
         )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise NotAnEvent from error
     except (OverflowError, OSError) as error:  # `created` is out of range
         raise NotAnEvent from error
@@ -115,13 +127,9 @@ def _record(connection: Connection, event: StripeEvent, now: datetime) -> bool:
 def _apply_refunded_total(connection: Connection, refunded: RefundedTotal, now: datetime) -> Effect:
     if refunded.intent_id is None:
         return FOREIGN
-    return refunds.apply_refunded_total(connection, refunded.intent_id, refunded.amount, now)
-
-
-def _apply_dispute(connection: Connection, dispute: Dispute, now: datetime) -> Effect:
-    if dispute.intent_id is None:
-        return FOREIGN
-    return disputes.apply_dispute(connection, dispute.intent_id, dispute.state, dispute.reason, now)
+    return refunds.apply_refunded_total(
+        connection, refunded.intent_id, refunded.amount, refunded.currency, now, is_current=False
+    )
 
 
 _HANDLERS: dict[
@@ -134,10 +142,13 @@ _HANDLERS: dict[
     "refund.created": (stripe_objects.parse_refund, refunds.apply_refund),
     "refund.updated": (stripe_objects.parse_refund, refunds.apply_refund),
     "refund.failed": (stripe_objects.parse_refund, refunds.apply_refund),
-    "charge.dispute.created": (stripe_objects.parse_dispute, _apply_dispute),
-    "charge.dispute.closed": (stripe_objects.parse_dispute, _apply_dispute),
+    "charge.dispute.created": (stripe_objects.parse_dispute, disputes.apply_dispute),
+    "charge.dispute.closed": (stripe_objects.parse_dispute, disputes.apply_dispute),
 }
 """Parser and handler per event type. Stripe's webhook endpoint should subscribe to these types only."""
+
+TYPES = tuple(_HANDLERS)
+"""The types of events that have an effect."""
 
 
 def _apply(connection: Connection, event: StripeEvent, now: datetime) -> Effect:

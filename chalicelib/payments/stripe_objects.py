@@ -15,6 +15,9 @@ from chalicelib.payments.models import DisputeStatus
 MAX_TEXT_LENGTH = 255
 """Characters in an id (docs.stripe.com/upgrades)."""
 
+MAX_AMOUNT = 10**12 - 1
+"""In Stripe's units: no amount has more than 12 digits (docs.stripe.com/currencies)."""
+
 _INTENT_STATUS: dict[str, Literal["open", "processing", "succeeded", "canceled"]] = {
     "requires_payment_method": "open",
     "requires_confirmation": "open",
@@ -45,13 +48,18 @@ class RefundedTotal:
 
     intent_id: str | None
     amount: int
+    currency: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dispute:
-    """A claim by the attendee's bank for the money of a payment."""
+    """A claim by the attendee's bank for the money of a payment, or for a part of it."""
 
+    dispute_id: str | None
     intent_id: str | None
+    amount: int
+    """In minor units of `currency`; negative if unknown. It may differ from the payment's amount."""
+    currency: str | None
     state: DisputeStatus
     reason: str
 
@@ -62,9 +70,14 @@ def to_stripe_amount(amount: int, currency: str) -> int:
 
 
 def _from_stripe_amount(amount: Any, currency: str) -> int:
-    """Convert to ISO 4217 minor units. A fraction becomes -1, which never equals an amount due."""
-    if not isinstance(amount, int):
+    """Convert to ISO 4217 minor units.
+
+    A fraction becomes -1, which never equals an amount due, and so does an amount with too many digits.
+    """
+    if not isinstance(amount, int) or isinstance(amount, bool):
         raise TypeError(amount)
+    if abs(amount) > MAX_AMOUNT:
+        return -1
     whole, fraction = divmod(amount, stripe_units(currency))
     return whole if fraction == 0 else -1
 
@@ -97,6 +110,7 @@ def parse_refund(stripe_object: Mapping[str, Any]) -> Refund:
         intent_id=_intent_id(stripe_object),
         status=_REFUND_STATUS[stripe_object["status"]],
         amount=_from_stripe_amount(stripe_object["amount"], _text(stripe_object["currency"])),
+        currency=_text(stripe_object["currency"]),
         booking_id=booking_id,
         attempt=attempt,
     )
@@ -104,14 +118,21 @@ def parse_refund(stripe_object: Mapping[str, Any]) -> Refund:
 
 def parse_refunded_total(stripe_object: Mapping[str, Any]) -> RefundedTotal:
     """Parse the refunded amount of a Charge."""
-    amount = _from_stripe_amount(stripe_object["amount_refunded"], _text(stripe_object["currency"]))
-    return RefundedTotal(intent_id=_intent_id(stripe_object), amount=amount)
+    currency = _text(stripe_object["currency"])
+    amount = _from_stripe_amount(stripe_object["amount_refunded"], currency)
+    return RefundedTotal(intent_id=_intent_id(stripe_object), amount=amount, currency=currency)
 
 
 def parse_dispute(stripe_object: Mapping[str, Any]) -> Dispute:
     """Parse a Dispute."""
+    dispute_id, currency = stripe_object.get("id"), stripe_object.get("currency")
     return Dispute(
+        dispute_id=_text(dispute_id) if dispute_id is not None else None,
         intent_id=_intent_id(stripe_object),
+        amount=-1
+        if currency is None
+        else _from_stripe_amount(stripe_object.get("amount", -1), _text(currency)),
+        currency=_text(currency) if currency is not None else None,
         state=_CLOSED_DISPUTE_STATUS.get(_text(stripe_object["status"]), "open"),
         reason=_text(stripe_object.get("reason") or "general"),
     )

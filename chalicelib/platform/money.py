@@ -1,16 +1,19 @@
 """Money: amounts are whole minor units of a currency."""
 
 _CODES = """
-    aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd
+    aed afn all amd aoa ars aud awg azn bam bbd bdt bhd bif bmd bnd bob brl bsd btn bwp byn bzd
     cad cdf chf clp cny cop crc cup cve czk djf dkk dop dzd egp ern etb eur fjd fkp gbp gel ghs gip gmd
     gnf gtq gyd hkd hnl htg huf idr ils inr iqd irr isk jmd jod jpy kes kgs khr kmf kpw krw kwd kyd kzt
     lak lbp lkr lrd lsl lyd mad mdl mga mkd mmk mnt mop mru mur mvr mwk mxn myr mzn nad ngn nio nok npr
     nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sdg sek sgd shp sle sos srd ssp
-    stn svc syp szl thb tjs tmt tnd top try ttd twd tzs uah ugx usd uyu uzs ves vnd vuv wst xaf xcd xof
-    xpf yer zar zmw
+    stn svc syp szl thb tjs tmt tnd top try ttd twd tzs uah ugx usd uyu uzs ves vnd vuv wst xaf xcd xcg xof
+    xpf yer zar zmw zwg
 """
 CURRENCIES = frozenset(_CODES.split())
-"""The lower-case ISO 4217 codes of the currencies in circulation, without funds, metals and test codes."""
+"""The lower-case ISO 4217 codes of the currencies in circulation, without funds, metals and test codes.
+
+As of 2026-01-01, when bgn ended; ang ended on 2025-07-01 in favour of xcg.
+"""
 
 _WITHOUT_MINOR_UNITS = frozenset(
     {

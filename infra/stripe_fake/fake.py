@@ -75,10 +75,10 @@ class StripeFake:
     def refunds(self, intent: str) -> list[Json]:
         return self._store.find("refund", payment_intent=intent)
 
-    def dispute(self, intent: str, reason: str = "fraudulent") -> Json:
-        """Dispute the charge, as the card holder does."""
+    def dispute(self, intent: str, reason: str = "fraudulent", amount: int | None = None) -> Json:
+        """Dispute an amount of the charge, as the card holder does, or the whole if None."""
         with self._store.transaction():
-            return disputes.create(self._store, self.charge(intent), reason)
+            return disputes.create(self._store, self.charge(intent), reason, amount)
 
     def disputes(self, intent: str) -> list[Json]:
         return self._store.find("dispute", payment_intent=intent)

@@ -122,12 +122,12 @@ def refund(charge: Json, amount: int, metadata: dict[str, str], status: str) -> 
     )
 
 
-def dispute(charge: Json, reason: str) -> Json:
+def dispute(charge: Json, reason: str, amount: int) -> Json:
     return _object(
         "dispute",
         "du",
         "intended_submission_method network_reason_code payment_method_details",
-        amount=charge["amount"],
+        amount=amount,
         balance_transactions=[],
         charge=charge["id"],
         currency=charge["currency"],

@@ -41,6 +41,10 @@ class Parameters:
             raise invalid(f"Invalid integer: {value}", name, "parameter_invalid_integer")
         return None if value is None else int(value)
 
+    def all(self, name: re.Pattern[str]) -> list[str]:
+        """Return the values of all parameters whose names match."""
+        return [value for given, value in self._form.items() if name.fullmatch(given)]
+
     def email(self, name: str) -> str | None:
         value = self.text(name)
         if value is not None and not _EMAIL.fullmatch(value):

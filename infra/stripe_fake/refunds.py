@@ -18,7 +18,7 @@ def charge_of(store: Store, intent: Json) -> Json:
 def create(store: Store, intent: Json, amount: int | None, metadata: dict[str, str]) -> Json:
     """Refund an amount, or the rest if None. Raise ApiError."""
     charge = charge_of(store, intent)
-    left = charge["amount_captured"] - charge["amount_refunded"]
+    left = max(0, charge["amount_captured"] - charge["amount_refunded"] - disputes.lost_amount(store, charge))
     if disputes.blocks_refund(store, charge):
         text = f"Charge {charge['id']} has been charged back; cannot issue a refund."
         raise ApiError(400, text, code="charge_disputed")

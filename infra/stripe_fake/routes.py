@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from infra.stripe_fake import payment_intents, refunds, test_cards
-from infra.stripe_fake.errors import ApiError, Json, invalid
+from infra.stripe_fake import lists, payment_intents, refunds, test_cards
+from infra.stripe_fake.errors import ApiError, Json
 from infra.stripe_fake.parameters import Parameters
 from infra.stripe_fake.store import Store
-
-DEFAULT_LIMIT, MAX_LIMIT = 10, 100
 
 
 @dataclass(frozen=True)
@@ -56,27 +54,34 @@ def _create_refund(store: Store, parameters: Parameters, _: str) -> Json:
 
 
 def _list_refunds(store: Store, parameters: Parameters, _: str) -> Json:
-    limit = parameters.integer("limit") or DEFAULT_LIMIT
-    if not 1 <= limit <= MAX_LIMIT:
-        raise invalid(f"Limit must be between 1 and {MAX_LIMIT}", "limit")
-    found = store.find("refund", payment_intent=parameters.text("payment_intent"), limit=limit + 1)
-    return {"object": "list", "data": found[:limit], "has_more": len(found) > limit, "url": "/v1/refunds"}
+    return lists.page(store, parameters, "refund", _REFUNDS)
+
+
+def _list_events(store: Store, parameters: Parameters, _: str) -> Json:
+    return lists.page(store, parameters, "event", _EVENTS)
+
+
+def _retrieve_event(store: Store, _: Parameters, event: str) -> Json:
+    return store.get("event", event)
 
 
 def _retrieve_refund(store: Store, _: Parameters, refund: str) -> Json:
     return store.get("refund", refund)
 
 
-_INTENTS, _REFUNDS = "/v1/payment_intents", "/v1/refunds"
+_INTENTS, _REFUNDS, _EVENTS = "/v1/payment_intents", "/v1/refunds", "/v1/events"
 _CREATE_INTENT = "amount automatic_payment_methods currency metadata receipt_email"
+_PAGE = "created ending_before limit starting_after"
 ROUTES = (
     Route("POST", _INTENTS, _create_intent, _CREATE_INTENT),
     Route("GET", f"{_INTENTS}/<id>", _retrieve_intent),
     Route("POST", f"{_INTENTS}/<id>/confirm", _confirm_intent, "payment_method"),
     Route("POST", f"{_INTENTS}/<id>/cancel", _cancel_intent),
     Route("POST", _REFUNDS, _create_refund, "amount metadata payment_intent"),
-    Route("GET", _REFUNDS, _list_refunds, "limit payment_intent"),
+    Route("GET", _REFUNDS, _list_refunds, f"{_PAGE} payment_intent"),
     Route("GET", f"{_REFUNDS}/<id>", _retrieve_refund),
+    Route("GET", _EVENTS, _list_events, f"{_PAGE} type types"),
+    Route("GET", f"{_EVENTS}/<id>", _retrieve_event),
 )
 _URLS = Map([Rule(route.path, methods=[route.method], endpoint=route) for route in ROUTES])
 

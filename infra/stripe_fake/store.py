@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,24 @@ class Store:
             "SELECT body FROM objects WHERE type = ? AND payment_intent IS coalesce(?, payment_intent)"
             " ORDER BY position DESC LIMIT ?",
             kind, payment_intent, limit,
+        )  # fmt: skip
+        return [json.loads(body) for (body,) in rows]
+
+    def select(
+        self,
+        kind: str,
+        conditions: Sequence[str],
+        values: Sequence[object],
+        *,
+        oldest_first: bool,
+        limit: int,
+    ) -> list[Json]:
+        """Return the objects of a kind for which all SQL conditions hold."""
+        where = " AND ".join(["type = ?", *conditions])
+        order = "ASC" if oldest_first else "DESC"
+        rows = self.sql(
+            f"SELECT body FROM objects WHERE {where} ORDER BY position {order} LIMIT ?",  # noqa: S608 (no input)
+            kind, *values, limit,
         )  # fmt: skip
         return [json.loads(body) for (body,) in rows]
 

@@ -73,14 +73,50 @@ def test_the_maximum_is_lower_where_stripe_counts_hundredths(
     assert publish(client, host, price=999_999, currency=currency).status == 201
 
 
-@pytest.mark.parametrize("price", [-1, 100_000_000, 2**63, 25.5, "2500", None, True])
-def test_a_price_is_a_whole_number_of_eight_digits(client: Client, host: Account, price: Any) -> None:
+MAXIMA = [
+    ("eur", 99_999_999),
+    ("jpy", 99_999_999),
+    ("inr", 999_999_999),
+    ("cop", 9_999_999_999),
+    ("idr", 999_999_999_999),
+]
+
+
+@pytest.mark.parametrize(("currency", "maximum"), MAXIMA)
+def test_the_highest_price_depends_on_the_currency(
+    client: Client, host: Account, currency: str, maximum: int
+) -> None:
+    made = publish(client, host, price=maximum, currency=currency)
+    assert (made.status, made.json["price"]) == (201, maximum)
+
+    refused(publish(client, host, price=maximum + 1, currency=currency), "price")
+
+
+def test_a_booking_of_the_highest_price_can_be_held(client: Client, host: Account) -> None:
+    event = publish(client, host, price=999_999_999_999, currency="idr").json
+
+    held = client.book(client.attendee(), event["eventId"])
+
+    assert (held.status, held.json["amount"]) == (201, event["price"])
+
+
+@pytest.mark.parametrize(
+    ("currency", "price"), [("krw", 50), ("php", 100), ("zar", 100), ("clp", 10), ("vnd", 1000)]
+)
+def test_a_price_below_stripes_minimum_is_refused(
+    client: Client, host: Account, currency: str, price: int
+) -> None:
+    assert "minimum charge" in refused(publish(client, host, price=price, currency=currency), "price")
+
+
+@pytest.mark.parametrize("price", [-1, 10**12, 2**63, 25.5, "2500", None, True])
+def test_a_price_is_a_whole_number_of_twelve_digits(client: Client, host: Account, price: Any) -> None:
     body = {**event_body(), "price": price}
 
     assert "whole number" in refused(client("POST", "/events", body, by=host), "price")
 
 
-@pytest.mark.parametrize("currency", ["xxx", "xau", "bit", "dem"])
+@pytest.mark.parametrize("currency", ["xxx", "xau", "bit", "dem", "bgn", "ang"])
 def test_a_currency_is_a_current_iso_4217_code(client: Client, host: Account, currency: str) -> None:
     assert "ISO 4217" in refused(publish(client, host, price=2500, currency=currency), "currency")
 

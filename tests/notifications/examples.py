@@ -62,7 +62,7 @@ PAYMENT_BODY = {
     "amount": 2500,
     "currency": "eur",
 }
-DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "reason": "fraudulent"}
+DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "disputedAmount": 2500, "reason": "fraudulent"}
 NOTICE_BODY = {"userId": str(ADA.user_id), "email": ADA.email}
 PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
 """Members of the booking-confirmed of a paid booking."""

@@ -147,7 +147,7 @@ def test_a_refund_says_why_how_much_and_where_to(reason: str, says: str) -> None
     assert message["Subject"] == "Your refund is on its way: Jazz in the yard"
     for body in both(message):
         assert says in body
-        assert "We are refunding the full amount of EUR 25.00." in body
+        assert "We are refunding EUR 25.00." in body
         assert "The money goes to the card or account that you paid with" in body
         assert "5 to 10 days" in body
         assert "paid-twice" not in body
@@ -160,7 +160,7 @@ def test_a_late_payment_is_refunded_in_full() -> None:
     assert ">Your payment arrived too late</h1>" in html(message)
     for body in both(message):
         assert "Your payment arrived too late to book a place" in body
-        assert "We are refunding the full amount of EUR 25.00." in body
+        assert "We are refunding EUR 25.00." in body
         assert "Your refund is on its way" not in body
 
 
@@ -184,6 +184,16 @@ def test_a_host_learns_what_a_dispute_means() -> None:
         assert "The cardholder says that they did not make this payment." in body
         assert "withholds the money until the dispute is decided" in body
         assert "If it is lost, the money goes back to the attendee and the booking is cancelled." in body
+
+
+def test_a_host_learns_that_only_a_part_is_disputed() -> None:
+    for body in both(compose(domain_event("payment-disputed", disputedAmount=1000))):
+        assert "EUR 10.00 goes back to the attendee and the booking stays." in " ".join(body.split())
+    lost = domain_event("payment-dispute-closed", outcome="lost", disputedAmount=1000)
+    for body in both(compose(lost)):
+        words = " ".join(body.split())
+        assert "The dispute is lost. EUR 10.00 of the payment has gone back to the attendee." in words
+        assert "the booking is cancelled" not in words
 
 
 def test_an_unknown_reason_of_a_dispute_is_left_out() -> None:

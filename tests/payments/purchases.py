@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from chalicelib.payments import hold_expiry, reconciliation, refunds
+from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds
 from infra.stripe_fake.errors import ApiError
 from infra.stripe_fake.fake import StripeFake
 from tests.client import HOLD, Account, Client, Reply
@@ -161,6 +161,16 @@ def reconcile(client: Client, after: timedelta = timedelta(minutes=6)) -> int:
     """Reconcile payments as of some time from now. Return the number of checked payments."""
     return reconciliation.reconcile(
         client.wiring.database, lambda: client.wiring.payments, datetime.now(UTC) + after
+    )
+
+
+def sweep(client: Client, after: timedelta = timedelta(seconds=1)) -> int:
+    """Sweep Stripe's events as of some time from now. Return the number of events found."""
+    return event_sweep.sweep(
+        client.wiring.database,
+        lambda: client.wiring.payments,
+        livemode=client.wiring.settings.stripe_livemode,
+        now=datetime.now(UTC) + after,
     )
 
 

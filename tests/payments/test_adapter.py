@@ -1,6 +1,8 @@
 """The Stripe adapter: errors, idempotency and conversion of amounts."""
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,25 +38,57 @@ GET: Call = lambda gateway, intent: gateway.get_payment_intent(intent)  # noqa: 
 CANCEL: Call = lambda gateway, intent: gateway.cancel_payment_intent(intent)  # noqa: E731
 REFUND: Call = lambda gateway, intent: gateway.create_refund(charge_of(), intent)  # noqa: E731
 GET_REFUND: Call = lambda gateway, _: gateway.get_refund("re_1")  # noqa: E731
+LIST_REFUNDS: Call = lambda gateway, intent: gateway.list_refunds(intent)  # noqa: E731
 ALL = {
     "open": OPEN,
     "get": GET,
     "cancel": CANCEL,
     "refund": REFUND,
     "get refund": GET_REFUND,
+    "list refunds": LIST_REFUNDS,
 }
 
 
 @pytest.mark.parametrize("call", ALL.values(), ids=ALL)
-@pytest.mark.parametrize("kind", ["reset", "limit"])
+@pytest.mark.parametrize(("kind", "times"), [("reset", 2), ("limit", 1)])
 def test_transient_errors_are_unreachable(
-    gateway: StripePayments, stripe: StripeFake, call: Call, kind: FaultKind
+    gateway: StripePayments, stripe: StripeFake, call: Call, kind: FaultKind, times: int
 ) -> None:
     intent = stripe.create(2500)["id"]
-    stripe.faults.calls = [Fault(kind)]
+    stripe.faults.calls = [Fault(kind, times)]
 
     with pytest.raises(Unreachable, match=r"^Stripe: "):
         call(gateway, intent)
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("call", ALL.values(), ids=ALL)
+def test_a_broken_connection_is_tried_once_more(
+    gateway: StripePayments,
+    stripe: StripeFake,
+    call: Call,
+    after: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    intent = stripe.create(2500)["id"]
+    stripe.faults.calls = [Fault("reset", after=after)]
+
+    with suppress(PaymentRefused):  # the PaymentIntent is not paid, or there is no such refund
+        call(gateway, intent)
+
+    assert stripe.faults.calls[0].times == 0
+    assert len(stripe.intents()) == (2 if call is OPEN else 1)
+
+
+def test_a_timeout_is_not_tried_again(stripe: StripeFake) -> None:
+    gateway = StripePayments("sk_test_1", stripe.url, timeout_seconds=(1.0, 1.2))
+    intent = stripe.create(2500)["id"]
+    stripe.faults.latency = 2.5
+    started = time.monotonic()
+
+    with pytest.raises(Unreachable):
+        gateway.get_payment_intent(intent)
+
+    assert time.monotonic() - started < 2.4
 
 
 @pytest.mark.parametrize("call", ALL.values(), ids=ALL)
@@ -176,7 +210,7 @@ def test_a_refund_with_a_lost_response_is_made_once(
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
     charge = charge_of()
-    stripe.faults.calls = [Fault("reset", after=after)]
+    stripe.faults.calls = [Fault("reset", 2, after=after)]
     with pytest.raises(Unreachable):
         gateway.create_refund(charge, intent)
 
@@ -187,14 +221,18 @@ def test_a_refund_with_a_lost_response_is_made_once(
     assert gateway.get_refund(made.refund_id) == made
 
 
-def test_a_refund_from_the_dashboard_is_found(gateway: StripePayments, stripe: StripeFake) -> None:
-    intent = stripe.create(2500)["id"]
+def test_all_refunds_of_a_payment_are_listed(gateway: StripePayments, stripe: StripeFake) -> None:
+    intent = stripe.create(25_000)["id"]
     stripe.confirm(intent)
-    dashboard_refund = stripe.refund(intent)["id"]
+    in_dashboard = [stripe.refund(intent, 100)["id"] for _ in range(101)]  # more than a page
+    ours = gateway.create_refund(charge_of(100), intent)
 
-    found = gateway.create_refund(charge_of(), intent)
+    found = gateway.list_refunds(intent)
 
-    assert (found.refund_id, found.booking_id) == (dashboard_refund, None)
+    assert {refund.refund_id for refund in found} == {*in_dashboard, ours.refund_id}
+    assert [refund.booking_id for refund in found if refund.refund_id != ours.refund_id] == [None] * 101
+    assert {(refund.amount, refund.currency) for refund in found} == {(100, "eur")}
+    assert gateway.list_refunds("pi_nowhere") == []
 
 
 def test_a_partial_refund_from_the_dashboard_is_not_enough(

@@ -132,7 +132,7 @@ def test_a_payment_of_another_amount_or_currency_is_flagged(client: Client, wron
 
 
 def test_an_unrecorded_payment_is_recognized_by_its_metadata(client: Client, stripe: StripeFake) -> None:
-    stripe.faults.calls = [Fault("reset", after=True)]
+    stripe.faults.calls = [Fault("reset", 2, after=True)]
     held = hold(client)
     [made] = stripe.intents()
     assert payment_row(client, held).intent_id is None

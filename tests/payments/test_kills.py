@@ -1,6 +1,6 @@
 """Processes killed between any two steps: the schedules alone make places and money agree again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,14 @@ class KillingGateway:
 
     def get_refund(self, refund_id: str) -> Refund:
         return self._call("get refund", lambda: self.gateway.get_refund(refund_id))
+
+    def list_refunds(self, intent_id: str) -> list[Refund]:
+        return self._call("list refunds", lambda: self.gateway.list_refunds(intent_id))
+
+    def list_events(
+        self, types: Collection[str], since: datetime, until: datetime
+    ) -> Iterator[Sequence[Mapping[str, Any]]]:
+        return self._call("list events", lambda: self.gateway.list_events(types, since, until))
 
     def _call(self, name: str, call: Callable[[], T]) -> T:
         self.killer.step(f"before {name}")

@@ -1,9 +1,11 @@
 """A sold-out event is cancelled: each booking is refunded once, although functions are killed meanwhile."""
 
 import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -59,6 +61,14 @@ class KillingGateway:
 
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._gateway.cancel_payment_intent(intent_id)
+
+    def list_refunds(self, intent_id: str) -> list[Refund]:
+        return self._gateway.list_refunds(intent_id)
+
+    def list_events(
+        self, types: Collection[str], since: datetime, until: datetime
+    ) -> Iterator[Sequence[Mapping[str, Any]]]:
+        return self._gateway.list_events(types, since, until)
 
     def get_refund(self, refund_id: str) -> Refund:
         return self._gateway.get_refund(refund_id)

@@ -64,7 +64,7 @@ def test_the_webhook_of_a_canceled_payment_has_no_effect(client: Client, stripe:
 
 def test_a_place_is_freed_after_its_payment_is_canceled_at_stripe(client: Client, stripe: StripeFake) -> None:
     held = hold(client, capacity=1)
-    stripe.faults.calls = [Fault("reset", 1, after=True, route="POST */cancel")]
+    stripe.faults.calls = [Fault("reset", 2, after=True, route="POST */cancel")]
 
     expire(client)
     assert stripe.intent(held.intent_id)["status"] == "canceled"

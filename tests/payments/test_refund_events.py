@@ -59,7 +59,7 @@ def test_a_partial_refund_is_flagged_until_the_rest_is_refunded(client: Client, 
 
     stripe.refund(paid.intent_id, 1000)
     deliver_webhooks(stripe)
-    assert status(client, paid) == ("confirmed", "paid")
+    assert status(client, paid) == ("confirmed", "partly_refunded")
     assert differences(client, paid) == ["partly-refunded"]
 
     stripe.refund(paid.intent_id)
@@ -104,8 +104,8 @@ def test_a_refund_is_settled_by_the_response_or_by_webhooks(
     if first == "webhooks":  # as if the process was killed before it recorded the response
         rows(
             client,
-            "UPDATE payments SET status = 'refund_pending', refund_id = NULL, refunded_at = NULL"
-            " WHERE booking_id = :id",
+            "UPDATE payments SET status = 'refund_pending', refund_id = NULL, refunded_at = NULL,"
+            " refunded_amount = 0 WHERE booking_id = :id",
             id=paid.booking_id,
         )
     deliver_webhooks(stripe)

@@ -21,7 +21,7 @@ from tests.payments.purchases import (
     request_payment,
     status,
 )
-from tests.rows import rows, taken, value
+from tests.rows import domain_events, rows, taken, value
 from tests.users.verification_emails import verify_pending
 
 CREATE = "POST /v1/payment_intents"
@@ -97,8 +97,17 @@ def test_a_retry_with_the_key_makes_the_missing_payment(client: Client, stripe: 
     assert again.json["payment"]["paymentIntentId"] == stripe.intents()[0]["id"]
 
 
+def test_a_broken_idle_connection_does_not_delay_a_payment(client: Client, stripe: StripeFake) -> None:
+    hold(client)
+    break_stripe(stripe, "reset", times=1)
+
+    held = hold(client)
+
+    assert held.intent_id == stripe.intents()[0]["id"]
+
+
 def test_a_lost_response_makes_no_second_payment(client: Client, stripe: StripeFake) -> None:
-    break_stripe(stripe, "reset", times=1, after=True)
+    break_stripe(stripe, "reset", times=2, after=True)
     held = hold(client)
 
     made = request_payment(client, held).json
@@ -128,6 +137,52 @@ def test_a_payment_lost_to_an_error_response_has_no_effect_later(client: Client,
     assert get_booking(client, held)["payment"]["paymentIntentId"] == made["paymentIntentId"]
 
 
+@pytest.mark.parametrize(
+    "price",
+    ["price = 49", "price = 10, currency = 'jpy'", "currency = 'xxx'", "price = 100000000"],
+)
+def test_a_payment_that_stripe_never_accepts_frees_its_place(
+    client: Client, stripe: StripeFake, price: str
+) -> None:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host, price=2500, capacity=1)
+    change_price(client, event["eventId"], price)
+    key = {"Idempotency-Key": "first"}
+
+    refused = client.book(attendee, event["eventId"], **key)
+
+    assert (refused.status, refused.problem) == (409, "payment-rejected")
+    assert "retry-after" not in refused.headers
+    assert taken(client, event["eventId"]) == 0
+    [booking] = client("GET", "/bookings", by=attendee).json
+    assert (booking["status"], booking["payment"]["status"]) == ("expired", "failed")
+    again = client("POST", f"/bookings/{booking['bookingId']}/payment", by=attendee)
+    assert (again.status, again.problem) == (409, "payment-rejected")
+    assert client.book(attendee, event["eventId"], **key).problem == "payment-rejected"
+    assert domain_events(client, event["eventId"], "booking-expired") == []
+    report = client("GET", f"/events/{event['eventId']}/integrity", by=host).json
+    assert report["differences"] == []
+    assert stripe.intents() == []
+
+
+def change_price(client: Client, event_id: str, change: str) -> None:
+    """Change the price of an event to one that the API does not accept."""
+    for part in change.split(", "):
+        table = "events" if "currency" in part else "ticket_types"
+        rows(client, f"UPDATE {table} SET {part} WHERE event_id = :id", id=event_id)  # noqa: S608
+
+
+def test_a_hold_that_stripe_never_accepts_ends_when_it_is_paid(client: Client, stripe: StripeFake) -> None:
+    break_stripe(stripe, "error")
+    held = hold(client)
+    repair_stripe(stripe)
+    rows(client, "UPDATE payments SET amount = 49 WHERE booking_id = :id", id=held.booking_id)
+
+    assert request_payment(client, held).problem == "payment-rejected"
+
+    assert taken(client, held.event_id) == 0
+
+
 @pytest.mark.parametrize("email", ["ada@localhost", "a@b.c", f"{'x' * 64}@example.com"])
 def test_an_address_that_stripe_refuses_does_not_block_the_payment(
     client: Client, stripe: StripeFake, email: str
@@ -140,7 +195,7 @@ def test_an_address_that_stripe_refuses_does_not_block_the_payment(
 
 
 def test_a_changed_address_delays_the_payment_by_one_attempt(client: Client, stripe: StripeFake) -> None:
-    break_stripe(stripe, "reset", times=1, after=True)
+    break_stripe(stripe, "reset", times=2, after=True)
     held = hold(client)
     change = {"email": "moved@example.com", "currentPassword": PASSWORD}
     assert client("PATCH", "/users/me", change, by=held.attendee).status == 200

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
+    func,
     literal_column,
     select,
     true,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.bookings.models import Status
 from chalicelib.events.search import event_rows
-from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments
+from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments, returned_amount
 from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
@@ -50,6 +51,9 @@ class Booking(Struct, kw_only=True, rename="camel"):
     status: Status
     quantity: int
     amount: Annotated[int, Meta(description="The price when it was booked, in minor units.")]
+    refunded: Annotated[
+        int, Meta(description="What has gone back, by refunds and by a lost dispute, in minor units.")
+    ]
     currency: str
     created_at: Time
     updated_at: Time
@@ -109,13 +113,14 @@ class PayablePayment(Struct, kw_only=True, rename="camel"):
 
 def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking as the response to booking it."""
-    return as_json(Booking, row, payment=_payment_json(row, to_attendee=true()))
+    return as_json(Booking, row, refunded=_refunded(row), payment=_payment_json(row, to_attendee=true()))
 
 
 def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
     return as_json(
         BookingWithEvent,
         row,
+        refunded=_refunded(row),
         payment=_payment_json(row, to_attendee=true()),
         event=_event_of(row),
         attendee=literal_column("NULL::json"),
@@ -129,10 +134,17 @@ def host_booking_json(row: FromClause) -> ColumnElement[Any]:
     return as_json(
         BookingWithEvent,
         row,
+        refunded=_refunded(row),
         payment=_payment_json(row, to_attendee=is_own),
         event=_event_of(row),
         attendee=case((~is_own, attendee)),
     )
+
+
+def _refunded(row: FromClause) -> ColumnElement[Any]:
+    """The amount of a booking that has gone back; 0 if the booking is free."""
+    returned = select(returned_amount).where(payments.c.booking_id == row.c.booking_id).scalar_subquery()
+    return func.coalesce(returned, literal_column("0"))
 
 
 def _event_of(row: FromClause) -> ScalarSelect[Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, FromClause, func, select
 
 from chalicelib.events import expressions
 from chalicelib.events.models import Status, ticket_types
+from chalicelib.events.prices import MAX_PRICE
 from chalicelib.events.rules import MAX_CAPACITY
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
@@ -46,8 +47,9 @@ Price = Annotated[
     int,
     Meta(
         ge=0,
-        le=99_999_999,
-        description="Minor units of the currency, such as cents; 0 is free.",
+        le=MAX_PRICE,
+        description="Minor units of the currency, such as cents; 0 is free. Most currencies allow 8 digits, "
+        "inr 9, cop 10, idr 12.",
         examples=[2500],
     ),
 ]

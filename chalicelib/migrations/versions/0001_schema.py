@@ -209,7 +209,7 @@ def _create_events() -> None:
         sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("price", sa.Integer(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("price >= 0", name=op.f("ck_ticket_types_price")),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_ticket_types_event_id")),
         sa.PrimaryKeyConstraint("ticket_type_id", name=op.f("pk_ticket_types")),
@@ -255,7 +255,7 @@ def _create_bookings() -> None:
         sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("quantity", sa.Integer(), server_default="1", nullable=False),
-        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -295,7 +295,7 @@ def _create_payments() -> None:
     op.create_table(
         "payments",
         sa.Column("booking_id", sa.Uuid(), nullable=False),
-        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
@@ -309,13 +309,20 @@ def _create_payments() -> None:
         sa.Column("refund_attempt", sa.Integer(), server_default="0", nullable=False),
         sa.Column("refund_id", sa.Text()),
         sa.Column("refunded_at", sa.DateTime(timezone=True)),
+        sa.Column("refunded_amount", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("dispute", sa.Text()),
+        sa.Column("dispute_id", sa.Text()),
+        sa.Column("disputed_amount", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("flag", sa.Text()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "refunded_amount >= 0 AND disputed_amount >= 0", name=op.f("ck_payments_returned")
+        ),
         sa.CheckConstraint("dispute IN ('open', 'won', 'lost')", name=op.f("ck_payments_dispute")),
         sa.CheckConstraint(
-            "status IN ('requires_payment', 'paid', 'refund_pending', 'refunded', 'failed')",
+            "status IN ('requires_payment', 'paid', 'partly_refunded', 'refund_pending', 'refunded',"
+            " 'failed')",
             name=op.f("ck_payments_status"),
         ),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payments_amount")),
@@ -342,6 +349,12 @@ def _create_payments() -> None:
         sa.PrimaryKeyConstraint("stripe_event_id", name=op.f("pk_stripe_events")),
     )
     op.create_index(op.f("ix_stripe_events_received_at"), "stripe_events", ["received_at"])
+    op.create_table(
+        "stripe_sweeps",
+        sa.Column("livemode", sa.Boolean(), nullable=False),
+        sa.Column("swept_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("livemode", name=op.f("pk_stripe_sweeps")),
+    )
 
 
 def _create_notifications() -> None:

@@ -26,6 +26,8 @@ PARAMETERS = {
     "POST /v1/refunds": "RefundCreateParams",
     "GET /v1/refunds": "RefundListParams",
     "GET /v1/refunds/<id>": "RefundRetrieveParams",
+    "GET /v1/events": "EventListParams",
+    "GET /v1/events/<id>": "EventRetrieveParams",
 }
 COMPLETE = (stripe.PaymentIntent, stripe.Charge, stripe.Refund, stripe.Dispute, stripe.Event)
 """These objects must have every member, null where it does not apply."""
