@@ -57,7 +57,7 @@ def relay_outbox(event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
-    """Announce sales that start until the next run takes over."""
+    """Announce sales that start and events that change until the next run takes over."""
     sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event))
 
 

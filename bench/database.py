@@ -42,8 +42,8 @@ _POPULATE = """
 INSERT INTO users (user_id, role, name, email, created_at, updated_at)
 SELECT ('{HOST}' || {FIRST} + n)::uuid, 'host', 'Host ' || n, 'host-' || n || '@example.com', now(), now()
 FROM generate_series(0, {hosts} - 1) n;
-INSERT INTO users (user_id, role, name, email, created_at, updated_at)
-SELECT ('{PERSON}' || {FIRST} + n)::uuid, 'attendee', 'Person ' || n, n || '@example.com', now(), now()
+INSERT INTO users (user_id, role, name, email, email_verified_at, created_at, updated_at)
+SELECT ('{PERSON}' || {FIRST} + n)::uuid, 'attendee', 'Person ' || n, n || '@example.com', now(), now(), now()
 FROM generate_series(0, {people} - 1) n;
 INSERT INTO credentials SELECT user_id, '', 1 FROM users;
 INSERT INTO events (event_id, host_id, title, description, starts_at, ends_at, timezone, currency, status,

@@ -105,8 +105,9 @@ class EventChanges:
 class EventChanged(EventDetails, name="event-changed"):
     """A host has changed the title, the location, a time or the time zone of a published event.
 
-    `changed` has the members that are different now. Other changes, such as of the description or the
-    capacity, have no domain event.
+    Changes within a few minutes are one domain event, recorded after the last of them, at most every five
+    minutes. `changed` has the members that are different now. Other changes, such as of the description
+    or the capacity, have no domain event.
     """
 
     changed: Annotated[EventChanges, {"minProperties": 1}]

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from chalicelib.notifications.mailer import AddressRefused
+from chalicelib.notifications.mailer import AddressRefused, EmailRefused
 from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent
@@ -87,11 +87,16 @@ class FakeMailer:
         self.reachable = True
         self.cut_after: int | None = None
         self.refused: set[str] = set()
+        self.refused_once: set[str] = set()
+        """Addresses whose next e-mail is refused, as such."""
         self.at_step: Callable[[], None] = do_nothing
 
     def send(self, address: str, message: bytes) -> None:
         if address in self.refused:
             raise AddressRefused(address)
+        if address in self.refused_once:
+            self.refused_once.remove(address)
+            raise EmailRefused("MessageRejected")
         if not self.reachable or self.cut_after == 0:
             raise Unreachable("SES is down")
         if self.cut_after is not None:
@@ -118,9 +123,11 @@ class FakePayments:
             raise Unreachable("Stripe is down")
         self.at_step()
 
-    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+    def create_payment_intent(
+        self, charge: Charge, event_id: UUID, receipt_email: str | None
+    ) -> PaymentIntent:
         assert charge.booking_id != event_id
-        assert "@" in receipt_email
+        assert receipt_email is None or "@" in receipt_email
         self._call()
         same = (
             one

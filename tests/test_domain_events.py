@@ -22,6 +22,7 @@ from chalicelib.users.addresses import subject_of
 from infra import domain_event_docs
 from infra.domain_event_docs import ENVELOPE
 from tests.client import PASSWORD, Client, in_days
+from tests.events.announcements import announce_changes
 from tests.notifications import examples
 from tests.notifications.examples import BOOKING_BODY, PAID
 from tests.payments.purchases import Hold, expire, hold
@@ -100,6 +101,7 @@ def changes(client: Client) -> None:
         {"description": "Not reported"},
     ):
         assert client("PATCH", path, change, by=host).status == 200
+        announce_changes(client.wiring.database)
 
 
 def sale(client: Client) -> None:

@@ -58,13 +58,17 @@ class StripePayments:
             max_network_retries=0,  # for retries see _send, and the callers retry later
         )
 
-    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+    def create_payment_intent(
+        self, charge: Charge, event_id: UUID, receipt_email: str | None
+    ) -> PaymentIntent:
         params: PaymentIntentCreateParams = {
             "amount": to_stripe_amount(charge.amount, charge.currency),
             "currency": charge.currency,
             "automatic_payment_methods": {"enabled": True},
             "metadata": {**_metadata(charge), "eventId": str(event_id)},
         }
+        if receipt_email is None:
+            return self._create_payment_intent(params, _idempotency_key("payment-without-receipt", charge))
         try:
             return self._create_payment_intent(
                 {**params, "receipt_email": receipt_email}, _idempotency_key("payment", charge)

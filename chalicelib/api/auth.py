@@ -63,7 +63,7 @@ def register(request: Request, body: Registration) -> Response:
             role=body.role,
             now=request.now,
         )
-        request.limit(connection, limits.account_emails(request, body.email, count=2))
+        request.limit(connection, limits.account_emails(request, body.email))
         sessions.start(connection, caller, request.now, refresh_token=refresh_token)
         user, _ = USERS.get_own(connection, caller.user_id)
         location = f"{request.settings.public_url}/users/me"

@@ -37,9 +37,9 @@ def registration(request: Request) -> list[Charge]:
     return [Charge("registrations_per_client", client_of(request.client_address))]
 
 
-def account_emails(request: Request, email: str, count: int = 1) -> list[Charge]:
-    """E-mails that anyone can have sent to any address."""
+def account_emails(request: Request, email: str) -> list[Charge]:
+    """An e-mail that anyone can have sent to any address."""
     return [
-        Charge("account_emails_per_address", mailbox_of(email), count),
-        Charge("account_emails_per_client", client_of(request.client_address), count),
+        Charge("account_emails_per_address", mailbox_of(email)),
+        Charge("account_emails_per_client", client_of(request.client_address)),
     ]

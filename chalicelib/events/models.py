@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -80,6 +81,20 @@ interests = Table(
     Index(None, "user_id", "event_id"),
 )
 """Users to notify when the sale of an event starts."""
+
+event_notices = Table(
+    "event_notices",
+    metadata,
+    Column("event_id", Uuid, ForeignKey("events.event_id"), primary_key=True),
+    Column("before", JSON(none_as_null=True), nullable=True),
+    Column("changed_at", SystemTime(), nullable=True),
+    Column("due_at", SystemTime(), nullable=True),
+    Column("announced_at", SystemTime(), nullable=True),
+    Column("sale_announced_at", SystemTime(), nullable=True),
+    Index(None, "due_at"),
+)
+"""When attendees are next notified of changes of an event, and when they and interested users last were.
+`before` are the details before the first change since, at `changed_at`; null if there was none."""
 
 ticket_types = Table(
     "ticket_types",

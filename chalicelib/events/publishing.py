@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, update
 
-from chalicelib.domain_events import EventChanged, EventPublished, SaleStarted
-from chalicelib.events import snapshots
+from chalicelib.domain_events import EventPublished, SaleStarted
+from chalicelib.events import change_notices, snapshots
 from chalicelib.events.locks import (
     EVENT_BY_ID,
     EventCancelled,
@@ -135,8 +135,8 @@ def change(
         )
     if before.status == "draft" and after.status == "published":
         snapshots.record(connection, EventPublished, event_id, host_id, after, now)
-    elif before.status == "published" and (changed := snapshots.changes(before, after)):
-        snapshots.record(connection, EventChanged, event_id, host_id, after, now, changed=changed)
+    elif before.status == "published" and snapshots.changes(before, after):
+        change_notices.schedule(connection, event_id, before, now)
     resized = connection.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken <= after.capacity)

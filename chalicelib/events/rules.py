@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from zoneinfo import available_timezones
 
 from chalicelib.events import prices
 from chalicelib.events.models import MAX_DURATION, Status
+from chalicelib.platform import time_zones
 from chalicelib.platform.errors import FieldError
 from chalicelib.platform.money import CURRENCIES
 
@@ -57,7 +56,7 @@ def violations(
         yield FieldError("endDateTime", "must be after startDateTime")
     elif not MIN_DURATION <= details.ends_at - details.starts_at <= MAX_DURATION:
         yield FieldError("endDateTime", "must be 5 minutes to 14 days after startDateTime")
-    if details.timezone not in _timezones():
+    if details.timezone not in time_zones.names():
         yield FieldError("timezone", "must be the name of an IANA time zone, such as Europe/Berlin")
     yield from _price_violations(details, charges=charges)
     sale_ends_at = details.sale_ends_at or details.ends_at
@@ -76,8 +75,3 @@ def _price_violations(details: Details, *, charges: bool) -> Iterator[FieldError
         yield FieldError("price", "must be 0: payments are not set up")
     elif details.price > 0 and (message := prices.violation(details.price, details.currency)):
         yield FieldError("price", message)
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())

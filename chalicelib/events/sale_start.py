@@ -1,13 +1,16 @@
-"""Announce the start of sales: record a domain event for each, once."""
+"""Announce the start of sales and changes of events: record a domain event for each, once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Insert, select, update
+from sqlalchemy.dialects.postgresql import insert
 
-from chalicelib.events import publishing
-from chalicelib.events.models import events
+from chalicelib.events import change_notices, publishing
+from chalicelib.events.change_notices import INTERVAL
+from chalicelib.events.models import event_notices, events
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.observability import logs
@@ -19,19 +22,22 @@ POLL_INTERVAL_SECONDS = 1.0
 
 
 def run(database: Database, keep_going: Callable[[], bool]) -> None:
-    """Poll for sales that have started and announce them, while `keep_going` returns True."""
+    """Poll for started sales and for changes, and announce them, while `keep_going` returns True."""
     while keep_going():
         try:
-            announce(database, datetime.now(UTC))
+            now = datetime.now(UTC)
+            announce(database, now)
+            change_notices.announce(database, now)
         except Unavailable:
-            logs.exception("sale announcement failed")
+            logs.exception("announcement failed")
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def announce(database: Database, now: datetime) -> int:
     """Record `sale-started` once for each published event whose sale has started. Return how many there were.
 
-    An event whose sale starts when it is published is not announced.
+    An event whose sale starts when it is published is not announced. A sale that is put off by its host is
+    announced again, but not within INTERVAL.
     """
     announced = 0
     while True:
@@ -43,6 +49,7 @@ def announce(database: Database, now: datetime) -> int:
                     events.c.sale_announced_at.is_(None),
                     events.c.status == "published",
                     events.c.deleted_at.is_(None),
+                    ~_recently_announced(now),
                 )
                 .order_by(events.c.sale_starts_at)
                 .limit(BATCH_SIZE)
@@ -51,8 +58,30 @@ def announce(database: Database, now: datetime) -> int:
             connection.execute(
                 update(events).where(events.c.event_id.in_(event_ids)).values(sale_announced_at=now)
             )
+            if event_ids:
+                connection.execute(_remember(event_ids, now))
             for event_id in event_ids:
                 publishing.record_sale_started(connection, event_id, now)
         announced += len(event_ids)
         if len(event_ids) < BATCH_SIZE:
             return announced
+
+
+def _recently_announced(now: datetime) -> ColumnElement[bool]:
+    return (
+        select(event_notices.c.event_id)
+        .where(
+            event_notices.c.event_id == events.c.event_id,
+            event_notices.c.sale_announced_at > now - INTERVAL,
+        )
+        .exists()
+    )
+
+
+def _remember(event_ids: Sequence[UUID], now: datetime) -> Insert:
+    new = insert(event_notices).values(
+        [{"event_id": event_id, "sale_announced_at": now} for event_id in event_ids]
+    )
+    return new.on_conflict_do_update(
+        index_elements=["event_id"], set_={"sale_announced_at": new.excluded.sale_announced_at}
+    )

@@ -1,6 +1,7 @@
 """Compose the e-mail about a domain event to one recipient, in plain text and HTML."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parseaddr
 from functools import partial
@@ -12,6 +13,7 @@ from uuid import uuid5
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chalicelib import domain_events
+from chalicelib.bookings.references import reference_of
 from chalicelib.domain_events import (
     BookingDetails,
     DisputeDetails,
@@ -21,12 +23,14 @@ from chalicelib.domain_events import (
 )
 from chalicelib.notifications import calendars, copy, local_times, mime
 from chalicelib.notifications.kinds import Kind, kind_of
-from chalicelib.notifications.mail_context import EventView, Recipient
+from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.notifications.mime import one_line
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
 from chalicelib.platform import money
+from chalicelib.platform.front_end import FrontEnd
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.platform.settings import Settings
 from chalicelib.users.verification import LIFETIMES
 
 MAX_DESCRIPTION_LENGTH = 1_000
@@ -53,16 +57,17 @@ def compose(
     domain_event: DomainEvent,
     recipient: Recipient,
     *,
-    event: EventView | None,
-    sender: str,
-    public_url: str,
-    unsubscribe_url: str | None,
-    token: str | None,
+    settings: Settings,
+    now: datetime,
+    event: EventView | None = None,
+    booking: BookingView | None = None,
+    unsubscribe_url: str | None = None,
+    token: str | None = None,
 ) -> bytes:
     """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
-    `event` is the event as it is now; None if the domain event is about an account. `token` is for the kinds
-    that send one.
+    `event` is the event as it is now; None if the domain event is about an account. `booking` is the one
+    whose calendar entry the e-mail changes. `token` is for the kinds that send one.
 
     Raises:
         ValueError: There is no such e-mail, or its event or token is missing.
@@ -73,25 +78,32 @@ def compose(
         raise ValueError(f"the e-mail for {kind.type} needs a token")
     if kind.recipients is not None and event is None:
         raise ValueError(f"the e-mail for {kind.type} needs an event")
-    # The address of an account may be unverified: such e-mails contain no text that its owner chose.
-    name = one_line(recipient.name) if event else ""
+    if event is not None and not recipient.verified:
+        event = _without_words(event)
+    # Also an e-mail about an account has no words: its address may be unverified.
+    name = one_line(recipient.name) if event and recipient.verified else ""
+    sender = settings.mail_sender
     context = {
         "name": name,
         "body": body,
         "unsubscribe_url": unsubscribe_url,
+        "page_link": _page_link(kind, body, event, booking, settings.front_end),
+        "link_text": kind.link_text,
         **_texts(kind, body, event, sender),
         "words_of_host": _words_of_host(body) if recipient.verified else "",
-        **_token_context(kind, public_url, token),
-        **(_event_context(domain_event, body, event) if event else {}),
+        **_token_context(kind, settings.public_url, token),
+        **(_event_context(domain_event, body, event, now) if event else {}),
     }
     headers = {
         "From": mime.mailbox("From", *parseaddr(sender)),
         "To": mime.mailbox("To", name, recipient.email),
         "Subject": mime.unstructured("Subject", context["subject"]),
-        "Date": format_datetime(domain_event.time),
+        "Date": format_datetime(now),
         "Message-ID": f"<{uuid5(domain_event.domain_event_id, str(recipient.user_id))}@{_domain(sender)}>",
         "Auto-Submitted": "auto-generated",
     }
+    if settings.mail_reply_to:
+        headers["Reply-To"] = mime.mailbox("Reply-To", *parseaddr(settings.mail_reply_to))
     if unsubscribe_url:
         headers["List-Unsubscribe"] = f"<{unsubscribe_url}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -99,12 +111,31 @@ def compose(
         headers,
         text=_templates.get_template(f"{kind.type}.txt").render(context),
         html=_templates.get_template(f"{kind.type}.html").render(context),
-        calendar=_calendar(kind, domain_event, body, event, sender),
+        calendar=_calendar(kind, event, booking, settings, now) if recipient.verified else None,
+        method=kind.calendar,
     )
+
+
+def _without_words(event: EventView) -> EventView:
+    """The event without what its host wrote, for an address that may belong to a stranger."""
+    return replace(event, title="", description=None, location=None, host_name=None)
 
 
 def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
+
+
+def _page_link(
+    kind: Kind,
+    body: DomainEventBody,
+    event: EventView | None,
+    booking: BookingView | None,
+    front_end: FrontEnd,
+) -> str | None:
+    if kind.page is None or event is None:
+        return None
+    booking_id = booking.booking_id if booking else getattr(body, "booking_id", None)
+    return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
 
 
 def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: str) -> dict[str, Any]:
@@ -112,11 +143,12 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
     reason = getattr(body, "reason", None)
     heading = kind.subject_by_reason.get(reason or "", kind.subject).format(service=service, body=body)
     topic = kind.topic_of(body)
+    title = one_line(event.title) if event else ""
     return {
         "service": service,
         "heading": heading,
         # The title comes last, so that no character of it can change the reading direction of other text.
-        "subject": f"{heading}: {one_line(event.title)}" if event else heading,
+        "subject": f"{heading}: {title}" if title else heading,
         "footer": kind.footer,
         "reason": copy.sentence(kind.reasons, reason),
         "topic": TOPIC_WORDS[topic] if topic else None,
@@ -124,12 +156,18 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
 
 
 def _calendar(
-    kind: Kind, domain_event: DomainEvent, body: DomainEventBody, event: EventView | None, sender: str
+    kind: Kind, event: EventView | None, booking: BookingView | None, settings: Settings, now: datetime
 ) -> str | None:
-    if not kind.has_calendar_entry or event is None or not isinstance(body, BookingDetails):
+    if kind.calendar is None or event is None or booking is None:
         return None
-    uid = f"{body.booking_id}@{_domain(sender)}"
-    return calendars.entry(event, uid=uid, organizer=parseaddr(sender)[1], created_at=domain_event.time)
+    return calendars.entry(
+        kind.calendar,
+        event,
+        booking,
+        organizer=parseaddr(settings.mail_sender)[1],
+        url=settings.front_end.link("event", event_id=event.event_id, booking_id=None),
+        now=now,
+    )
 
 
 def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, Any]:
@@ -144,19 +182,21 @@ def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, 
     }
 
 
-def _event_context(domain_event: DomainEvent, body: DomainEventBody, event: EventView) -> dict[str, Any]:
-    booking_id = amount = disputed = None
+def _event_context(
+    domain_event: DomainEvent, body: DomainEventBody, event: EventView, now: datetime
+) -> dict[str, Any]:
+    reference = amount = disputed = None
     if isinstance(body, BookingDetails | PaymentDetails):
-        booking_id, amount = body.booking_id, money.format_amount(body.amount, body.currency)
+        reference, amount = reference_of(body.booking_id), money.format_amount(body.amount, body.currency)
     if isinstance(body, DisputeDetails):
         disputed = money.format_amount(body.disputed_amount, body.currency)
     return {
-        "event": _shown(event, domain_event.time),
-        "booking_id": booking_id,
+        "event": _shown(event, now),
+        "booking_reference": reference,
         "amount": amount,
         "disputed": disputed,
         "happened_at": domain_event.time,
-        "changes": list(_changes(body)) if isinstance(body, EventChanged) else [],
+        "changes": list(changes(body, event)) if isinstance(body, EventChanged) else [],
         "local": partial(local_times.format_time, timezone=event.timezone),
     }
 
@@ -180,15 +220,25 @@ def _words_of_host(body: DomainEventBody) -> str:
     return mime.lines(body.reason or "") if isinstance(body, EventCancelled) else ""
 
 
-def _changes(body: EventChanged) -> Iterator[dict[str, str]]:
-    """Each changed detail, before and after; each time in the time zone that the event had then."""
-    zones = {"from_": body.timezone, "to": body.timezone}
-    if zone := body.changed.timezone:
-        zones = {"from_": zone.from_, "to": zone.to}
+def changes(body: EventChanged, event: EventView) -> Iterator[dict[str, str]]:
+    """Each changed detail, before and now, each time in the time zone that the event had then.
+
+    A detail that has its old value again is left out.
+    """
+    zone = body.changed.timezone
+    zone_before = zone.from_ if zone else body.timezone
+    current: dict[str, str | datetime | None] = {
+        "title": event.title,
+        "location": event.location,
+        "start_date_time": event.starts_at,
+        "end_date_time": event.ends_at,
+        "timezone": event.timezone,
+    }
     for member in members(type(body.changed)):
         change: Any = getattr(body.changed, member.field)
-        if change is not None:
-            before, after = (_value(getattr(change, side), zones[side]) for side in ("from_", "to"))
+        now = current[member.field]
+        if change is not None and change.from_ != now:
+            before, after = _value(change.from_, zone_before), _value(now, event.timezone)
             yield {"what": _CHANGED_FIELDS[member.field], "before": before, "after": after}
 
 

@@ -6,7 +6,7 @@ subscriptions, e-mail preferences, inboxes and e-mails derive from this table.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select
 
@@ -28,10 +28,10 @@ from chalicelib.domain_events import (
     PaymentFailed,
     PaymentRefundDue,
     SaleStarted,
-    UserRegistered,
 )
 from chalicelib.notifications import copy, recipients
 from chalicelib.notifications.models import Topic
+from chalicelib.platform import front_end
 from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.queues import (
     ACCOUNT_EMAIL,
@@ -41,6 +41,12 @@ from chalicelib.platform.messaging.queues import (
     Queue,
 )
 from chalicelib.users.verification import Purpose
+
+CalendarMethod = Literal["PUBLISH", "CANCEL"]
+"""RFC 5546: add or update an entry, or remove it."""
+
+EventState = Literal["published", "upcoming", "on-sale"]
+"""`upcoming`: published and not over. `on-sale`: upcoming, and its sale is open."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,13 +79,22 @@ class Kind:
     can_unsubscribe: bool = False
     """Whether the e-mail has an unsubscribe link (RFC 8058). Not if it is about a booking or an account."""
 
-    while_event_is_on: bool = False
-    """E-mail only while the event is published."""
+    while_event_is: EventState | None = None
+    """E-mail only while the event is in this state."""
     while_booking: ColumnElement[bool] | None = None
     """Notify and e-mail only while this is true of the booking."""
 
-    has_calendar_entry: bool = False
-    """Whether the event is attached as a calendar file."""
+    to_unverified: Literal["never", "if-paid", "always"] = "never"
+    """Whether unverified addresses get the e-mail, without words of other users. The inbox gets it anyway.
+
+    `if-paid`: users who have paid for a place at the event.
+    """
+
+    calendar: CalendarMethod | None = None
+    """The method of the attached calendar file: what calendars shall do with the entry of the booking."""
+    page: front_end.Page | None = None
+    """The page of the front end that the e-mail links to, if the deployment has one."""
+    link_text: str = "See the event"
     purpose: Purpose | None = None
     """The purpose of the one-time token in the e-mail, and the name of the page that its link opens."""
 
@@ -105,7 +120,8 @@ KINDS = (
         footer="You get this e-mail because you follow this host.",
         topic="newEvent",
         can_unsubscribe=True,
-        while_event_is_on=True,
+        while_event_is="upcoming",
+        page="event",
     ),
     Kind(
         event=SaleStarted,
@@ -115,7 +131,9 @@ KINDS = (
         footer="You get this e-mail because you are interested in this event.",
         topic="saleStarted",
         can_unsubscribe=True,
-        while_event_is_on=True,
+        while_event_is="on-sale",
+        page="event",
+        link_text="Book a place",
     ),
     Kind(
         event=BookingConfirmed,
@@ -125,9 +143,12 @@ KINDS = (
         footer=_BOOKED,
         topic="bookingConfirmed",
         is_receipt=lambda confirmed: confirmed.amount > 0,
-        while_event_is_on=True,
+        while_event_is="published",
         while_booking=recipients.BOOKING_IS_LIVE,
-        has_calendar_entry=True,
+        to_unverified="if-paid",
+        calendar="PUBLISH",
+        page="booking",
+        link_text="See your booking",
     ),
     Kind(
         event=BookingCancelled,
@@ -137,6 +158,10 @@ KINDS = (
         footer=_BOOKED,
         reasons=copy.CANCELLATION_REASONS,
         topic="bookingCancelled",
+        to_unverified="if-paid",
+        calendar="CANCEL",
+        page="booking",
+        link_text="See your booking",
     ),
     Kind(
         event=BookingExpired,
@@ -145,6 +170,7 @@ KINDS = (
         subject="Your booking has expired",
         footer="You get this e-mail because you started to book this event.",
         while_booking=recipients.BOOKING_IS_EXPIRED,
+        page="event",
     ),
     Kind(
         event=EventChanged,
@@ -153,7 +179,10 @@ KINDS = (
         subject="Event changed",
         footer=_BOOKED,
         topic="eventChanged",
-        while_event_is_on=True,
+        while_event_is="upcoming",
+        calendar="PUBLISH",
+        page="booking",
+        link_text="See your booking",
     ),
     Kind(
         event=EventCancelled,
@@ -161,6 +190,10 @@ KINDS = (
         recipients=recipients.ATTENDEES_OF_CANCELLED_EVENT,
         subject="Event cancelled",
         footer=_BOOKED,
+        to_unverified="if-paid",
+        calendar="CANCEL",
+        page="booking",
+        link_text="See your booking",
     ),
     Kind(
         event=PaymentFailed,
@@ -169,8 +202,10 @@ KINDS = (
         subject="Your payment failed",
         footer="You get this e-mail because you started to book this event.",
         reasons=copy.PAYMENT_FAILURES,
-        while_event_is_on=True,
-        while_booking=recipients.BOOKING_IS_PENDING,
+        while_event_is="upcoming",
+        while_booking=recipients.BOOKING_CAN_BE_PAID,
+        page="payment",
+        link_text="Pay now",
     ),
     Kind(
         event=PaymentRefundDue,
@@ -180,6 +215,9 @@ KINDS = (
         subject_by_reason={"late-payment": "Your payment arrived too late"},
         footer="You get this e-mail because you paid for a booking.",
         reasons=copy.REFUND_REASONS,
+        to_unverified="if-paid",
+        page="booking",
+        link_text="See your booking",
     ),
     Kind(
         event=PaymentDisputed,
@@ -188,6 +226,8 @@ KINDS = (
         subject="A payment is disputed",
         footer="You get this e-mail because you host this event.",
         reasons=copy.DISPUTE_REASONS,
+        to_unverified="always",
+        page="event",
     ),
     Kind(
         event=PaymentDisputeClosed,
@@ -195,12 +235,8 @@ KINDS = (
         recipients=recipients.HOST,
         subject="Dispute {body.outcome}",
         footer="You get this e-mail because you host this event.",
-    ),
-    Kind(
-        event=UserRegistered,
-        queue=ACCOUNT_EMAIL,
-        subject="Welcome to {service}",
-        footer="You get this e-mail because someone registered with your address.",
+        to_unverified="always",
+        page="event",
     ),
     Kind(
         event=EmailVerificationRequested,
@@ -210,6 +246,7 @@ KINDS = (
             "You get this e-mail because an account has your address. "
             "If the account is not yours, ignore this e-mail."
         ),
+        to_unverified="always",
         purpose="verify-email",
     ),
     Kind(
@@ -217,6 +254,7 @@ KINDS = (
         queue=ACCOUNT_EMAIL,
         subject="Reset your password",
         footer="If you did not ask for this, ignore this e-mail. Your password stays the same.",
+        to_unverified="always",
         purpose="reset-password",
     ),
     Kind(
@@ -224,24 +262,28 @@ KINDS = (
         queue=ACCOUNT_EMAIL,
         subject="Your e-mail address is to be changed",
         footer=_ACCOUNT,
+        to_unverified="always",
     ),
     Kind(
         event=EmailChanged,
         queue=ACCOUNT_EMAIL,
         subject="Your e-mail address was changed",
         footer="You get this e-mail because an account had your address.",
+        to_unverified="always",
     ),
     Kind(
         event=PasswordChanged,
         queue=ACCOUNT_EMAIL,
         subject="Your password was changed",
         footer=_ACCOUNT,
+        to_unverified="always",
     ),
     Kind(
         event=AccountDeleted,
         queue=ACCOUNT_EMAIL,
         subject="Your account was deleted",
         footer="You get this e-mail because the account had your address.",
+        to_unverified="always",
     ),
 )
 

@@ -1,7 +1,8 @@
 """Times as people read them, by the clocks at the event."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+
+from chalicelib.platform.time_zones import zone
 
 # Not strftime: it would take the names from the locale.
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -13,14 +14,14 @@ _MONTHS = (
 
 def format_period(starts_at: datetime, ends_at: datetime, timezone: str) -> str:
     """For example: Saturday, 5 June 2027, 19:30 to 22:30 (Europe/Berlin)."""
-    start, end = (at.astimezone(ZoneInfo(timezone)) for at in (starts_at, ends_at))
+    start, end = (at.astimezone(zone(timezone)) for at in (starts_at, ends_at))
     until = _time_of_day(end) if start.date() == end.date() else _date_and_time(end)
     return f"{_date_and_time(start)} to {until} ({timezone})"
 
 
 def format_time(at: datetime, timezone: str) -> str:
     """For example: Saturday, 5 June 2027, 19:30 (Europe/Berlin)."""
-    return f"{_date_and_time(at.astimezone(ZoneInfo(timezone)))} ({timezone})"
+    return f"{_date_and_time(at.astimezone(zone(timezone)))} ({timezone})"
 
 
 def _date_and_time(at: datetime) -> str:

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, Text, Uuid, any_, bindparam, case, false, func, or_, select
+from sqlalchemy import Boolean, Connection, Text, Uuid, and_, any_, bindparam, case, false, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from chalicelib.bookings.models import bookings
 from chalicelib.events.models import Status, events
+from chalicelib.notifications.kinds import Kind
 from chalicelib.notifications.models import Topic, opt_outs, suppressed_addresses
+from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.users.models import users
 
@@ -38,8 +41,18 @@ class EventView:
     timezone: str
     host_name: str | None
     """None if the host's account is deleted."""
+    sale_starts_at: datetime | None
+    sale_ends_at: datetime | None
     status: Status
     updated_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingView:
+    """A booking as calendars know it."""
+
+    booking_id: UUID
     version: int
 
 
@@ -59,18 +72,26 @@ _opted_out = (
     )
     .exists()
 )
-_FIND = (
-    select(
-        users.c.user_id,
-        users.c.name,
-        users.c.email,
-        users.c.email_verified_at.is_not(None).label("verified"),
+_has_paid = (
+    select(payments.c.booking_id)
+    .join(bookings, bookings.c.booking_id == payments.c.booking_id)
+    .where(
+        bookings.c.user_id == users.c.user_id,
+        bookings.c.event_id == bindparam("event_id", type_=Uuid),
+        payments.c.status.not_in(["requires_payment", "failed"]),
     )
+    .exists()
+)
+_is_verified = users.c.email_verified_at.is_not(None)
+_to_unverified = bindparam("to_unverified", type_=Text)
+_FIND = (
+    select(users.c.user_id, users.c.name, users.c.email, _is_verified.label("verified"))
     .where(
         users.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
         users.c.deleted_at.is_(None),
         ~_suppressed,
         ~_opted_out,  # false without a topic, because no row equals null
+        or_(_is_verified, _to_unverified == "always", and_(_to_unverified == "if-paid", _has_paid)),
     )
     .order_by(users.c.user_id)
 )
@@ -80,18 +101,25 @@ def find(
     connection: Connection,
     user_ids: Collection[UUID],
     *,
+    kind: Kind,
     topic: Topic | None,
+    event_id: UUID | None,
     now: datetime,
 ) -> list[Recipient]:
     """Find the users who may get e-mails about a topic, in the order of their ids.
 
     Deleted accounts, addresses suppressed by `now` and users who opted out of the topic are left out. Without
-    a topic, the e-mail cannot be opted out of.
+    a topic, the e-mail cannot be opted out of. The kind says which unverified addresses get it.
     """
-    rows = connection.execute(
-        _FIND, {"user_ids": list(user_ids), "topic": topic, "now": now, "asked_for": False}
-    )
-    return [Recipient(**row._asdict()) for row in rows]
+    parameters = {
+        "user_ids": list(user_ids),
+        "topic": topic,
+        "event_id": event_id,
+        "to_unverified": kind.to_unverified,
+        "asked_for": False,
+        "now": now,
+    }
+    return [Recipient(**row._asdict()) for row in connection.execute(_FIND, parameters)]
 
 
 def is_suppressed(connection: Connection, email: str, now: datetime, *, asked_for: bool = False) -> bool:
@@ -113,6 +141,8 @@ _EVENT = (
         events.c.ends_at,
         events.c.timezone,
         users.c.name.label("host_name"),
+        events.c.sale_starts_at,
+        events.c.sale_ends_at,
         case((events.c.deleted_at.is_not(None), "cancelled"), else_=events.c.status).label("status"),
         events.c.updated_at,
         events.c.version,
@@ -126,3 +156,32 @@ def event_view(connection: Connection, event_id: UUID) -> EventView | None:
     """An event as it is now. A deleted event is shown as cancelled."""
     row = connection.execute(_EVENT, {"event_id": event_id}).one_or_none()
     return EventView(**row._asdict()) if row else None
+
+
+_BOOKINGS = (
+    select(bookings.c.user_id, bookings.c.booking_id, bookings.c.version)
+    .where(
+        bookings.c.event_id == bindparam("event_id", type_=Uuid),
+        bookings.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
+        bookings.c.status == bindparam("status", type_=Text),
+        bookings.c.booking_id
+        == func.coalesce(bindparam("booking_id", type_=Uuid), bookings.c.booking_id, type_=Uuid),
+    )
+    .order_by(bookings.c.booking_id)
+)
+
+
+def calendar_bookings(
+    connection: Connection, event_id: UUID, user_ids: Collection[UUID], *, kind: Kind, booking_id: UUID | None
+) -> dict[UUID, BookingView]:
+    """The bookings whose calendar entries an e-mail changes, by user: the given one, or each user's last."""
+    if kind.calendar is None:
+        return {}
+    parameters = {
+        "event_id": event_id,
+        "user_ids": list(user_ids),
+        "status": "confirmed" if kind.calendar == "PUBLISH" else "cancelled",
+        "booking_id": booking_id,
+    }
+    rows = connection.execute(_BOOKINGS, parameters)
+    return {row.user_id: BookingView(booking_id=row.booking_id, version=row.version) for row in rows}

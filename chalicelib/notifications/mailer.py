@@ -2,9 +2,15 @@
 
 from typing import Protocol
 
+from chalicelib.platform.errors import Unreachable
+
 
 class AddressRefused(Exception):
-    """The mail service refuses to send to this address, permanently."""
+    """The mail service refuses this address, permanently."""
+
+
+class EmailRefused(Unreachable):
+    """The mail service refuses this e-mail for a reason that may be fixed. Others may be accepted."""
 
 
 class Mailer(Protocol):
@@ -12,5 +18,5 @@ class Mailer(Protocol):
         """Send a MIME message to one address.
 
         Raises:
-            AddressRefused, Unreachable
+            AddressRefused, EmailRefused, Unreachable
         """

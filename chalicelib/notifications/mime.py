@@ -62,12 +62,22 @@ def _charset(text: str) -> str:
     return "us-ascii" if plain else "utf-8"
 
 
-def pack(headers: Mapping[str, str], *, text: str, html: str, calendar: str | None) -> bytes:
-    """Make a message from encoded headers and a body in plain text and HTML."""
+def pack(
+    headers: Mapping[str, str],
+    *,
+    text: str,
+    html: str,
+    calendar: str | None = None,
+    method: str | None = None,
+) -> bytes:
+    """Make a message from encoded headers and a body in plain text and HTML.
+
+    `calendar` is attached as an iCalendar file with the method `method`.
+    """
     body = MIMEMultipart("alternative", None, [_part(text, "plain"), _part(html, "html")])
     if calendar is not None:
         attachment = _part(calendar, "calendar")
-        attachment.set_param("method", "PUBLISH")
+        attachment.set_param("method", method or "PUBLISH")
         attachment.add_header("Content-Disposition", "attachment", filename="event.ics")
         body = MIMEMultipart("mixed", None, [body, attachment])
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

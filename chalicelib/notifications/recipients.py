@@ -6,7 +6,7 @@ Parameters: `event_id`, `host_id`, `booking_id`, `now`, and for the page `after`
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, or_, select
 
 from chalicelib.bookings.models import bookings, live
 from chalicelib.events.models import events, interests
@@ -54,9 +54,23 @@ def _attendee(*where: ColumnElement[bool]) -> Select[Any]:
     ).select_from(_bookings_with_account)
 
 
+_sale_has_started = (
+    select(events.c.event_id)
+    .where(
+        events.c.event_id == _event_id,
+        or_(events.c.sale_starts_at.is_(None), events.c.sale_starts_at <= now_parameter),
+    )
+    .exists()
+)
+"""The host may have put the sale off since."""
+
 FOLLOWERS = _page(follows.c.user_id, follows.c.user_id, follows.c.host_id == _host_id, _event_is_upcoming)
 INTERESTED = _page(
-    interests.c.user_id, interests.c.user_id, interests.c.event_id == _event_id, _event_is_upcoming
+    interests.c.user_id,
+    interests.c.user_id,
+    interests.c.event_id == _event_id,
+    _event_is_upcoming,
+    _sale_has_started,
 )
 HOST = _page(credentials.c.user_id, credentials.c.user_id, credentials.c.user_id == _host_id)
 ATTENDEE = _attendee()
@@ -82,6 +96,6 @@ _is_flagged = (
 )
 
 BOOKING_IS_LIVE = live
-BOOKING_IS_PENDING = bookings.c.status == "pending"
+BOOKING_CAN_BE_PAID = (bookings.c.status == "pending") & (bookings.c.expires_at > now_parameter)
 BOOKING_IS_EXPIRED = (bookings.c.status == "expired") & ~_is_flagged
 """A late payment may have confirmed it since. If its payment is flagged, some money may have been charged."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Uuid, bindparam, select, update
+from sqlalchemy import Connection, Row, Uuid, bindparam, case, select, update
 
 from chalicelib.bookings import cancellation
 from chalicelib.bookings.models import bookings
@@ -55,7 +55,8 @@ _READ = (
         bookings.c.event_id,
         bookings.c.expires_at,
         bookings.c.cancellation_reason,
-        users.c.email,
+        # Stripe sends its receipt to verified addresses only.
+        case((users.c.email_verified_at.is_not(None), users.c.email)).label("receipt_email"),
     )
     .select_from(
         bookings.join(users, users.c.user_id == bookings.c.user_id).outerjoin(
@@ -97,7 +98,7 @@ def ensure_payment_intent(
         return PayableIntent(row.intent_id, row.client_secret)
     charge = Charge(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.attempt)
     try:
-        intent = gateway.create_payment_intent(charge, row.event_id, row.email)
+        intent = gateway.create_payment_intent(charge, row.event_id, row.receipt_email)
     except PaymentRefused as refused:
         logs.error("payment refused", bookingId=str(booking_id), reason=refused.code)
         if refused.code in _PERMANENT_CODES or refused.member in _PERMANENT_MEMBERS:

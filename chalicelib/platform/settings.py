@@ -1,10 +1,14 @@
 """Settings of a deployment, read from environment variables when first needed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple, Self
+
+from chalicelib.platform import front_end, mailboxes
+from chalicelib.platform.front_end import FrontEnd
 
 MIN_SECRET_BYTES = 32
 """HS256 requires a key at least as long as its hash (RFC 7518, section 3.2)."""
@@ -65,13 +69,23 @@ class Settings:
     hold_cooldown_seconds: int | None = None
     """Pause after an unpaid hold before the account can hold the event again. Default: `HOLD_SECONDS`."""
     mail_sender: str = "Event booking <no-reply@example.com>"
-    """The sender of e-mails. SES must have verified the address."""
+    """The sender of e-mails, with name and address. SES must have verified the address."""
+    mail_reply_to: str = ""
+    """Where replies to e-mails go. Without it they go to the sender. Hosts' addresses stay private."""
     verified_hosts_only: bool = False
     """Whether hosts must verify their e-mail address before they publish events."""
     verified_attendees_only: bool = False
     """Whether attendees must verify their e-mail address before they book, whatever the event says."""
     public_url: str = ""
     """URL of the API. Links in responses and e-mails start with it."""
+    front_end_url: str = ""
+    """The front end's home. The pages behind links in e-mails lead to it."""
+    event_page_url: str = ""
+    """The front end's page of an event, such as `https://tickets.example/e/{eventId}`. E-mails link to it."""
+    booking_page_url: str = ""
+    """The page of a booking, with `{bookingId}` and perhaps `{eventId}`."""
+    payment_page_url: str = ""
+    """The page where a held place is paid for, with `{bookingId}` and perhaps `{eventId}`."""
 
     rate_limits: bool = True
     """Whether the limits below apply. A limit is hits and a window in seconds, such as `10/900`."""
@@ -95,7 +109,7 @@ class Settings:
     """Registrations from one client."""
 
     account_emails_per_address: Quota = field(default=Quota(6, 3600))
-    """E-mails for verification, password reset and welcome to one address. A registration sends two."""
+    """E-mails for verification and password reset to one address. A registration sends one."""
 
     account_emails_per_client: Quota = field(default=Quota(150, 3600))
     """Such e-mails that one client causes."""
@@ -112,6 +126,15 @@ class Settings:
     def stripe_livemode(self) -> bool:
         """Whether the key is a live one, which moves real money."""
         return (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def front_end(self) -> FrontEnd:
+        return FrontEnd(
+            home=self.front_end_url,
+            event=self.event_page_url,
+            booking=self.booking_page_url,
+            payment=self.payment_page_url,
+        )
 
     @property
     def hold(self) -> timedelta:
@@ -147,10 +170,15 @@ class Settings:
             hold_seconds=_positive(environment, "HOLD_SECONDS", cls.hold_seconds),
             max_open_holds=_positive(environment, "MAX_OPEN_HOLDS", cls.max_open_holds),
             hold_cooldown_seconds=_optional_number(environment, "HOLD_COOLDOWN_SECONDS"),
-            mail_sender=environment.get("MAIL_SENDER") or cls.mail_sender,
+            mail_sender=_mailbox(environment, "MAIL_SENDER", cls.mail_sender),
+            mail_reply_to=_mailbox(environment, "MAIL_REPLY_TO", ""),
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
             verified_attendees_only=_switch(environment, "VERIFIED_ATTENDEES_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),
+            front_end_url=_checked(environment, "FRONT_END_URL", front_end.check_url),
+            event_page_url=_checked(environment, "EVENT_PAGE_URL", partial(front_end.check, "event")),
+            booking_page_url=_checked(environment, "BOOKING_PAGE_URL", partial(front_end.check, "booking")),
+            payment_page_url=_checked(environment, "PAYMENT_PAGE_URL", partial(front_end.check, "payment")),
             rate_limits=_switch(environment, "RATE_LIMITS", default=True),
             login_failures=_quota(environment, "LOGIN_FAILURES", cls.login_failures),
             login_failures_per_client=_quota(
@@ -226,6 +254,24 @@ def _currency(environment: Mapping[str, str], name: str, default: str) -> str:
     value = environment.get(name) or default
     if not re.fullmatch("[a-z]{3}", value):
         raise BadSetting(f"{name} must be an ISO 4217 code in lower case, such as eur")
+    return value
+
+
+def _mailbox(environment: Mapping[str, str], name: str, default: str) -> str:
+    value = environment.get(name)
+    try:
+        return mailboxes.normalize(value) if value else default
+    except ValueError as error:
+        raise BadSetting(f"{name} {error}") from error
+
+
+def _checked(environment: Mapping[str, str], name: str, check: Callable[[str], None]) -> str:
+    value = environment.get(name, "")
+    try:
+        if value:
+            check(value)
+    except ValueError as error:
+        raise BadSetting(f"{name} {error}") from error
     return value
 
 

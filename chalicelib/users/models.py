@@ -74,8 +74,8 @@ email_tokens = Table(
     Index(None, "user_id", "purpose"),
     Index(None, "expires_at"),
 )
-"""Tokens for verifying an e-mail address or resetting a password. Only hashes are stored. Deleted when
-used."""
+"""Tokens for verifying an e-mail address or resetting a password. Only hashes are stored. Used
+tokens expire."""
 
 refresh_tokens = Table(
     "refresh_tokens",

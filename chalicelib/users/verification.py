@@ -16,6 +16,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     delete,
+    func,
     insert,
     select,
     update,
@@ -48,6 +49,9 @@ RESEND_COOLDOWN = timedelta(minutes=1)
 """Minimum time between two e-mails with the same purpose to an address, whichever accounts have it."""
 
 _ONE_PER_COOLDOWN = Quota(1, int(RESEND_COOLDOWN.total_seconds()))
+
+RETENTION = timedelta(days=7)
+"""How long expired and used tokens are kept."""
 
 _DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
     "verify-email": EmailVerificationRequested,
@@ -85,7 +89,7 @@ class IssuedToken:
 # The names differ from the columns': SQLAlchemy takes a parameter named like a column for a value to set.
 _user_id = bindparam("of_user", type_=Uuid)
 _purpose = bindparam("of_purpose", type_=Text)
-_hash = bindparam("token_hash", type_=LargeBinary)
+_hash = bindparam("the_hash", type_=LargeBinary)
 
 _WITH_TOKEN = select(email_tokens.c.user_id).where(email_tokens.c.token_hash == _hash)
 _LOCK_CREDENTIALS = (
@@ -106,7 +110,23 @@ _usable = (
     email_tokens.c.expires_at > now_parameter,
 )
 _USABLE = select(email_tokens.c.user_id).where(*_usable)
-_USE = delete(email_tokens).where(*_usable).returning(email_tokens.c.email)
+# Used tokens stay, expired, so that a second click can be told from a broken link.
+_USE = (
+    update(email_tokens)
+    .where(*_usable)
+    .values(expires_at=email_tokens.c.created_at)
+    .returning(email_tokens.c.email)
+)
+_ALREADY_VERIFIED = (
+    select(users.c.user_id)
+    .join(email_tokens, email_tokens.c.user_id == users.c.user_id)
+    .where(
+        email_tokens.c.token_hash == _hash,
+        email_tokens.c.purpose == "verify-email",
+        email_tokens.c.email == func.lower(users.c.email),
+        users.c.email_verified_at.is_not(None),
+    )
+)
 _REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
 
 
@@ -194,14 +214,19 @@ def _cooldown(purpose: Purpose, address: str) -> Charge:
     return Charge(f"cooldown-{purpose}", address.lower())
 
 
+def is_usable(connection: Connection, purpose: Purpose, token: str, now: datetime) -> bool:
+    """Whether a token can be used now. Another request may use it before."""
+    values = {"the_hash": _digest(token), "of_purpose": purpose, "now": now}
+    return connection.execute(_USABLE, values).first() is not None
+
+
 def require_usable(connection: Connection, purpose: Purpose, token: str, now: datetime) -> None:
     """Check a token without using it, before the work that its use takes.
 
     Raises:
         InvalidEmailToken
     """
-    values = {"token_hash": _digest(token), "of_purpose": purpose, "now": now}
-    if connection.execute(_USABLE, values).first() is None:
+    if not is_usable(connection, purpose, token, now):
         raise InvalidEmailToken
 
 
@@ -242,6 +267,11 @@ def _change_address(connection: Connection, account: Row[Any], now: datetime) ->
         raise addresses.email_taken(error) from error
     notice = EmailChanged(user_id=account.user_id, email=account.email)
     addresses.record_notice(connection, notice, now)
+
+
+def already_verified(connection: Connection, token: str) -> bool:
+    """Whether the address that a token was sent to is verified, as after a second click on its link."""
+    return connection.execute(_ALREADY_VERIFIED, {"the_hash": _digest(token)}).first() is not None
 
 
 def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> str:
@@ -297,11 +327,11 @@ def is_verified(connection: Connection, user_id: UUID) -> bool:
 
 
 def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) -> tuple[Row[Any], str]:
-    """Delete a valid token, lock its account, and return the account and the token's address.
+    """Use up a valid token, lock its account, and return the account and the token's address.
 
     If several requests use the same token concurrently, one succeeds.
     """
-    key = {"token_hash": _digest(token)}
+    key = {"the_hash": _digest(token)}
     account = _lock(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
     address = connection.execute(_USE, {**key, "of_purpose": purpose, "now": now}).scalar_one_or_none()
     if account is None or address is None:
@@ -335,5 +365,5 @@ def _digest(token: str) -> bytes:
 
 
 def purge_expired(database: Database, now: datetime, batch_size: int = 10_000) -> int:
-    """Delete expired tokens. Return how many."""
-    return database.purge(email_tokens.c.expires_at, now, batch_size)
+    """Delete tokens that expired long ago. Return how many."""
+    return database.purge(email_tokens.c.expires_at, now - RETENTION, batch_size)

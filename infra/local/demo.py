@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from chalicelib.bookings import booking as bookings
 from chalicelib.bookings.booking import BookingLimits
@@ -20,6 +20,7 @@ from chalicelib.platform.security import Caller, Role
 from chalicelib.platform.settings import Settings
 from chalicelib.users import accounts as users
 from chalicelib.users import follows
+from chalicelib.users.models import users as users_table
 
 HOST_EMAIL = "host@example.com"
 ATTENDEE_EMAIL = "attendee@example.com"
@@ -47,6 +48,8 @@ def load(database_url: str) -> Demo:
         with database.transaction() as session:
             host = _account(session, "The Blue Notes", HOST_EMAIL, "host", now)
             attendee = _account(session, "Ada Lovelace", ATTENDEE_EMAIL, "attendee", now)
+            # The mailbox gets notifications only at verified addresses.
+            _verify(session, [host.user_id, attendee.user_id], now)
             follows.follow(session, attendee.user_id, host.user_id, now)
             free, priced = (_bookable(session, host, title, now) for title in (FREE_EVENT, PRICED_EVENT))
         if free is None or priced is None:
@@ -62,6 +65,14 @@ def _account(session: Connection, name: str, email: str, role: Role, now: dateti
         return account.caller
     password_hash = security.hash_password(PASSWORD)
     return users.register(session, name=name, email=email, password_hash=password_hash, role=role, now=now)
+
+
+def _verify(session: Connection, user_ids: list[UUID], now: datetime) -> None:
+    session.execute(
+        update(users_table)
+        .where(users_table.c.user_id.in_(user_ids), users_table.c.email_verified_at.is_(None))
+        .values(email_verified_at=now)
+    )
 
 
 def _bookable(session: Connection, host: Caller, title: str, now: datetime) -> UUID | None:

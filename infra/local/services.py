@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chalice.app import Chalice
 
+from chalicelib.platform import mailboxes
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import BadSetting, Settings
@@ -60,7 +61,7 @@ def cloud(stack: Stack, folder: Path, mail_ports: list[int], say: Say) -> Iterat
         say(f"Creating topics and queues (a failed message returns after {VISIBILITY_TIMEOUT} s)")
         # One after another, because boto3 cannot make clients in several threads concurrently.
         sns, sqs, ses = boto3.client("sns"), boto3.client("sqs"), boto3.client("ses")
-        sender = os.environ.get("MAIL_SENDER") or Settings.mail_sender
+        sender = mailboxes.normalize(os.environ.get("MAIL_SENDER") or Settings.mail_sender)
         resources = make_topology(sns, sqs, ses, sender=sender, visibility_timeout=VISIBILITY_TIMEOUT)
         os.environ["DOMAIN_EVENTS_TOPIC_ARN"] = resources.topics[queues.DOMAIN_EVENTS_TOPIC]
         mailbox = Mailbox(folder / run_dir.MAIL)

@@ -63,7 +63,18 @@ EVENT_MEMBERS: dict[str, list[Any]] = {
     "capacity": [0, -1, 1_000_001, 2**31, 2**63, 10**400, True, "5", 1.5, 1e300, None, [], {}],
     "price": [1, 49, -1, 2**31, 100_000_000, True, "0", 0.5, None, []],
     "currency": ["EUR", "xxx", "euro", "", "€", 5, []],
-    "timezone": [None, 5, "", "Mars/Olympus", "../../etc/passwd", "UTC\0", "x" * 65, "UTC\ud800"],
+    "timezone": [
+        None,
+        5,
+        "",
+        "Mars/Olympus",
+        "localtime",
+        "Factory",
+        "../../etc/passwd",
+        "UTC\0",
+        "x" * 65,
+        "UTC\ud800",
+    ],
     "saleStartsAt": [time for time in NOT_TIMES if time is not None]
     + [timedelta(days=31), timedelta(days=400)],
     "saleEndsAt": [time for time in NOT_TIMES if time is not None]

@@ -56,7 +56,11 @@ def test_a_body_that_is_not_declared_is_refused(world: World, operation: Operati
 
     reply = world.client(operation.method, path_of(world, operation), by=by, raw=raw)
 
-    assert (reply.status, reply.problem) == (400, "invalid-input")
+    assert reply.status == 400
+    if operation.is_page:
+        assert "This operation takes no body." in reply.text
+    else:
+        assert reply.problem == "invalid-input"
 
 
 @pytest.mark.parametrize("raw", [None, b"", b" \n", b"{ }"])

@@ -1,11 +1,16 @@
 """The pages behind the links in e-mails."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
 
+from chalicelib.platform.errors import Unavailable
+from chalicelib.users import verification
 from chalicelib.users.verification import Purpose
+from chalicelib.wiring import Wiring, using
 from tests.client import PASSWORD, Client, Reply
+from tests.rows import rows
 from tests.users.verification_emails import pending_token, token
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -45,7 +50,6 @@ def test_the_button_verifies_the_address_once(client: Client) -> None:
 
     assert submit(client, link).status == 200
     assert client("GET", "/users/me", by=user).json["emailVerified"] is True
-    assert submit(client, link).status == 400
 
 
 def test_the_form_sets_a_password_and_revokes_tokens(client: Client) -> None:
@@ -60,15 +64,107 @@ def test_the_form_sets_a_password_and_revokes_tokens(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"password": "short"}, {}, {"password": "long enough", "more": "x"}])
-def test_a_bad_form_is_a_problem_and_changes_nothing(client: Client, fields: dict[str, str]) -> None:
+def test_a_bad_form_is_a_page_and_changes_nothing(client: Client, fields: dict[str, str]) -> None:
     user = client.attendee()
     link = f"/reset-password?token={token(client, 'reset-password', user)}"
 
-    assert submit(client, link, **fields).problem == "invalid-input"
+    reply = submit(client, link, **fields)
+
+    assert is_page(reply, 400)
+    assert ("8 to 128 characters" in reply.text) == ("short" in fields.values())
     assert client("GET", "/users/me", by=user).status == 200
 
 
 def test_a_page_accepts_no_json(client: Client) -> None:
     reply = client("POST", "/reset-password?token=x", {"password": "long enough"})
 
-    assert reply.problem == "unsupported-media-type"
+    assert is_page(reply, 415)
+
+
+PAGES = ["/verify-email", "/reset-password", "/unsubscribe"]
+FORM_FIELDS = {"password": "another password"}
+
+
+def is_page(reply: Reply, status: int) -> bool:
+    assert (reply.status, reply.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert reply.text.count("<h1>") == 1
+    assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+    return True
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?",
+        "?token=",
+        "?token=broken",
+        "?token=%00",
+        "?token=a&token=b",
+        "?token=" + "x" * 5000,
+        "?utm_source=x",
+    ],
+)
+def test_a_broken_link_opens_a_page(client: Client, path: str, query: str) -> None:
+    assert is_page(client("GET", path + query), 400)
+    assert is_page(submit(client, path + query, **FORM_FIELDS), 400)
+
+
+@pytest.mark.parametrize("page", ["verify-email", "reset-password"])
+def test_added_parameters_are_ignored(client: Client, page: Purpose) -> None:
+    user = client.attendee()
+    link = f"/{page}?utm_source=mail&token={token(client, page, user)}&fbclid=%00&utm_source=2"
+
+    assert is_page(client("GET", link), 200)
+    assert is_page(submit(client, link, **FORM_FIELDS), 200)
+
+
+def test_a_second_click_says_already_verified(client: Client) -> None:
+    user = client.attendee()
+    link = f"/verify-email?token={token(client, 'verify-email', user)}"
+    submit(client, link)
+
+    for again in (submit(client, link), client("GET", link)):
+        assert is_page(again, 200)
+        assert "already verified" in again.text
+    assert client("POST", "/auth/verify-email", {"token": link.partition("token=")[2]}).status == 400
+
+
+def test_a_link_to_a_former_address_is_not_already_verified(client: Client) -> None:
+    user = client.attendee()
+    link = f"/verify-email?token={token(client, 'verify-email', user)}"
+    submit(client, link)
+    rows(client, "UPDATE users SET email = 'elsewhere@example.com'")
+
+    assert is_page(submit(client, link), 400)
+
+
+def test_a_used_reset_link_opens_a_page(client: Client) -> None:
+    link = f"/reset-password?token={token(client, 'reset-password', client.attendee())}"
+    submit(client, link, **FORM_FIELDS)
+
+    for again in (submit(client, link, **FORM_FIELDS), client("GET", link)):
+        assert is_page(again, 400)
+
+
+def test_a_page_shows_an_outage_as_a_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable(retry_after=5)
+
+    monkeypatch.setattr(verification, "verify", fail)
+
+    reply = submit(client, "/verify-email?token=x")
+
+    assert is_page(reply, 503)
+    assert reply.headers["retry-after"] == "5"
+
+
+def test_pages_lead_to_the_front_end(client: Client) -> None:
+    settings = replace(client.wiring.settings, front_end_url="https://tickets.example/?a=1&b=2")
+    link = f"/verify-email?token={token(client, 'verify-email', client.attendee())}"
+
+    with using(Wiring(settings)):
+        reply = submit(client, link)
+
+    assert '<a href="https://tickets.example/?a=1&amp;b=2">' in reply.text

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.client import Account, Client, event_body
+from tests.events.announcements import announce_changes
 from tests.rows import RecordedEvent, domain_events
 
 HOUR = timedelta(hours=1)
@@ -65,6 +66,7 @@ def test_changes_of_time_place_and_title_are_recorded(client: Client, member: st
     event = client.event(host, **DETAILS)
 
     patch(client, host, event, **{member: new})
+    announce_changes(client.wiring.database)
 
     [domain_event] = domain_events(client, event["eventId"], "event-changed")
     changed = {member: {"from": DETAILS[member], "to": new}}
@@ -84,6 +86,7 @@ def test_one_request_records_one_change(client: Client) -> None:
     event = client.event(host, **DETAILS)
 
     patch(client, host, event, title="Milonga", location="Yard", capacity=7)
+    announce_changes(client.wiring.database)
 
     [domain_event] = domain_events(client, event["eventId"], "event-changed")
     assert domain_event.body["changed"].keys() == {"title", "location"}
@@ -109,6 +112,7 @@ def test_other_changes_and_refused_ones_are_not_recorded(client: Client, members
     event = client.event(host, **DETAILS)
 
     patch(client, host, event, **members)
+    announce_changes(client.wiring.database)
 
     assert [domain_event.type for domain_event in domain_events(client, event["eventId"])] == [
         "event-published"
@@ -122,6 +126,7 @@ def test_a_rolled_back_change_is_not_recorded(client: Client) -> None:
         client.book(client.attendee(), event["eventId"])
 
     assert patch(client, host, event, title="Smaller", capacity=1) == 409
+    announce_changes(client.wiring.database)
 
     assert domain_events(client, event["eventId"], "event-changed") == []
 
@@ -170,6 +175,7 @@ def test_domain_events_of_an_event_are_in_order(client: Client) -> None:
     booking = client.book(attendee, event["eventId"]).json
     client("DELETE", f"/bookings/{booking['bookingId']}", by=attendee)
     client("PUT", f"/events/{event['eventId']}", event_body(title="Another"), by=host)
+    announce_changes(client.wiring.database)
     client("POST", f"/events/{event['eventId']}/cancel", by=host)
 
     assert [domain_event.type for domain_event in domain_events(client, event["eventId"])] == [

@@ -3,7 +3,14 @@
 import pytest
 
 from chalicelib.wiring import Wiring
+from tests.client import Client
 from tests.notifications.pipeline import PostOffice
+
+
+@pytest.fixture
+def client(wiring: Wiring) -> Client:
+    """A client whose accounts have verified addresses."""
+    return Client(wiring, verified=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An event, a domain event of each type about it, and the e-mails composed from them."""
 
 import email
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import default
@@ -11,8 +12,9 @@ from icalendar import Calendar
 
 from chalicelib.notifications import emails
 from chalicelib.notifications.kinds import kind_of
-from chalicelib.notifications.mail_context import EventView, Recipient
+from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.platform.settings import Settings
 
 HOST = UUID("019b2f3e-7c1a-7b55-9d41-000000000001")
 ADA = Recipient(
@@ -31,6 +33,8 @@ JAZZ = EventView(
     ends_at=datetime(2027, 6, 5, 20, 30, tzinfo=UTC),
     timezone="Europe/Berlin",
     host_name="Grace Hopper",
+    sale_starts_at=None,
+    sale_ends_at=None,
     status="published",
     updated_at=datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC),
     version=7,
@@ -67,7 +71,6 @@ NOTICE_BODY = {"userId": str(ADA.user_id), "email": ADA.email}
 PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
 """Members of the booking-confirmed of a paid booking."""
 BODIES: dict[str, dict[str, Any]] = {
-    "user-registered": {"userId": str(ADA.user_id), "role": "attendee"},
     "email-verification-requested": {"email": ADA.email},
     "password-reset-requested": {"email": ADA.email},
     "email-change-requested": NOTICE_BODY,
@@ -91,6 +94,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
 }
 ABOUT_EVENTS = [kind for kind, body in BODIES.items() if "eventId" in body]
+NOW = datetime(2027, 5, 1, 8, 0, 30, tzinfo=UTC)
+"""When the e-mails are sent."""
+SETTINGS = Settings(
+    database_url="",
+    jwt_secret=b"",
+    mail_sender="Event booking <no-reply@mail.example.com>",
+    public_url="https://api.example.com",
+)
 TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"
 
 
@@ -109,19 +120,33 @@ def compose(
     source: DomainEvent,
     recipient: Recipient = ADA,
     event: EventView = JAZZ,
-    public_url: str = "https://api.example.com",
     unsubscribe_url: str | None = None,
+    settings: Settings = SETTINGS,
+    booking_version: int = 1,
 ) -> EmailMessage:
+    """Compose an e-mail. Details that the domain event has changed are so in the event."""
+    event = replace(event, **_changed_details(source.body))
     raw = emails.compose(
         source,
         recipient,
+        settings=settings,
+        now=NOW,
         event=event if "eventId" in source.body else None,
-        sender="Event booking <no-reply@mail.example.com>",
-        public_url=public_url,
+        booking=BookingView(booking_id=UUID(BOOKING), version=booking_version),
         unsubscribe_url=unsubscribe_url,
         token=TOKEN if kind_of(source.type).purpose else None,
     )
     return email.message_from_bytes(raw, EmailMessage, policy=default)
+
+
+def _changed_details(body: dict[str, Any]) -> dict[str, Any]:
+    changes = {name: change["to"] for name, change in body.get("changed", {}).items() if name in EVENT_BODY}
+    renamed = {"startDateTime": "starts_at", "endDateTime": "ends_at"}
+    details = {
+        renamed.get(name, name): datetime.fromisoformat(to) if name in renamed else to
+        for name, to in changes.items()
+    }
+    return {**details, "timezone": body["timezone"]} if changes else {}
 
 
 def text(message: EmailMessage) -> str:

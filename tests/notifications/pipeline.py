@@ -17,6 +17,7 @@ from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.queues import ACCOUNT_EMAIL, EMAIL, QUEUES, REFUNDS, Queue
 from chalicelib.wiring import Wiring
 from tests.client import Account, Client
+from tests.events.announcements import announce_changes
 from tests.fakes import FakeMailer, FakePublisher, FakeQueues
 
 
@@ -40,6 +41,7 @@ class PostOffice:
 
     def start_sales(self, after: timedelta) -> int:
         """Record the domain events of the sales that have started by then."""
+        self.ahead = max(self.ahead, after)
         return sale_start.announce(self.wiring.database, datetime.now(UTC) + after)
 
     def published(self, kind: str) -> list[DomainEvent]:
@@ -58,8 +60,8 @@ class PostOffice:
 
     def notify(self, queue: Queue, message: dict[str, Any], page_size: int = fan_out.PAGE_SIZE) -> None:
         """Run a function that notifies people for one message."""
-        page = FanOutPage.from_message(message)
-        fan_out.fan_out(self.wiring.database, self.queues, queue.name, page, datetime.now(UTC), page_size)
+        page, now = FanOutPage.from_message(message), datetime.now(UTC) + self.ahead
+        fan_out.fan_out(self.wiring.database, self.queues, queue.name, page, now, page_size)
 
     @property
     def mail_context(self) -> delivery.MailContext:
@@ -77,6 +79,7 @@ class PostOffice:
 
     def run(self) -> None:
         """Publish and handle everything, until the outbox and all queues are empty."""
+        announce_changes(self.wiring.database)
         self.fan_out()
         while self.relay(rounds=1):
             self.fan_out()

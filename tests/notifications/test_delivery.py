@@ -1,6 +1,8 @@
 """Delivery of e-mails: one to each recipient, whatever fails or is delivered twice."""
 
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 import pytest
@@ -8,11 +10,18 @@ from sqlalchemy import text
 
 from chalicelib.notifications import deliveries, delivery, emails
 from chalicelib.notifications.deliveries import CLAIM_LEASE
+from chalicelib.notifications.mailer import EmailRefused
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.messages import EmailBatch
-from chalicelib.platform.messaging.queues import ACCOUNT_EMAIL, EMAIL, FOLLOW_NOTIFICATIONS
-from tests.client import Account, Client
-from tests.notifications.pipeline import PostOffice
+from chalicelib.platform.messaging.queues import (
+    ACCOUNT_EMAIL,
+    EMAIL,
+    FOLLOW_NOTIFICATIONS,
+    ON_SALE_NOTIFICATIONS,
+)
+from tests.client import Account, Client, in_days
+from tests.notifications.pipeline import PostOffice, quiet
+from tests.rows import rows
 
 FANS = 5
 
@@ -121,7 +130,9 @@ class Picky:
         self._mailer.send(address, message)
 
 
-@pytest.mark.parametrize("error", [Unreachable("MessageRejected"), RuntimeError("a bug"), RecursionError()])
+@pytest.mark.parametrize(
+    "error", [Unreachable("down"), EmailRefused("MessageRejected"), RuntimeError("a bug"), RecursionError()]
+)
 @pytest.mark.parametrize("position", range(FANS))
 def test_an_e_mail_that_fails_does_not_stop_the_others(
     client: Client,
@@ -177,6 +188,53 @@ def test_an_outage_of_any_length_gives_no_e_mail_up(
     post_office.deliver(EMAIL, batch)
 
     assert all_sent_once(post_office, fans)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE events SET status = 'cancelled'",
+        "UPDATE events SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'",
+    ],
+    ids=["cancelled", "over"],
+)
+def test_news_of_an_event_that_is_over_are_not_sent(
+    client: Client, post_office: PostOffice, batch: dict[str, Any], change: str
+) -> None:
+    rows(client, change)
+
+    post_office.deliver(EMAIL, batch)
+
+    assert post_office.mailer.sent == []
+
+
+def test_an_e_mail_is_dated_when_it_is_sent(post_office: PostOffice, batch: dict[str, Any]) -> None:
+    post_office.ahead = timedelta(days=3)
+
+    post_office.deliver(EMAIL, batch)
+
+    message = message_from_bytes(post_office.mailer.sent[0][1], policy=default)
+    age = datetime.now(UTC) + post_office.ahead - message["Date"].datetime
+    assert age < timedelta(minutes=1)
+
+
+def test_a_sale_that_is_put_off_meanwhile_is_not_announced(client: Client, post_office: PostOffice) -> None:
+    host, fan = client.host(), client.attendee()
+    event_id = client.event(host, saleStartsAt=timedelta(minutes=1))["eventId"]
+    client("PUT", f"/events/{event_id}/interest", by=fan)
+    quiet(post_office)
+    assert post_office.start_sales(timedelta(minutes=2)) == 1
+    post_office.relay()
+    started = post_office.published("sale-started")[0].as_message()
+    post_office.deliver(ON_SALE_NOTIFICATIONS, started)
+    waiting = post_office.queues.waiting[EMAIL.name].popleft()
+
+    client("PATCH", f"/events/{event_id}", {"saleStartsAt": in_days(2)}, by=host)
+    post_office.deliver(EMAIL, waiting)
+    post_office.deliver(ON_SALE_NOTIFICATIONS, started)
+
+    assert post_office.mailer.sent == []
+    assert not post_office.queues.waiting[EMAIL.name]
 
 
 def test_an_opt_out_stops_e_mails_but_not_the_inbox(

@@ -12,6 +12,7 @@ from chalicelib.notifications.subscriptions import types_of
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.queues import BOOKING_NOTIFICATIONS, EMAIL, FOLLOW_NOTIFICATIONS
 from tests.client import PASSWORD, Account, Client, in_days
+from tests.events.announcements import announce_changes
 from tests.notifications.examples import domain_event
 from tests.notifications.pipeline import PostOffice, inbox, mails, quiet, subjects
 from tests.users.verification_emails import verify_pending
@@ -264,6 +265,7 @@ def test_domain_events_in_any_order_leave_the_same_inboxes(
     event_id = client.event(host)["eventId"]
     client.book(attendee, event_id)
     client("PATCH", f"/events/{event_id}", {"title": "Another title"}, by=host)
+    announce_changes(client.wiring.database)
     post_office.relay()
     domain_events = [
         domain_event.as_message()

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import Connection, insert
 from sqlalchemy import event as events_of
-from sqlalchemy import insert
 
 from chalicelib.notifications import mail_context, preferences
+from chalicelib.notifications.kinds import kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.models import TOPICS, Topic, suppressed_addresses
 from tests.client import PASSWORD, Account, Client
@@ -19,7 +20,18 @@ NOW = datetime(2027, 6, 5, 17, 30, tzinfo=UTC)
 def found(client: Client, *users: Account, topic: Topic | None = "newEvent") -> list[str]:
     with client.wiring.database.transaction() as connection:
         ids = [UUID(user.user_id) for user in users]
-        return [str(one.user_id) for one in mail_context.find(connection, ids, topic=topic, now=NOW)]
+        return [str(one.user_id) for one in find(connection, ids, topic=topic)]
+
+
+def find(
+    connection: Connection,
+    ids: list[UUID],
+    *,
+    topic: Topic | None,
+    kind: str = "event-published",
+    event_id: UUID | None = None,
+) -> list[Recipient]:
+    return mail_context.find(connection, ids, kind=kind_of(kind), topic=topic, event_id=event_id, now=NOW)
 
 
 def opt_out(client: Client, user: Account, *topics: Topic) -> None:
@@ -45,10 +57,10 @@ def test_recipients_are_found_in_the_order_of_their_ids(client: Client) -> None:
 
     with client.wiring.database.transaction() as connection:
         ids = [uuid4(), *(UUID(user.user_id) for user in reversed(users))]
-        recipients = mail_context.find(connection, ids, topic=None, now=NOW)
+        recipients = find(connection, ids, topic=None)
 
     assert recipients == [
-        Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email, verified=False)
+        Recipient(user_id=UUID(user.user_id), name=user.name, email=user.email, verified=True)
         for user in users
     ]
 
@@ -140,6 +152,8 @@ def test_an_event_is_shown_as_it_is_now(client: Client) -> None:
         ends_at=datetime(2027, 6, 5, 20, 30, tzinfo=UTC),
         timezone="Europe/Berlin",
         host_name="Grace",
+        sale_starts_at=None,
+        sale_ends_at=None,
         status="published",
         updated_at=seen.updated_at,
         version=2,

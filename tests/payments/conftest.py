@@ -38,7 +38,11 @@ def wiring(wiring: Wiring, stripe: StripeFake) -> Iterator[Wiring]:
 
 @pytest.fixture
 def client(client: Client, stripe: StripeFake) -> Client:
-    """A client of the app, which receives Stripe's webhooks in the thread that delivers them."""
+    """A client of the app, which receives Stripe's webhooks in the thread that delivers them.
+
+    Accounts have verified addresses.
+    """
+    client.verified = True
     endpoint = Endpoint("app", (WEBHOOK_SECRET.decode(),), send=deliver_to(client))
     stripe.add_endpoint(endpoint)
     return client

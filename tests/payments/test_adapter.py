@@ -163,6 +163,15 @@ def test_another_amount_for_the_same_attempt_is_refused(gateway: StripePayments,
     assert len(stripe.intents()) == 1
 
 
+def test_a_charge_without_a_receipt_address_is_made_once(gateway: StripePayments, stripe: StripeFake) -> None:
+    charge = charge_of()
+
+    made = gateway.create_payment_intent(charge, EVENT, None)
+
+    assert stripe.intent(made.intent_id)["receipt_email"] is None
+    assert gateway.create_payment_intent(charge, EVENT, None) == made
+
+
 def test_an_invalid_receipt_address_is_left_out(gateway: StripePayments, stripe: StripeFake) -> None:
     charge = charge_of()
 

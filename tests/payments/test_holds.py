@@ -41,6 +41,14 @@ def test_stripe_receives_amount_metadata_and_receipt_address(client: Client, str
     assert intent["metadata"] == {"bookingId": held.booking_id, "eventId": held.event_id, "attempt": "0"}
 
 
+def test_stripe_sends_no_receipt_to_an_unverified_address(client: Client, stripe: StripeFake) -> None:
+    client.verified = False
+
+    held = hold(client)
+
+    assert stripe.intent(held.intent_id)["receipt_email"] is None
+
+
 def test_yen_are_charged_without_decimals(client: Client, stripe: StripeFake) -> None:
     held = hold(client, 2500, currency="jpy")
 

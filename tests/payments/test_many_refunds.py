@@ -53,7 +53,9 @@ class KillingGateway:
         self.kills += 1
         raise Killed
 
-    def create_payment_intent(self, charge: Charge, event_id: UUID, receipt_email: str) -> PaymentIntent:
+    def create_payment_intent(
+        self, charge: Charge, event_id: UUID, receipt_email: str | None
+    ) -> PaymentIntent:
         return self._gateway.create_payment_intent(charge, event_id, receipt_email)
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:

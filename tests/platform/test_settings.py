@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from datetime import timedelta
+from email.utils import parseaddr
 
 import pytest
 
@@ -49,6 +50,12 @@ def test_every_variable_is_read() -> None:
             "MAX_OPEN_HOLDS": "5",
             "HOLD_COOLDOWN_SECONDS": "30",
             "VERIFIED_ATTENDEES_ONLY": "on",
+            "MAIL_SENDER": "Jazz Club <post@example.com>",
+            "MAIL_REPLY_TO": "help@example.com",
+            "FRONT_END_URL": "https://tickets.example",
+            "EVENT_PAGE_URL": "https://tickets.example/e/{eventId}",
+            "BOOKING_PAGE_URL": "https://tickets.example/e/{eventId}/b/{bookingId}",
+            "PAYMENT_PAGE_URL": "https://tickets.example/pay?booking={bookingId}",
         }
     )
 
@@ -71,6 +78,12 @@ def test_every_variable_is_read() -> None:
         max_open_holds=5,
         hold_cooldown_seconds=30,
         verified_attendees_only=True,
+        mail_sender='"Jazz Club" <post@example.com>',
+        mail_reply_to="help@example.com",
+        front_end_url="https://tickets.example",
+        event_page_url="https://tickets.example/e/{eventId}",
+        booking_page_url="https://tickets.example/e/{eventId}/b/{bookingId}",
+        payment_page_url="https://tickets.example/pay?booking={bookingId}",
     )
     assert settings.hold == timedelta(minutes=1)
     assert settings.hold_cooldown == timedelta(seconds=30)
@@ -129,6 +142,15 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("VERIFIED_ATTENDEES_ONLY", "yes"),
         ("DEFAULT_CURRENCY", "EUR"),
         ("DEFAULT_CURRENCY", "euro"),
+        ("FRONT_END_URL", "tickets.example"),
+        ("FRONT_END_URL", "javascript:alert(1)"),
+        ("EVENT_PAGE_URL", "https://tickets.example/e"),
+        ("EVENT_PAGE_URL", "https://tickets.example/{eventId}/{bookingId}"),
+        ("EVENT_PAGE_URL", "https://tickets.example/{eventId}/{slug}"),
+        ("EVENT_PAGE_URL", "https://tickets.example/{eventId}\r\nBcc: x"),
+        ("EVENT_PAGE_URL", 'https://tickets.example/{eventId}">'),
+        ("BOOKING_PAGE_URL", "https://tickets.example/{eventId}"),
+        ("PAYMENT_PAGE_URL", "ftp://tickets.example/{bookingId}"),
     ],
 )
 def test_an_invalid_variable_is_named(name: str, value: str) -> None:
@@ -161,7 +183,50 @@ def test_blank_webhook_secrets_are_ignored(given: str) -> None:
     assert Settings.read(ENVIRONMENT | {"STRIPE_WEBHOOK_SECRETS": given}).stripe_webhook_secrets == ()
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "address"),
+    [
+        ("no-reply@example.com", "", "no-reply@example.com"),
+        ("<no-reply@example.com>", "", "no-reply@example.com"),
+        ("Jazz Club <no-reply@example.com>", "Jazz Club", "no-reply@example.com"),
+        ("Kulturhof, Berlin <no-reply@example.com>", "Kulturhof, Berlin", "no-reply@example.com"),
+        ('"Kulturhof, Berlin" <no-reply@example.com>', "Kulturhof, Berlin", "no-reply@example.com"),
+        ('The "Hof" (Berlin); a:b <x@example.com>', 'The "Hof" (Berlin); a:b', "x@example.com"),
+        ("Bühne <no-reply@bühne.example>", "Bühne", "no-reply@xn--bhne-0ra.example"),
+        ("no-reply@例え.jp", "", "no-reply@xn--r8jz45g.jp"),
+    ],
+)
+def test_any_name_and_domain_can_send(given: str, name: str, address: str) -> None:
+    sender = Settings.read(ENVIRONMENT | {"MAIL_SENDER": given}).mail_sender
+
+    assert parseaddr(sender) == (name, address)
+    assert Settings.read(ENVIRONMENT | {"MAIL_SENDER": sender}).mail_sender == sender
+
+
+@pytest.mark.parametrize("setting", ["MAIL_SENDER", "MAIL_REPLY_TO"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("Jazz Club", "jazz@", "@example.com", "a@b", "a b@example.com", "bühne@example.com"),
+        *("a@example.com, b@example.com", "A <a@example.com> B", "A <a@example.com", "a@b@example.com"),
+        *(
+            "A\r\nBcc: b <a@example.com>",
+            "a@-example.com",
+            "a@exam ple.com",
+            ".a@example.com",
+            "a@example..com",
+        ),
+        "A <a@example.com>, B <b@example.com>",
+    ],
+)
+def test_a_sender_that_mail_servers_refuse_is_named(setting: str, given: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{setting} must "):
+        Settings.read(ENVIRONMENT | {setting: given})
+
+
 OPTIONAL = [
+    *("MAIL_SENDER", "MAIL_REPLY_TO", "FRONT_END_URL"),
+    *("EVENT_PAGE_URL", "BOOKING_PAGE_URL", "PAYMENT_PAGE_URL"),
     *("JWT_SECRET_PREVIOUS", "DATABASE_POOL_SIZE", "DATABASE_TLS", "PUBLIC_URL"),
     *("STRIPE_API_KEY", "STRIPE_API_BASE", "STRIPE_WEBHOOK_SECRETS", "HOLD_SECONDS", "DEFAULT_CURRENCY"),
 ]

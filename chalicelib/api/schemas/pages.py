@@ -2,22 +2,19 @@
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from chalicelib.api.schemas.auth import EmailToken
 from chalicelib.api.schemas.users import Password
-from chalicelib.platform.http.validation import Body, text
+from chalicelib.platform.http.validation import Body
 
 
-class EmailLink(Struct, kw_only=True):
-    token: EmailToken
+class Link(Struct, kw_only=True):
+    """A link in an e-mail. Any token is read: a page explains a bad one."""
+
+    token: Annotated[str, Meta(description="As in the link.")] = ""
 
 
 class NewPassword(Body):
     """The form for a new password."""
 
     password: Password
-
-
-class UnsubscribeQuery(Struct, kw_only=True):
-    token: Annotated[str, text(200, description="As in the link.")]

@@ -243,6 +243,18 @@ def _create_events() -> None:
         sa.PrimaryKeyConstraint("event_id", "user_id", name=op.f("pk_interests")),
     )
     op.create_index(op.f("ix_interests_user_id_event_id"), "interests", ["user_id", "event_id"])
+    op.create_table(
+        "event_notices",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("before", sa.JSON()),
+        sa.Column("changed_at", sa.DateTime(timezone=True)),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("announced_at", sa.DateTime(timezone=True)),
+        sa.Column("sale_announced_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_event_notices_event_id")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_event_notices")),
+    )
+    op.create_index(op.f("ix_event_notices_due_at"), "event_notices", ["due_at"])
 
 
 def _create_bookings() -> None:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chalicelib.platform import errors
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import openapi_components, problems
+from chalicelib.platform.http.html import HTML
 from chalicelib.platform.http.idempotency import MAX_KEY_LENGTH
 from chalicelib.platform.http.openapi_components import Schema
 from chalicelib.platform.http.operation import Auth, Operation
@@ -102,6 +103,9 @@ def document(
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
+
+
+_PAGE = {"schema": {"type": "string"}, "example": "…"}
 
 
 def _types(operations: Sequence[Operation]) -> Iterator[Any]:
@@ -256,7 +260,7 @@ class _Writer:
                 "headers": _headers(*_response_headers(operation, status)),
             }
             if isinstance(kind, str):
-                response["content"] = {kind: {"schema": {"type": "string"}, "example": "…"}}
+                response["content"] = {kind: _PAGE}
             elif kind is not None:
                 response["content"] = {"application/json": self._content(kind)}
             yield str(status), response
@@ -268,7 +272,10 @@ class _Writer:
             by_status.setdefault(problems.status(refusal), {})[refusal.slug()] = refusal.title()
         by_status[HTTPStatus.INTERNAL_SERVER_ERROR] = dict([problems.FAULT])
         for status_, titles in by_status.items():
-            yield str(int(status_)), self._problem(operation, status_, titles)
+            response = self._problem(operation, status_, titles)
+            if operation.is_page:
+                response["content"][HTML] = _PAGE
+            yield str(int(status_)), response
 
     def _content(self, kind: Any) -> Schema:
         """The schema of a body, and its example."""

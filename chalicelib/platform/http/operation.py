@@ -44,6 +44,8 @@ class Operation:
     """The view reads or ignores the bytes of the body. Otherwise a body that is not declared is refused."""
     query: type[Struct] | None
     takes_connection: bool
+    is_page: bool
+    """For people: unknown query parameters are ignored, and refusals are pages too."""
     idempotent: bool
     """Accepts an Idempotency-Key."""
     conditional: bool

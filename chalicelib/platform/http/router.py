@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import serving
+from chalicelib.platform.http.html import HTML
 from chalicelib.platform.http.operation import AccountCheck, Auth, Operation, View
 from chalicelib.platform.http.serving import CORS, Security
 from chalicelib.platform.security import AccountLock
@@ -76,6 +77,7 @@ class Router:
                 raw_body=raw_body,
                 query=parameters["query"].annotation if "query" in parameters else None,
                 takes_connection="connection" in parameters,
+                is_page=HTML in responses.values(),
                 idempotent=idempotent,
                 conditional=conditional,
                 media_type=media_type,

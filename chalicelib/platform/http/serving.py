@@ -1,10 +1,12 @@
 """Serve a request: authenticate, parse, run the view, and make a response and a log line of every outcome."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +19,7 @@ from sqlalchemy import Connection
 from chalicelib.platform import errors, throttle
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, Refusal, Unauthenticated
 from chalicelib.platform.http import problems, request_log, validation
+from chalicelib.platform.http.html import page
 from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.request import Request, Response, Services
 from chalicelib.platform.observability import logs, metrics, request_context
@@ -116,6 +119,8 @@ def _serve(
     except Exception:  # noqa: BLE001 (the client gets a problem document)
         logs.exception("unhandled exception")
         response = _internal_error()
+    if operation.is_page and response.content_type == problems.CONTENT_TYPE:
+        response = _problem_page(response)
     finished = _finish(response, request_id, anonymous=caller is None, head=raw.method == "HEAD")
     finished.headers.update(throttle.headers(rate_limits))
     request_log.write(
@@ -194,7 +199,8 @@ def _arguments(operation: Operation, request: Request, path_parameters: Mapping[
         _snake_case(name): _id(name, value, request) for name, value in path_parameters.items()
     }
     if operation.query is not None:
-        arguments["query"] = validation.parse_query(operation.query, request.parameters)
+        parse = validation.parse_page_query if operation.is_page else validation.parse_query
+        arguments["query"] = parse(operation.query, request.parameters)
     if operation.body is None:
         if request.raw_body and not operation.raw_body:
             validation.refuse_body(request.raw_body)
@@ -236,6 +242,17 @@ def _problem(refusal: Refusal, *, had_token: bool = False) -> Response:
         headers,
         problems.CONTENT_TYPE,
     )
+
+
+def _problem_page(response: Response) -> Response:
+    """Show a problem as a page."""
+    problem = json.loads(response.body)
+    field_errors = "".join(
+        f"<p>{escape(error['field'])}: {escape(error['message'])}.</p>" for error in problem.get("errors", [])
+    )
+    detail = f"<p>{escape(problem.get('detail', ''))}</p>"
+    shown = page(escape(problem["title"]), detail + field_errors, status=problem["status"])
+    return Response(shown.status, shown.body, {**response.headers, **shown.headers}, shown.content_type)
 
 
 def _internal_error() -> Response:

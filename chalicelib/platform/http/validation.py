@@ -167,6 +167,18 @@ def parse_query(declared: type[T], parameters: Mapping[str, Sequence[str]]) -> T
     return _build(declared, members, lax=True)
 
 
+def parse_page_query(declared: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
+    """Check the query parameters of a page, of which those that are not declared are ignored.
+
+    Mail services and browsers add parameters to links.
+
+    Raises:
+        InvalidInput: With one error for each declared parameter that is not allowed.
+    """
+    known = {name: parameters[name][0] for name in _fields(declared) if parameters.get(name)}
+    return _build(declared, known, lax=True)
+
+
 def _build(declared: type[T], members: Mapping[str, Any], *, lax: bool) -> T:
     fields = _fields(declared)
     errors: list[FieldError] = []

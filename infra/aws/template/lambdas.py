@@ -75,9 +75,14 @@ def _environment(function: Function) -> Json:
         result["DOMAIN_EVENTS_TOPIC_ARN"] = ref(DOMAIN_EVENTS_TOPIC)
     if function.sends_email:
         result["MAIL_SENDER"] = ref("MailSender")
+        result["MAIL_REPLY_TO"] = ref("MailReplyTo")
+        result["EVENT_PAGE_URL"] = ref("EventPageUrl")
+        result["BOOKING_PAGE_URL"] = ref("BookingPageUrl")
+        result["PAYMENT_PAGE_URL"] = ref("PaymentPageUrl")
     if function.needs_public_url:
         result["PUBLIC_URL"] = public_url()
     if function.name == API:
+        result["FRONT_END_URL"] = ref("FrontEndUrl")
         result["VERIFIED_HOSTS_ONLY"] = ref("VerifiedHostsOnly")
         result["VERIFIED_ATTENDEES_ONLY"] = ref("VerifiedAttendeesOnly")
         result["DEFAULT_CURRENCY"] = ref("DefaultCurrency")

@@ -48,7 +48,7 @@ def client(
         saving(mailbox, sent_emails, simulator.react),
         triggers.running(app.app, cloud.sqs, long_poll=0),
     ):
-        yield Client(wiring)
+        yield Client(wiring, verified=True)
 
 
 def emails(mailbox: Mailbox, recipient: str) -> list[Email]:
@@ -79,6 +79,7 @@ def test_followers_and_attendees_get_emails(client: Client, mailbox: Mailbox) ->
 
 
 def test_a_bounced_address_gets_no_more_emails(client: Client, mailbox: Mailbox) -> None:
+    client.verified = False
     bouncing = client.account("attendee", "Bouncing", f"bounce+{token_hex(4)}@simulator.amazonses.com")
 
     def suppressed() -> bool:
@@ -86,6 +87,8 @@ def test_a_bounced_address_gets_no_more_emails(client: Client, mailbox: Mailbox)
             return connection.scalars(select(suppressed_addresses.c.email)).all() == [bouncing.email]
 
     assert becomes_true(suppressed)
+    client.verified = True
+    client.verify([bouncing])
     reached = client.attendee("Reached")
     event = client.event(client.host())
     for attendee in (bouncing, reached):
