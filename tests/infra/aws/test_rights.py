@@ -222,8 +222,8 @@ def test_roles_allow_exactly_what_the_functions_call(
         assert {action for action, _ in permitted} - PLATFORM_ACTIONS <= used, function.name
 
 
-EMAILS = 6
-"""3 address verifications, which are not due any more, a new event, a sale start and a booking."""
+EMAILS = 7
+"""3 address verifications, which are not due any more, a reset, a new event, a sale start and a booking."""
 
 
 def cause_domain_events(client: Client) -> None:
@@ -232,5 +232,6 @@ def cause_domain_events(client: Client) -> None:
     event = client.event(host)
     assert client("PUT", f"/events/{event['eventId']}/interest", by=follower).status < 300
     assert client.book(stranger, event["eventId"]).status == 201
+    assert client("POST", "/auth/forgot-password", {"email": stranger.email}).status == 202
     with client.wiring.database.transaction() as connection:
         events.record_sale_started(connection, UUID(event["eventId"]), datetime.now(UTC))
