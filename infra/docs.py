@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex
 
 import app  # registers all tables
 from chalicelib.platform.database.engine import metadata
@@ -39,14 +38,19 @@ class BadMarker(Exception):
 def settings() -> str:
     """Render the environment variables that `Settings` reads."""
     fields = {field.name: field for field in dataclasses.fields(Settings)}
-    (definition,) = ast.parse(inspect.getsource(Settings)).body
-    assert isinstance(definition, ast.ClassDef)  # noqa: S101 (for mypy)
+    definition = _settings_class()
     texts = dict(_field_docstrings(definition))
     rows = (
         (f"`{variable}`", _default(fields[name]), texts.get(name, ""))
         for name, variable in _variables(definition)
     )
     return _table(("Variable", "Default", "Meaning"), rows)
+
+
+def _settings_class() -> ast.ClassDef:
+    (definition,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 (for mypy)
+    return definition
 
 
 def _field_docstrings(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
@@ -117,7 +121,12 @@ def functions() -> str:
 
 
 def parameters() -> str:
-    """Render the parameters of the template."""
+    """Render the parameters of the template that are not settings with the same name and default."""
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    settings = {
+        variable.replace("_", "").lower(): _default(fields[name])
+        for name, variable in _variables(_settings_class())
+    }
     by_stage = {stage: stages.parameters(stage) for stage in stages.STAGES}
 
     def default(name: str) -> str:
@@ -129,6 +138,7 @@ def parameters() -> str:
     rows = (
         (f"`{name}`", default(name), parameter["Description"])
         for name, parameter in by_stage[stages.STAGES[0]].items()
+        if settings.get(name.lower()) != default(name)
     )
     return _table(("Parameter", "Default", "Meaning"), rows)
 
@@ -175,41 +185,11 @@ def _association(table: Table, key: ForeignKeyConstraint) -> str:
     return f'{table.name} "{source}" --> "{target}" {key.referred_table.name} : {names}'
 
 
-def indexes() -> str:
-    """Render the unique constraints and the indexes, with their conditions."""
-    rows = (row for table in metadata.sorted_tables for row in sorted(_indexes(table)))
-    return _table(("Table", "Index", "Unique", "Columns and condition"), rows)
-
-
-def _indexes(table: Table) -> Iterator[tuple[str, ...]]:
-    for constraint in table.constraints:
-        if isinstance(constraint, UniqueConstraint):
-            columns = ", ".join(column.name for column in constraint.columns)
-            yield f"`{table.name}`", f"`{constraint.name}`", "yes", f"`({columns})`"
-    for index in table.indexes:
-        statement = str(CreateIndex(index).compile(dialect=_DIALECT))
-        definition = statement.partition(f" ON {table.name} ")[2]
-        yield f"`{table.name}`", f"`{index.name}`", "yes" if index.unique else "", f"`{definition}`"
-
-
-def checks() -> str:
-    """Render the CHECK constraints."""
-    rows = (
-        (f"`{table.name}`", f"`{constraint.name}`", f"`{constraint.sqltext}`")
-        for table in metadata.sorted_tables
-        for constraint in sorted(table.constraints, key=lambda constraint: str(constraint.name))
-        if isinstance(constraint, CheckConstraint)
-    )
-    return _table(("Table", "Constraint", "Condition"), rows)
-
-
 RENDERERS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "functions": functions,
     "parameters": parameters,
     "class-diagram": class_diagram,
-    "indexes": indexes,
-    "checks": checks,
     "domain-events": domain_event_docs.render,
 }
 
