@@ -136,7 +136,12 @@ def value(url: str, query: str) -> Any:
 def connect(url: str) -> Iterator[Any]:
     address = make_url(url)
     connection: Any = pg8000.native.Connection(  # type: ignore[no-untyped-call]
-        address.username, address.host, address.database, address.port, ssl_context=False
+        address.username,
+        address.host,
+        address.database,
+        address.port,
+        address.password,
+        ssl_context=False,
     )
     with contextlib.closing(connection):
         yield connection

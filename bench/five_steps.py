@@ -93,7 +93,7 @@ def book_place(request: Request, body: BookingRequest) -> Response:
         }
         connection.execute(_INSERT, {**row, "host_id": event.host_id, "ticket_type_id": event.ticket_type_id})
     location = f"{request.settings.public_url}/bookings/{row['booking_id']}"
-    booking = msgspec.json.encode(Booking(**row, quantity=1))
+    booking = msgspec.json.encode(Booking(**row, quantity=1, refunded=0))
     return written_response(201, booking.decode(), 1, {"Location": location})
 
 
