@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Column, ForeignKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
 
 import app  # registers all tables
 from chalicelib.platform.database.engine import metadata
@@ -185,11 +186,29 @@ def _association(table: Table, key: ForeignKeyConstraint) -> str:
     return f'{table.name} "{source}" --> "{target}" {key.referred_table.name} : {names}'
 
 
+def indexes() -> str:
+    """Render the unique constraints and the indexes, with their conditions."""
+    rows = (row for table in metadata.sorted_tables for row in sorted(_indexes(table)))
+    return _table(("Table", "Index", "Unique", "Columns and condition"), rows)
+
+
+def _indexes(table: Table) -> Iterator[tuple[str, ...]]:
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            columns = ", ".join(column.name for column in constraint.columns)
+            yield f"`{table.name}`", f"`{constraint.name}`", "yes", f"`({columns})`"
+    for index in table.indexes:
+        statement = str(CreateIndex(index).compile(dialect=_DIALECT))
+        definition = statement.partition(f" ON {table.name} ")[2]
+        yield f"`{table.name}`", f"`{index.name}`", "yes" if index.unique else "", f"`{definition}`"
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "functions": functions,
     "parameters": parameters,
     "class-diagram": class_diagram,
+    "indexes": indexes,
     "domain-events": domain_event_docs.render,
 }
 
