@@ -283,7 +283,7 @@ class AccountNotice(DomainEventBody):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeRequested(AccountNotice, name="email-change-requested"):
-    """Someone with the password wants another e-mail address for an account. The present one is told.
+    """Someone with the password wants another e-mail address for an account. The present one gets a notice.
 
     The subject is a UUID made from the user and the address. The new address counts when it is verified.
     """
@@ -291,7 +291,7 @@ class EmailChangeRequested(AccountNotice, name="email-change-requested"):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChanged(AccountNotice, name="email-changed"):
-    """The new e-mail address of an account is verified, and counts. The former one is told.
+    """The new e-mail address of an account is verified, and counts. The former one gets a notice.
 
     The subject is a UUID made from the user and the former address.
     """

@@ -78,8 +78,8 @@ def replace_profile(request: Request, user_id: UUID, body: ProfileReplacement) -
     """Replace your profile.
 
     A new password or e-mail address needs `currentPassword`. A new password invalidates all tokens, refresh
-    tokens too. A new address is `pendingEmail` until the token sent to it is used; the old one counts until
-    then and is told. The present address withdraws a pending one.
+    tokens too. A new address is `pendingEmail` until the token sent to it is used; until then the old
+    one counts, and gets a notice. The present address withdraws a pending one.
     """
     return _change(request, user_id, fields_set(body))
 
@@ -98,8 +98,8 @@ def change_profile(request: Request, user_id: UUID, body: ProfileChange) -> Resp
     """Change parts of your profile.
 
     A new password or e-mail address needs `currentPassword`. A new password invalidates all tokens, refresh
-    tokens too. A new address is `pendingEmail` until the token sent to it is used; the old one counts until
-    then and is told. The present address withdraws a pending one.
+    tokens too. A new address is `pendingEmail` until the token sent to it is used; until then the old
+    one counts, and gets a notice. The present address withdraws a pending one.
     """
     return _change(request, user_id, fields_set(body))
 

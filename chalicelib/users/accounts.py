@@ -121,7 +121,7 @@ def change_password(
 ) -> None:
     """Set a new password, invalidate all tokens, including pending password resets, and end all sessions.
 
-    The e-mail address is told.
+    The e-mail address gets a notice.
 
     Raises:
         WrongPassword: The password was changed after the current one was verified.

@@ -13,7 +13,7 @@ from chalicelib.users.models import credentials, users
 def erase(connection: Connection, user_id: UUID, now: datetime) -> None:
     """Erase name, e-mail address and credentials. The row stays, because payments refer to it.
 
-    The address is told.
+    The address gets a notice.
     """
     address: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
     addresses.record_notice(connection, AccountDeleted(user_id=user_id, email=address), now)

@@ -71,9 +71,9 @@ def change(
 ) -> str | None:
     """Change the name or e-mail address of an account.
 
-    A new address is pending until it is verified, and the present one is told. The present address withdraws
-    a pending one, and so does a new password without a new address: the person who asked for it may have
-    known the old password.
+    A new address is pending until it is verified, and the present one gets a notice. The present address
+    withdraws a pending one, and so does a new password without a new address: the person who asked for it may
+    have known the old password.
 
     Return the address that a verification e-mail was requested for, if any.
 

@@ -278,7 +278,7 @@ def reset(connection: Connection, token: str, password_hash: str, now: datetime)
     """Use a token, set a new password, and return the address. All tokens and pending resets become invalid.
 
     The token also proves the address, so mark the address as verified. A pending address is withdrawn,
-    because the person who asked for it knew the old password. The address is told.
+    because the person who asked for it knew the old password. The address gets a notice.
 
     Raises:
         InvalidEmailToken: Also if the account has another address now.
