@@ -18,7 +18,7 @@ from bench.figures import Tally
 from bench.requests import REQUEST_ID
 from bench.scale import Scale
 from chalicelib.bookings import booking
-from chalicelib.bookings.booking import BookingLimits
+from chalicelib.bookings.booking import BookingLimits, Order
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import request_context
 from chalicelib.platform.security import Caller
@@ -49,7 +49,12 @@ def call_text() -> str:
     recorder, person, event = RecordingDatabase(), UUID(database.person_id(0)), UUID(database.event_id(0))
     with request_context.bind(REQUEST_ID):
         booking.book(
-            recorder, Caller(person, "attendee", 1), event, key=None, limits=LIMITS, now=datetime.now(UTC)
+            recorder,
+            Caller(person, "attendee", 1),
+            Order(event),
+            key=None,
+            limits=LIMITS,
+            now=datetime.now(UTC),
         )
     # pgbench passes variables of a prepared statement as parameters, which must not be in quotes.
     text = recorder.sql.replace(f"'{person.hex}'", f"('{database.PERSON}' || :person)::uuid")

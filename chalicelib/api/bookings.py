@@ -13,6 +13,7 @@ from chalicelib.api.schemas.bookings import (
     BookingRequest,
     BookingWithEvent,
     PayablePayment,
+    Quote,
     attendee_booking_json,
     held_booking_json,
     host_booking_json,
@@ -21,18 +22,23 @@ from chalicelib.bookings import booking, queries
 from chalicelib.bookings.booking import (
     AlreadyBooked,
     BookingLimits,
+    CodeInvalid,
+    Item,
+    LimitReached,
+    Order,
     OwnEvent,
     SaleEnded,
     SaleNotStarted,
     SoldOut,
     TooManyHolds,
 )
+from chalicelib.bookings.codes import Code
 from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
 from chalicelib.payments.checkout import NotPayable, PaymentRejected
-from chalicelib.platform.errors import StaleVersion, Unavailable, Unreachable
+from chalicelib.platform.errors import FieldError, InvalidInput, StaleVersion, Unavailable, Unreachable
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import key_of
 from chalicelib.platform.http.pagination import list_response
@@ -45,6 +51,21 @@ BOOKINGS = BookingQueries(
     for_attendee=attendee_booking_json, for_host=host_booking_json, for_hold=held_booking_json
 )
 
+ORDER_ERRORS = (
+    NoSuchEvent,
+    OwnEvent,
+    EventCancelled,
+    EventEnded,
+    SaleNotStarted,
+    SaleEnded,
+    AlreadyBooked,
+    LimitReached,
+    SoldOut,
+    CodeInvalid,
+    EmailNotVerified,
+    StaleVersion,
+)
+
 routes = new_router("bookings", "Book places, pay for them, cancel them.")
 
 
@@ -52,27 +73,17 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
     "/bookings",
     auth="required",
     responses={201: Booking, 200: Booking},
-    errors=(
-        NoSuchEvent,
-        OwnEvent,
-        EventCancelled,
-        EventEnded,
-        SaleNotStarted,
-        SaleEnded,
-        AlreadyBooked,
-        SoldOut,
-        PaymentRejected,
-        EmailNotVerified,
-        TooManyHolds,
-    ),
+    errors=(*ORDER_ERRORS, PaymentRejected, TooManyHolds),
     idempotent=True,
     conditional=True,
     account_check="view",  # the booking procedure checks it
 )
 def create_booking(request: Request, body: BookingRequest) -> Response:
-    """Book one place. Hosts book at events of others.
+    """Book places: all that you order, or none. Hosts book at events of others.
 
-    A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
+    Without `items` and `quantity` it is one ticket of the event's only type.
+
+    Places that cost something are held until `expiresAt`. Pay with Stripe's library and the `payment` of the
     response. `payment` is null while Stripe cannot be reached: create it later by
     `POST /bookings/{bookingId}/payment`. If Stripe can never charge the price, the response is 409
     `payment-rejected` and the place is free again. If you already hold an unpaid place at this event, the
@@ -90,7 +101,7 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
         result = booking.book(
             request.database,
             caller,
-            body.event_id,
+            _order(request, body),
             key=key_of(request),
             limits=_limits(request.settings),
             now=request.now,
@@ -105,6 +116,51 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     if result.held:
         return _held(request, 201, result.booking_id, headers)
     return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
+
+
+def _order(request: Request, body: BookingRequest) -> Order:
+    """Check what the body's schema cannot."""
+    items = None
+    if body.items is not None:
+        if body.quantity is not None:
+            raise InvalidInput(errors=[FieldError("quantity", "must be left out if there are items")])
+        items = tuple(Item(item.ticket_type_id, item.quantity) for item in body.items)
+        seen: set[UUID] = set()
+        for index, item in enumerate(items):
+            if item.ticket_type_id in seen:
+                message = "must not repeat the ticket type of another item"
+                raise InvalidInput(errors=[FieldError(f"items[{index}].ticketTypeId", message)])
+            seen.add(item.ticket_type_id)
+    return Order(
+        event_id=body.event_id,
+        items=items,
+        quantity=body.quantity or 1,
+        code=Code(body.code) if body.code is not None else None,
+        revisions=expected_versions(request),
+    )
+
+
+@routes.post(
+    "/bookings/quote",
+    auth="required",
+    responses={200: Quote},
+    errors=ORDER_ERRORS,
+    account_check="view",
+)
+def quote_booking(request: Request, body: BookingRequest) -> Response:
+    """Price an order without booking anything.
+
+    It is refused as the booking would be. To book at this price only, send the `ETag` in `If-Match`: if the
+    host has changed anything about the event since, the response is 412.
+    """
+    quoted, revision = booking.quote(
+        request.database,
+        request.require_caller(),
+        _order(request, body),
+        limits=_limits(request.settings),
+        now=request.now,
+    )
+    return written_response(200, quoted, revision)
 
 
 def _limits(settings: Settings) -> BookingLimits:

@@ -49,7 +49,10 @@ ADVICE: dict[type[Refusal], str] = {
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
     booking.OwnEvent: "Book with another account. The host needs no place.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
-    booking.SoldOut: "Try again later: a cancelled booking or an expired hold frees a place.",
+    booking.LimitReached: "Order fewer tickets: `left` says how many you can still book.",
+    booking.CodeInvalid: "Check the code. It may be used up, out of date, or for other ticket types.",
+    booking.SoldOut: "Order other or fewer tickets: `ticketTypeIds` names the types that lack places. "
+    "A cancelled booking or an expired hold may free some.",
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, case, func, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, case, func, literal_column, select
 
 from chalicelib.events.models import ticket_types
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
@@ -10,7 +10,7 @@ from chalicelib.platform.database.columns import UserTime, now_parameter, sql_li
 
 def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
     """Whether a place can be booked now. The booking procedure checks the same conditions one by one."""
-    return and_(in_sale_window(event), places.taken < places.capacity)
+    return and_(in_sale_window(event), places.taken + places.reserved < places.capacity)
 
 
 def in_sale_window(event: Any) -> ColumnElement[bool]:
@@ -25,8 +25,14 @@ def in_sale_window(event: Any) -> ColumnElement[bool]:
 
 
 def min_price(row: FromClause) -> ScalarSelect[int]:
+    """Return the lowest price of an event's ticket types, without archived ones if there are others."""
     return (
-        select(func.min(ticket_types.c.price))
+        select(
+            func.coalesce(
+                func.min(ticket_types.c.price).filter(ticket_types.c.archived_at.is_(None)),
+                func.min(ticket_types.c.price),
+            )
+        )
         .where(ticket_types.c.event_id == row.c.event_id)
         .scalar_subquery()
     )
@@ -38,7 +44,12 @@ def sale_end(row: FromClause) -> ColumnElement[Any]:
 
 def refundable_until(row: FromClause) -> ColumnElement[Any]:
     """When the refund period ends. Null for a free event."""
-    return case((min_price(row) > 0, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
+    has_price = (
+        select(ticket_types.c.ticket_type_id)
+        .where(ticket_types.c.event_id == row.c.event_id, ticket_types.c.price > literal_column("0"))
+        .exists()
+    )
+    return case((has_price, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
 
 
 def visible_status(row: FromClause) -> ColumnElement[str]:

@@ -1,6 +1,6 @@
 """Create, publish and change events."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, update
 
 from chalicelib.domain_events import EventPublished, SaleStarted
-from chalicelib.events import change_notices, snapshots
+from chalicelib.events import change_notices, prices, snapshots
 from chalicelib.events.locks import (
     EVENT_BY_ID,
     EventCancelled,
@@ -20,12 +20,10 @@ from chalicelib.events.locks import (
 )
 from chalicelib.events.models import Status, events, places, ticket_types
 from chalicelib.events.rules import Details, violations
+from chalicelib.events.ticket_types import GENERAL_ADMISSION, TypeDetails, insert_types
 from chalicelib.platform import ids
 from chalicelib.platform.errors import Conflict, FieldError, InvalidInput
 from chalicelib.users.verification import EmailNotVerified
-
-GENERAL_ADMISSION = "General admission"
-"""The name of the ticket type that each event has."""
 
 _UNTIL_VERIFIED = "Until then you can create drafts."
 
@@ -46,8 +44,9 @@ def create(
     *,
     may_publish: bool,
     charges: bool,
+    types: Sequence[TypeDetails] = (),
 ) -> UUID:
-    """Create an event with one ticket type, as a draft or published.
+    """Create an event, as a draft or published. Without `types` it has one, at the price of the details.
 
     Raises:
         InvalidInput: The details violate a rule.
@@ -68,14 +67,8 @@ def create(
         )
     )
     connection.execute(insert(places).values(event_id=event_id, capacity=details.capacity))
-    connection.execute(
-        insert(ticket_types).values(
-            ticket_type_id=ids.new(now),
-            event_id=event_id,
-            name=GENERAL_ADMISSION,
-            price=details.price,
-        )
-    )
+    types = types or (TypeDetails(name=GENERAL_ADMISSION, price=details.price or 0),)
+    insert_types(connection, event_id, types, now, counted=len(types) > 1)
     if details.status == "published":
         snapshots.record(connection, EventPublished, event_id, host_id, details, now)
     return event_id
@@ -131,7 +124,9 @@ def change(
     )
     if after.price != before.price:
         connection.execute(
-            update(ticket_types).where(ticket_types.c.event_id == event_id).values(price=after.price)
+            update(ticket_types)
+            .where(ticket_types.c.event_id == event_id, ticket_types.c.archived_at.is_(None))
+            .values(price=after.price)
         )
     if before.status == "draft" and after.status == "published":
         snapshots.record(connection, EventPublished, event_id, host_id, after, now)
@@ -139,7 +134,7 @@ def change(
         change_notices.schedule(connection, event_id, before, now)
     resized = connection.execute(
         update(places)
-        .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
+        .where(places.c.event_id == event_id, places.c.taken + places.c.reserved <= after.capacity)
         .values(capacity=after.capacity, revision=places.c.revision + 1)
     )
     if not resized.rowcount:
@@ -185,4 +180,8 @@ def _own_columns(details: Details) -> dict[str, Any]:
     """Return the details that are columns of `events`. Capacity and price are in other tables."""
     columns = asdict(details)
     del columns["capacity"], columns["price"]
-    return columns
+    return columns | {
+        "min_charge": prices.min_charge(details.currency),
+        "max_charge": prices.max_charge(details.currency),
+        "charge_step": prices.charge_step(details.currency),
+    }

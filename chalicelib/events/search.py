@@ -36,6 +36,7 @@ event_rows = select(
     events,
     places.c.capacity,
     places.c.taken,
+    places.c.reserved,
     places.c.popularity,
     func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)

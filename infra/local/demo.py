@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from chalicelib.bookings import booking as bookings
-from chalicelib.bookings.booking import BookingLimits
+from chalicelib.bookings.booking import BookingLimits, Order
 from chalicelib.events import publishing as events
 from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
@@ -104,7 +104,7 @@ def _create_events(database: Database, host: Caller, attendee: Caller, now: date
         hold_cooldown=timedelta(0),
         verified_attendees_only=False,
     )
-    bookings.book(database, attendee, created["Living room concert"], key=None, limits=limits, now=now)
+    bookings.book(database, attendee, Order(created["Living room concert"]), key=None, limits=limits, now=now)
     return created
 
 

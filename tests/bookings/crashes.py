@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from chalicelib.bookings import booking
+from chalicelib.bookings.booking import Order
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.security import Caller
 from chalicelib.platform.settings import Settings
@@ -85,7 +86,9 @@ def book_until_the_crash(
                 caller = Caller(attendees[turn], "attendee", 1)
                 event_id = event_ids[turn % len(event_ids)]
                 now = datetime.now(UTC)
-                booking.book(client.wiring.database, caller, event_id, key=None, limits=LIMITS, now=now)
+                booking.book(
+                    client.wiring.database, caller, Order(event_id), key=None, limits=LIMITS, now=now
+                )
                 confirmed.append((event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pg8000
 
 from chalicelib.bookings import booking
+from chalicelib.bookings.booking import Order
 from chalicelib.platform.database.engine import Database, violated
 from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
@@ -42,7 +43,9 @@ def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
     """Book a place. Return `booked`, a refusal's name or a violated constraint's name. Thread-safe."""
     caller = wiring.tokens.read(attendee.token)
     try:
-        booking.book(wiring.database, caller, UUID(event_id), key=None, limits=LIMITS, now=datetime.now(UTC))
+        booking.book(
+            wiring.database, caller, Order(UUID(event_id)), key=None, limits=LIMITS, now=datetime.now(UTC)
+        )
     except Refusal as refusal:
         return refusal.slug()
     except pg8000.DatabaseError as error:
