@@ -231,14 +231,17 @@ class PaymentFailed(PaymentDetails, name="payment-failed"):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRefundDue(PaymentDetails, name="payment-refund-due"):
-    """A payment is due back to the attendee. This system makes the refund.
+    """The price of cancelled tickets is due back to the attendee. This system makes the refund.
 
-    The amount is the payment, less what has gone back before.
+    There is one for each refund. The amount is the sum of the tickets' prices, or what is left of the payment
+    if that is less, because a part has gone back before.
 
     The reasons are those of `booking-cancelled`, and `late-payment`: the money arrived after the hold, and no
     place was left, or the booking had been cancelled, or the attendee had another booking.
     """
 
+    refund_id: UUID
+    tickets: Annotated[tuple[BookedTicket, ...], {"minItems": 1}]
     reason: RefundReason
 
 

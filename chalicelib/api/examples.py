@@ -158,6 +158,10 @@ EXAMPLES: Mapping[Any, Any] = {
         "eventId": _EVENT,
         "checkedAt": "2030-02-01T12:30:00.000Z",
         "places": {"capacity": 100, "taken": 42, "counted": 42},
+        "ticketTypes": [
+            {"ticketTypeId": _TICKET_TYPE, "name": "General admission", "taken": 42, "counted": 42}
+        ],
+        "codes": [],
         "bookings": {"pending": 2, "confirmed": 40, "cancelled": 3, "expired": 5},
         "money": [
             {

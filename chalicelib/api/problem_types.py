@@ -7,7 +7,7 @@ from http import HTTPStatus
 from chalicelib.bookings import booking
 from chalicelib.events import locks, publishing
 from chalicelib.notifications import unsubscribe
-from chalicelib.payments import checkout, signatures, stripe_events
+from chalicelib.payments import cancellation, checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
@@ -56,6 +56,7 @@ ADVICE: dict[type[Refusal], str] = {
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
+    cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

@@ -111,7 +111,7 @@ tickets = Table(
     Column("holder_name", Text, nullable=True),
     Column("holder_email", Text, nullable=True),
     Column("cancellation_reason", Text, nullable=True),
-    Column("refund_id", Uuid, nullable=True),
+    Column("refund_id", Uuid, ForeignKey("refunds.refund_id"), nullable=True),
     Column("kept_at", SystemTime(), nullable=True),
     CheckConstraint("status IN ('held', 'valid', 'used', 'cancelled')", name="status"),
     CheckConstraint("price >= 0 AND price <= list_price", name="price"),

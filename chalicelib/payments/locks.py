@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Uuid, bindparam, select, union_all
 
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.events.models import places, pools
-from chalicelib.payments.models import payments
+from chalicelib.payments.models import payments, pending_amount
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 _LOCK_POOLS = (
@@ -37,6 +37,7 @@ _LOCK_BOOKING = select(bookings.c.booking_id).where(_this_booking).with_for_upda
 _LOCK_PAYMENT = (
     select(
         payments,
+        pending_amount.label("pending_amount"),
         bookings.c.user_id,
         bookings.c.event_id,
         bookings.c.host_id,
@@ -62,6 +63,6 @@ def lock_places_then_booking(connection: Connection, booking_id: UUID) -> Row[An
 
 
 def lock_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
-    """Lock a booking and its payment. Return both."""
+    """Lock a booking, its payment and the refunds of that. Return booking and payment."""
     connection.execute(_LOCK_BOOKING, {"this_booking": booking_id})
     return connection.execute(_LOCK_PAYMENT, {"this_booking": booking_id}).one()

@@ -89,7 +89,17 @@ BODIES: dict[str, dict[str, Any]] = {
         "amount": 2500,
     },
     "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
-    "payment-refund-due": {**PAYMENT_BODY, "reason": "host"},
+    "payment-refund-due": {
+        **PAYMENT_BODY,
+        "refundId": "019b2f3e-7c1a-7b55-9d41-000000000006",
+        "tickets": [
+            {
+                "ticketId": "019b2f3e-7c1a-7b55-9d41-000000000007",
+                "ticketTypeId": "019b2f3e-7c1a-7b55-9d41-000000000008",
+            }
+        ],
+        "reason": "host",
+    },
     "payment-disputed": DISPUTE_BODY,
     "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
 }

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from chalicelib.payments import hold_expiry, reconciliation
-from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
+from chalicelib.payments.gateway import Charge, DueRefund, PaymentGateway, PaymentIntent, Refund
 from chalicelib.wiring import Wiring, using
 from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client
@@ -79,11 +79,11 @@ class KillingGateway:
     def cancel_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._call("cancel", lambda: self.gateway.cancel_payment_intent(intent_id))
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
-        return self._call("refund", lambda: self.gateway.create_refund(charge, intent_id))
+    def create_refund(self, due: DueRefund) -> Refund:
+        return self._call("refund", lambda: self.gateway.create_refund(due))
 
-    def get_refund(self, refund_id: str) -> Refund:
-        return self._call("get refund", lambda: self.gateway.get_refund(refund_id))
+    def get_refund(self, stripe_refund_id: str) -> Refund:
+        return self._call("get refund", lambda: self.gateway.get_refund(stripe_refund_id))
 
     def list_refunds(self, intent_id: str) -> list[Refund]:
         return self._call("list refunds", lambda: self.gateway.list_refunds(intent_id))

@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.payments import refunds
-from chalicelib.payments.gateway import Charge, PaymentGateway, PaymentIntent, Refund
+from chalicelib.payments.gateway import Charge, DueRefund, PaymentGateway, PaymentIntent, Refund
 from chalicelib.payments.refund_requests import FIRST_CHECK_AFTER
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent
@@ -40,11 +40,11 @@ class KillingGateway:
         self._random = random.Random(seed)  # noqa: S311 (not a secret)
         self.kills = 0
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+    def create_refund(self, due: DueRefund) -> Refund:
         chance = self._random.random()
         if chance < 0.1:
             self._kill()
-        refund = self._gateway.create_refund(charge, intent_id)
+        refund = self._gateway.create_refund(due)
         if chance > 0.9:
             self._kill()
         return refund
@@ -72,8 +72,8 @@ class KillingGateway:
     ) -> Iterator[Sequence[Mapping[str, Any]]]:
         return self._gateway.list_events(types, since, until)
 
-    def get_refund(self, refund_id: str) -> Refund:
-        return self._gateway.get_refund(refund_id)
+    def get_refund(self, stripe_refund_id: str) -> Refund:
+        return self._gateway.get_refund(stripe_refund_id)
 
 
 def sell_out(client: Client, stripe: StripeFake, count: int) -> tuple[Account, str]:

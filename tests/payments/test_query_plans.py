@@ -31,21 +31,28 @@ from tests.test_query_plans import FILL, filled, nodes
 
 # A payment for each booking, of which a few are due for a check, and 60,000 events of Stripe.
 FILL_PAYMENTS = """
-INSERT INTO payments (booking_id, amount, currency, status, intent_id, refund_id, open_until, next_check_at,
-                      created_at, updated_at)
+INSERT INTO payments (booking_id, amount, currency, status, intent_id, open_until, next_check_at, created_at,
+                      updated_at)
 SELECT booking_id, 2500, 'eur', CASE n % 4 WHEN 0 THEN 'refunded' WHEN 1 THEN 'failed' ELSE 'paid' END,
-       'pi_' || n, 're_' || n, now(), CASE WHEN n % 2000 = 0 THEN now() + interval '1 day' END, now(), now()
+       'pi_' || n, now(), CASE WHEN n % 2000 = 0 THEN now() + interval '1 day' END, now(), now()
 FROM (SELECT booking_id, row_number() OVER () AS n FROM bookings) numbered;
 
 UPDATE payments SET status = 'requires_payment' WHERE next_check_at IS NOT NULL;
+
+INSERT INTO refunds (refund_id, booking_id, amount, reason, status, stripe_refund_id, refunded_at, created_at,
+                     updated_at)
+SELECT uuidv7(), booking_id, 2500, 'host', 'refunded', 're_' || intent_id, now(), now(), now()
+FROM payments WHERE status = 'refunded';
 
 INSERT INTO stripe_events (stripe_event_id, type, outcome, received_at)
 SELECT 'evt_' || n, 'payment_intent.succeeded', 'confirmed', now() - make_interval(secs => n * 100)
 FROM generate_series(1, 60000) n;
 
-ANALYZE payments, stripe_events
+ANALYZE payments, refunds, stripe_events
 """
-LARGE = {"users", "events", "places", "ticket_types", "bookings", "payments", "stripe_events"}
+LARGE = {
+    "users", "events", "places", "ticket_types", "bookings", "tickets", "payments", "refunds", "stripe_events"
+}  # fmt: skip
 EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
 

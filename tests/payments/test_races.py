@@ -6,13 +6,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Barrier
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from chalicelib.payments import due_payments, refunds, settlement, stripe_objects
-from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
+from chalicelib.payments.gateway import DueRefund, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake.errors import ApiError
 from infra.stripe_fake.fake import StripeFake
@@ -33,8 +32,8 @@ from tests.payments.purchases import (
     expire,
     hold,
     pay,
-    payment_row,
     process_refund,
+    refund_row,
     request_payment,
     status,
 )
@@ -239,19 +238,20 @@ class RefusingPayments(FakePayments):
         super().__init__()
         self._both = Barrier(2)
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+    def create_refund(self, due: DueRefund) -> Refund:
         self._both.wait(WAIT_TIMEOUT)
-        raise PaymentRefused(f"{charge.attempt} of {intent_id}")
+        raise PaymentRefused(f"{due.attempt} of {due.intent_id}")
 
 
 def test_concurrent_refusals_of_a_refund_count_as_one_attempt(client: Client, stripe: StripeFake) -> None:
     held = buy(client, stripe)
     cancel(client, held)
     database, gateway, now = client.wiring.database, RefusingPayments(), datetime.now(UTC)
+    refund_id = refund_row(client, held).refund_id
 
-    run_concurrently([lambda: refunds.make_refund(database, gateway, UUID(held.booking_id), now)] * 2)
+    run_concurrently([lambda: refunds.make_refund(database, gateway, refund_id, now)] * 2)
 
-    assert payment_row(client, held).refund_attempt == 1
+    assert refund_row(client, held).attempt == 1
 
 
 def test_a_refund_event_locks_places_first(client: Client, stripe: StripeFake) -> None:

@@ -194,8 +194,10 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @rule(succeed=st.booleans())
     def settle_refunds(self, *, succeed: bool) -> None:
-        for row in rows(self.client, "SELECT refund_id FROM payments WHERE refund_id IS NOT NULL"):
-            self.settle(row.refund_id, succeed=succeed)
+        for row in rows(
+            self.client, "SELECT stripe_refund_id FROM refunds WHERE stripe_refund_id IS NOT NULL"
+        ):
+            self.settle(row.stripe_refund_id, succeed=succeed)
 
     @rule()
     def process_domain_events(self) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from chalicelib.payments import refund_requests, settlement
+from chalicelib.payments import balances, refund_requests, settlement
 from chalicelib.payments.locks import lock_booking
 from chalicelib.payments.models import PaymentStatus, check_transition
 from chalicelib.platform.database.engine import Database
@@ -79,6 +79,6 @@ def test_forbidden_transition_is_refused(
     with database.transaction() as connection:
         payment = lock_booking(connection, booking_id)
         with pytest.raises(AssertionError, match=f"{before} to {after}"):
-            settlement.update_payment(connection, payment, datetime.now(UTC), status=after)
+            balances.update_payment(connection, payment, datetime.now(UTC), status=after)
 
     assert value(client, "SELECT status FROM payments") == before

@@ -202,6 +202,26 @@ class PlaceCounts(Struct, kw_only=True):
 
     capacity: int
     taken: int
+    counted: Annotated[int, Meta(description="Recounted from live tickets.")]
+
+
+class TypeCounts(Struct, kw_only=True, rename="camel"):
+    """The stored counter of a ticket type, and the recount."""
+
+    ticket_type_id: Id
+    name: str
+    capacity: Annotated[int, Meta(description="Left out without a limit of its own.")] | UnsetType = UNSET
+    taken: int
+    counted: Annotated[int, Meta(description="Recounted from live tickets.")]
+
+
+class CodeCounts(Struct, kw_only=True, rename="camel"):
+    """The stored number of uses of a code, and the recount."""
+
+    code_id: Id
+    code: str
+    max_uses: Annotated[int, Meta(description="Left out without a limit.")] | UnsetType = UNSET
+    taken: int
     counted: Annotated[int, Meta(description="Recounted from live bookings.")]
 
 
@@ -232,7 +252,9 @@ class MoneyTotals(Struct, kw_only=True, rename="camel"):
 class Difference(Struct, kw_only=True, rename="camel"):
     """A difference between stored and recounted values, for a person to resolve."""
 
-    booking_id: Annotated[Id | None, Meta(description="null if the difference is in the event's places.")]
+    booking_id: Annotated[Id | None, Meta(description="null if the difference is in a counter of the event.")]
+    ticket_type_id: Annotated[Id, Meta(description="If it is in the places of a type.")] | UnsetType = UNSET
+    code_id: Annotated[Id, Meta(description="If it is in the uses of a code.")] | UnsetType = UNSET
     what: Annotated[str, Meta(examples=["amount-differs"])]
 
 
@@ -242,6 +264,8 @@ class Integrity(Struct, kw_only=True, rename="camel"):
     event_id: Id
     checked_at: Time
     places: PlaceCounts
+    ticket_types: list[TypeCounts]
+    codes: list[CodeCounts]
     bookings: BookingCounts
     money: list[MoneyTotals]
     differences: list[Difference]

@@ -435,11 +435,6 @@ def _create_payments() -> None:
         sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_check_at", sa.DateTime(timezone=True)),
         sa.Column("paid_at", sa.DateTime(timezone=True)),
-        sa.Column("kept_at", sa.DateTime(timezone=True)),
-        sa.Column("refund_reason", sa.Text()),
-        sa.Column("refund_attempt", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("refund_id", sa.Text()),
-        sa.Column("refunded_at", sa.DateTime(timezone=True)),
         sa.Column("refunded_amount", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("dispute", sa.Text()),
         sa.Column("dispute_id", sa.Text()),
@@ -460,7 +455,6 @@ def _create_payments() -> None:
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_payments_booking_id")),
         sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_payments")),
         sa.UniqueConstraint("intent_id", name=op.f("uq_payments_intent_id")),
-        sa.UniqueConstraint("refund_id", name=op.f("uq_payments_refund_id")),
     )
     op.create_index(
         "ix_payments_next_check_at",
@@ -468,6 +462,37 @@ def _create_payments() -> None:
         ["next_check_at"],
         postgresql_where=sa.text("next_check_at IS NOT NULL"),
     )
+    op.create_table(
+        "refunds",
+        sa.Column("refund_id", sa.Uuid(), nullable=False),
+        sa.Column("booking_id", sa.Uuid(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("stripe_refund_id", sa.Text()),
+        sa.Column("next_check_at", sa.DateTime(timezone=True)),
+        sa.Column("flag", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("refunded_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint("status IN ('pending', 'refunded', 'covered')", name=op.f("ck_refunds_status")),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_refunds_amount")),
+        sa.CheckConstraint(
+            "(status = 'refunded') = (refunded_at IS NOT NULL)", name=op.f("ck_refunds_refunded")
+        ),
+        sa.ForeignKeyConstraint(["booking_id"], ["payments.booking_id"], name=op.f("fk_refunds_booking_id")),
+        sa.PrimaryKeyConstraint("refund_id", name=op.f("pk_refunds")),
+        sa.UniqueConstraint("stripe_refund_id", name=op.f("uq_refunds_stripe_refund_id")),
+    )
+    op.create_index(op.f("ix_refunds_booking_id"), "refunds", ["booking_id"])
+    op.create_index(
+        "ix_refunds_next_check_at",
+        "refunds",
+        ["next_check_at"],
+        postgresql_where=sa.text("next_check_at IS NOT NULL"),
+    )
+    op.create_foreign_key(op.f("fk_tickets_refund_id"), "tickets", "refunds", ["refund_id"], ["refund_id"])
     op.create_table(
         "stripe_events",
         sa.Column("stripe_event_id", sa.Text(), nullable=False),
