@@ -142,11 +142,19 @@ class Plan:
         return {node["Relation Name"] for node in self.page if node["Node Type"] == "Seq Scan"}
 
     def sorts(self) -> list[str]:
-        """Return the sorts of more rows than a page has."""
+        """Return the sorts of more rows than a page has, or than belong to one of its rows."""
+        of_one_row = [
+            id(node)
+            for part in self.page
+            if part.get("Parent Relationship") == "SubPlan"
+            for node in nodes(part)
+        ]
         return [
             node["Node Type"]
             for node in self.page
-            if node["Node Type"].endswith("Sort") and node["Sort Key"] != ['"row".n']
+            if node["Node Type"].endswith("Sort")
+            and node["Sort Key"] != ['"row".n']
+            and id(node) not in of_one_row
         ]
 
 
