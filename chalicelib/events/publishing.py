@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Row, insert, update
 
 from chalicelib.domain_events import EventPublished, SaleStarted
 from chalicelib.events import change_notices, snapshots
@@ -26,6 +26,9 @@ from chalicelib.users.verification import EmailNotVerified
 
 GENERAL_ADMISSION = "General admission"
 """The name of the ticket type that each event has."""
+
+Announcement = Literal["publication", "change"]
+"""What others are notified about: followers of a publication, attendees and interested users of a change."""
 
 _UNTIL_VERIFIED = "Until then you can create drafts."
 
@@ -91,10 +94,12 @@ def change(
     now: datetime,
     may_publish: bool,
     charges: bool,
-) -> None:
+) -> Announcement | None:
     """Change details of an event. Attendees are notified if its title, location or times change.
 
     The event is locked first and its places last, so that concurrent bookings wait for one statement only.
+
+    Return what others will be notified about, or None if the change adds no notice.
 
     Raises:
         NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
@@ -118,7 +123,8 @@ def change(
     _check_status(before.status, after.status, may_publish=may_publish)
     _check(after, now, started=started, charges=charges)
     if after == before:
-        return
+        return None
+    sale_announced = _sale_announced(before, after, now)
     connection.execute(
         update(events)
         .where(events.c.event_id == event_id)
@@ -126,17 +132,16 @@ def change(
             version=row.version + 1,
             updated_at=now,
             **_own_columns(after),
-            **_sale_announced(before, after, now),
+            **sale_announced,
         )
     )
     if after.price != before.price:
         connection.execute(
             update(ticket_types).where(ticket_types.c.event_id == event_id).values(price=after.price)
         )
-    if before.status == "draft" and after.status == "published":
-        snapshots.record(connection, EventPublished, event_id, host_id, after, now)
-    elif before.status == "published" and snapshots.changes(before, after):
-        change_notices.schedule(connection, event_id, before, now)
+    announcement = _announce(connection, row, before, after, now)
+    if row.sale_announced_at is not None and sale_announced == {"sale_announced_at": None}:
+        announcement = announcement or "change"  # the sale will be announced again
     resized = connection.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken <= after.capacity)
@@ -144,6 +149,22 @@ def change(
     )
     if not resized.rowcount:
         raise CapacityBelowTaken
+    return announcement
+
+
+def _announce(
+    connection: Connection, row: Row[Any], before: Details, after: Details, now: datetime
+) -> Announcement | None:
+    """Record or schedule the domain event about a change, and return what it announces."""
+    if before.status == "published":
+        is_announced = snapshots.changes(before, after) and change_notices.schedule(
+            connection, row.event_id, before, now
+        )
+        return "change" if is_announced else None
+    if after.status == "published":
+        snapshots.record(connection, EventPublished, row.event_id, row.host_id, after, now)
+        return "publication"
+    return None
 
 
 def record_sale_started(connection: Connection, event_id: UUID, now: datetime) -> None:
