@@ -68,7 +68,8 @@ REFUSALS: dict[str, type[Refusal]] = {
 
 HOLD_REFUSALS = {
     "too-many-holds": "You hold as many unpaid places as one account can. Pay for one of them first.",
-    "hold-cooldown": "Your last hold of this event ended unpaid a short time ago.",
+    "hold-cooldown": "Your last hold of this event ended a short time ago: it expired, you cancelled it, or"
+    " Stripe refused its payment.",
 }
 """The details of TooManyHolds, by the `outcome` of the booking procedure."""
 
