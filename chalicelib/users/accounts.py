@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from chalicelib.domain_events import PasswordChanged, UserRegistered
 from chalicelib.platform import ids, security
@@ -13,7 +12,6 @@ from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Caller, Role
 from chalicelib.users import addresses, authentication, sessions, verification
-from chalicelib.users.addresses import email_taken
 from chalicelib.users.models import credentials, users
 
 
@@ -34,14 +32,12 @@ def register(
         EmailTaken: Also if two requests register the same address concurrently, because of the unique index.
     """
     user_id = ids.new(now)
-    try:
+    with addresses.unique_email():
         connection.execute(
             insert(users).values(
                 user_id=user_id, role=role, name=name, email=email, created_at=now, updated_at=now
             )
         )
-    except DBAPIError as error:
-        raise email_taken(error) from error
     connection.execute(
         insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
     )

@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from chalicelib.domain_events import (
     EmailChanged,
@@ -251,7 +250,7 @@ def verify(connection: Connection, token: str, now: datetime) -> str:
 
 def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:
     """Replace the address by the pending one, and tell the former one."""
-    try:
+    with addresses.unique_email():
         connection.execute(
             update(users)
             .where(users.c.user_id == account.user_id)
@@ -263,8 +262,6 @@ def _change_address(connection: Connection, account: Row[Any], now: datetime) ->
                 version=users.c.version + 1,
             )
         )
-    except DBAPIError as error:
-        raise addresses.email_taken(error) from error
     notice = EmailChanged(user_id=account.user_id, email=account.email)
     addresses.record_notice(connection, notice, now)
 
