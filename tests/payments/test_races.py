@@ -62,8 +62,8 @@ def expire_unnoticed(client: Client, *holds: Hold) -> None:
     for held in holds:
         rows(
             client,
-            "WITH expired AS (UPDATE bookings SET status = 'expired', quantity = 0, cancellation_reason = 'unpaid'"
-            " WHERE booking_id = :id RETURNING event_id),"
+            "WITH expired AS (UPDATE bookings SET status = 'expired', quantity = 0,"
+            " cancellation_reason = 'unpaid' WHERE booking_id = :id RETURNING event_id),"
             " void AS (UPDATE tickets SET status = 'cancelled', cancellation_reason = 'unpaid'"
             " WHERE booking_id = :id),"
             " failed AS (UPDATE payments SET status = 'failed', next_check_at = NULL WHERE booking_id = :id)"
