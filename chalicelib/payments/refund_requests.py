@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -199,24 +199,31 @@ def _mark_payments(made: Any) -> Update:
     )
 
 
-_Statements = tuple[Select[Any], Update, Insert]
+class Statements(NamedTuple):
+    """To be executed in this order, in the transaction that has cancelled the tickets."""
+
+    lock: Select[Any]
+    close: Update
+    request: Insert
 
 
-def _statements(*conditions: ColumnElement[bool]) -> _Statements:
-    return _lock_statement(*conditions), _close_statement(*conditions), _request_statement(*conditions)
+def _statements(*conditions: ColumnElement[bool]) -> Statements:
+    return Statements(
+        _lock_statement(*conditions), _close_statement(*conditions), _request_statement(*conditions)
+    )
 
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
 _of_events = bookings.c.event_id == any_(bindparam("event_ids", type_=ARRAY(Uuid)))
 _of_attendee = bookings.c.user_id == bindparam("attendee", type_=Uuid)
 
-_FOR_ONE = _statements(_this_booking)
+FOR_ONE = _statements(_this_booking)
 _FOR_EVENTS = _statements(_of_events)
 _FOR_ATTENDEE = _statements(_of_attendee, _of_events)
 
 
 def request_for_one(connection: Connection, booking_id: UUID, *, reason: str, now: datetime) -> None:
-    _request(connection, _FOR_ONE, reason, now, this_booking=booking_id)
+    _request(connection, FOR_ONE, reason, now, this_booking=booking_id)
 
 
 def request_for_events(
@@ -232,15 +239,19 @@ def request_for_attendee(
 
 
 def _request(
-    connection: Connection, statements: _Statements, reason: str, now: datetime, **values: Any
+    connection: Connection, statements: Statements, reason: str, now: datetime, **conditions: Any
 ) -> None:
-    values |= {
+    values = conditions | parameters(reason, now)
+    if connection.execute(statements.lock, values).all():
+        connection.execute(statements.close, values)
+        connection.execute(statements.request, values)
+
+
+def parameters(reason: str, now: datetime) -> dict[str, Any]:
+    """Return the parameters of the statements, without those of their conditions."""
+    return {
         "reason": reason,
         "always": reason not in ATTENDEE_REASONS,
         "now": now,
         "next_refund_check_at": now + FIRST_CHECK_AFTER,
     }
-    locked = connection.execute(statements[0], values).all()
-    if locked:
-        for statement in statements[1:]:
-            connection.execute(statement, values)
