@@ -149,7 +149,7 @@ def apply_listed(
         flag_for_review(connection, booking_id, AMOUNT_DIFFERS)
         return
     own = refund_states.all_of(connection, booking_id)
-    known = payment.refunded_amount - _sum(one for one in own if one.status == "refunded")
+    known = max(0, payment.refunded_amount - _sum(one for one in own if one.status == "refunded"))
     in_dashboard = _without_own(connection, own, listed, now)
     grown = _sum(in_dashboard) - known
     for refund in filter(refund_states.waits, refund_states.all_of(connection, booking_id)):

@@ -196,6 +196,21 @@ def test_a_flagged_refund_can_be_retried(client: Client, stripe: StripeFake) -> 
     assert differences(client, held) == []
 
 
+def test_a_refund_paid_in_another_way_can_be_recorded(client: Client, stripe: StripeFake) -> None:
+    held = cancelled(client, stripe)
+    stripe.faults.calls = [Fault("error", ALWAYS, route=REFUND)]
+    for _ in range(len(RETRY_BACKOFF) + 1):
+        process_refund(client, held)
+
+    rows(client, "UPDATE refunds SET status = 'refunded', refunded_at = now(), flag = NULL")
+    rows(client, "UPDATE payments SET next_check_at = now()")
+    reconcile(client)
+
+    assert status(client, held) == ("cancelled", "refunded")
+    assert stripe.refunds(held.intent_id) == []
+    assert differences(client, held) == []
+
+
 def test_a_refund_made_manually_before_is_not_repeated(client: Client, stripe: StripeFake) -> None:
     held = cancelled(client, stripe)
     stripe.refund(held.intent_id)
