@@ -56,7 +56,7 @@ def _apply_own_refund(
     if reported.status == "pending":
         rebalance(connection, payment, now)
         return "refunding"
-    rebalance(connection, payment, now, refunded_amount=payment.refunded_amount + reported.amount)
+    rebalance(connection, payment, now, refunded_amount=payment.refunded_amount + refund.amount)
     return "refunded"
 
 
@@ -144,7 +144,7 @@ def apply_listed(
     have failed for good or if too little is left for them. The others that wait are reduced to what is left.
     """
     booking_id = payment.booking_id
-    if any(refund.currency != payment.currency or refund.amount < 0 for refund in listed):
+    if any(refund.currency != payment.currency or refund.amount <= 0 for refund in listed):
         update_payment(connection, payment, now, next_check_at=None)
         flag_for_review(connection, booking_id, AMOUNT_DIFFERS)
         return
@@ -184,7 +184,7 @@ def _without_own(
         if reported.status == "failed":
             refund_states.fail(connection, refund, "failed", now)
         elif refund.status != "refunded":
-            refund_states.accept(connection, refund, reported, now)
+            refund_states.accept(connection, refund, reported, now, amount=reported.amount)
     return [one for one in others if one.status != "failed"]
 
 

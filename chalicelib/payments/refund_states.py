@@ -69,8 +69,13 @@ def waits(refund: Row[Any]) -> bool:
     return bool(refund.status == "pending" and refund.stripe_refund_id is None)
 
 
-def accept(connection: Connection, refund: Row[Any], reported: Refund, now: datetime) -> None:
-    """Record that Stripe has accepted a refund, and whether it has succeeded."""
+def accept(
+    connection: Connection, refund: Row[Any], reported: Refund, now: datetime, *, amount: int | None = None
+) -> None:
+    """Record that Stripe has accepted a refund, and whether it has succeeded.
+
+    `amount` is given if the accepted attempt may have had another one.
+    """
     succeeded = reported.status == "succeeded"
     _update(
         connection,
@@ -78,7 +83,7 @@ def accept(connection: Connection, refund: Row[Any], reported: Refund, now: date
         now,
         status="refunded" if succeeded else "pending",
         stripe_refund_id=reported.stripe_refund_id,
-        amount=reported.amount,
+        amount=refund.amount if amount is None else amount,
         refunded_at=now if succeeded else None,
         next_check_at=None if succeeded else now + PENDING_CHECK_INTERVAL,
         flag=None,
