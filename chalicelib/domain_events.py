@@ -126,6 +126,19 @@ class EventCancelled(EventDetails, name="event-cancelled"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DailyDigestDue(DomainEventBody, name="daily-digest-due"):
+    """It is time to send hosts the daily digest of their bookings.
+
+    The subject is a UUID made from `until`. The digest covers the time from `since` until `until`.
+    """
+
+    lane: ClassVar[Lane] = Lane.EVENTS
+
+    since: SystemTime
+    until: SystemTime
+
+
+@dataclass(frozen=True, kw_only=True)
 class BookingDetails(DomainEventBody):
     """The subject is the booked event, so that its bookings and its own changes are in one order."""
 
@@ -325,6 +338,7 @@ ALL: tuple[type[DomainEventBody], ...] = (
     PaymentRefundDue,
     PaymentDisputed,
     PaymentDisputeClosed,
+    DailyDigestDue,
     UserRegistered,
     EmailVerificationRequested,
     PasswordResetRequested,
