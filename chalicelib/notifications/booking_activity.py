@@ -78,9 +78,16 @@ _counted = (
     .returning(booking_activity)
     .cte("counted")
 )
+# Lock the hosts' accounts before their notifications, as the deletion of an account does, to avoid deadlocks.
+_hosts = (
+    select(credentials.c.user_id)
+    .where(credentials.c.user_id.in_(select(_counted.c.host_id)))
+    .with_for_update(read=True, key_share=True)
+    .cte("hosts")
+)
 _NOTIFICATION = {
     "notification_id": func.uuidv7(),
-    "user_id": credentials.c.user_id,
+    "user_id": _hosts.c.user_id,
     "domain_event_id": func.array_agg(
         aggregate_order_by(_counted.c.domain_event_id, _counted.c.domain_event_id)
     )[1],
@@ -95,12 +102,12 @@ _new = insert(notifications).from_select(
     list(_NOTIFICATION),
     select(*_NOTIFICATION.values())
     .select_from(
-        _counted.join(events, events.c.event_id == _counted.c.event_id).join(
-            credentials, credentials.c.user_id == events.c.host_id
+        _counted.join(_hosts, _hosts.c.user_id == _counted.c.host_id).join(
+            events, events.c.event_id == _counted.c.event_id
         )
     )
     .where(_counted.c.booked > 0)
-    .group_by(credentials.c.user_id, events.c.event_id)
+    .group_by(_hosts.c.user_id, events.c.event_id)
     .order_by(events.c.event_id),
 )
 _notified = _new.on_conflict_do_update(

@@ -106,7 +106,7 @@ def _send_about_event(
 def _send_digests(
     context: MailContext, kind: Kind, batch: EmailBatch, body: DailyDigestDue, now: datetime
 ) -> None:
-    """Send hosts their digests. If it was purged by now, send none."""
+    """Send hosts their digests, unless what they report is purged by now."""
     domain_event = batch.domain_event
     with context.database.transaction() as connection:
         found = mail_context.find(
