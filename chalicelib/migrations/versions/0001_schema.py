@@ -196,7 +196,7 @@ def _create_events() -> None:
         op.create_index(
             name,
             "events",
-            [column],
+            [column, "starts_at", "event_id", "ends_at"],
             postgresql_where=sa.text(f"deleted_at IS NULL AND status = 'published' AND {column} IS NOT NULL"),
         )
     op.create_index(
@@ -280,7 +280,7 @@ def _create_events() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_index(op.f("ix_pools_event_id"), "pools", ["event_id"])
-    op.create_index("ix_places_popularity", "places", ["popularity"])
+    op.create_index("ix_places_popularity", "places", ["popularity", "event_id"])
     op.create_index("ix_places_sold_out", "places", ["event_id"], postgresql_where=sa.text("sold_out"))
     op.create_table(
         "interests",
