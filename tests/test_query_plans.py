@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
-from chalicelib.api.schemas.events import event_json
+from chalicelib.api.schemas.events import viewed_event_json
 from chalicelib.api.schemas.users import user_json
 from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS
 from chalicelib.events.search import EVENTS
@@ -28,7 +28,7 @@ from tests.conftest import SECRET, TEMPLATE
 DATABASE = "full"
 
 LISTS: dict[str, tuple[ListQuery, Render]] = {
-    "events": (EVENTS, event_json),
+    "events": (EVENTS, viewed_event_json),
     "attendee's bookings": (BOOKINGS, attendee_booking_json),
     "host's bookings": (HOST_BOOKINGS, host_booking_json),
     "users": (USERS, user_json),

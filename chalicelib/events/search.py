@@ -125,7 +125,7 @@ _OFF_SALE_BY_INDEX = {"published": "published_not_on_sale", "cancelled or publis
 
 
 class EventQueries:
-    """Read events as JSON text. `render` can use the parameter `now`."""
+    """Read events as JSON text. `render` can use the parameters `now` and `caller`."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -150,7 +150,13 @@ class EventQueries:
         return row[0], row[1]
 
     def list_events(
-        self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
+        self,
+        connection: Connection,
+        filters: EventFilters,
+        page: PageRequest,
+        *,
+        caller_id: UUID | None,
+        now: datetime,
     ) -> Page:
         """List events that are not deleted. The API decides whose drafts may be listed."""
         values: dict[str, Any] = {
@@ -169,4 +175,5 @@ class EventQueries:
             by_index = _OFF_SALE_BY_INDEX if filters.host_id is None else {}
             names.append(by_index.get(statuses, "not_on_sale"))
         bound = {name: value for name, value in values.items() if value is not None}
-        return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)
+        parameters = {**bound, "caller": caller_id, "now": now}
+        return EVENTS.fetch(connection, page, names, parameters, self._render)
