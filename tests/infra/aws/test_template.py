@@ -241,6 +241,7 @@ SECRETS = {
     "confirm_payments": DATABASE | {"STRIPE_WEBHOOK_SECRETS"},
     "relay_outbox": DATABASE,
     "start_sales": DATABASE,
+    "notify_hosts": DATABASE,
     "expire_holds": DATABASE | STRIPE,
     "purge_expired": DATABASE,
     "notify_followers": DATABASE,
