@@ -11,8 +11,15 @@ import pytest
 from sqlalchemy import Integer, Text, Uuid, column, literal, select, table
 
 from chalicelib import domain_events
-from chalicelib.domain_events import BookingConfirmed, EventChanged, PasswordResetRequested, UserRegistered
+from chalicelib.domain_events import (
+    BookingConfirmed,
+    DailyDigestDue,
+    EventChanged,
+    PasswordResetRequested,
+    UserRegistered,
+)
 from chalicelib.events import sale_start
+from chalicelib.notifications import digest
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.outbox import outbox
@@ -25,7 +32,8 @@ from tests.client import PASSWORD, Client, in_days
 from tests.events.announcements import announce_changes
 from tests.notifications import examples
 from tests.notifications.examples import BOOKING_BODY, PAID
-from tests.payments.purchases import Hold, expire, hold
+from tests.payments import orders
+from tests.payments.purchases import Hold, cancel, expire, hold
 from tests.payments.webhook_delivery import event, intent_of, send
 from tests.rows import rows
 from tests.users.verification_emails import verify_pending
@@ -70,7 +78,7 @@ def messages(client: Client) -> list[dict[str, Any]]:
 def walk(client: Client) -> None:
     for step in (accounts, changes, sale, cancelled_bookings, cancelled_events, deleted_accounts):
         step(client)
-    for step in (unpaid, refunded, paid_too_late, taken_back):
+    for step in (unpaid, several_tickets, refunded, paid_too_late, taken_back):
         step(client)
 
 
@@ -107,6 +115,7 @@ def changes(client: Client) -> None:
 def sale(client: Client) -> None:
     client.event(client.host(), saleStartsAt=in_days(1), location="Hof")
     assert sale_start.announce(client.wiring.database, datetime.now(UTC) + timedelta(days=2)) == 1
+    assert digest.announce(client.wiring.database, datetime.now(UTC))
 
 
 def cancelled_bookings(client: Client) -> None:
@@ -136,6 +145,18 @@ def unpaid(client: Client) -> None:
     held = hold(client)
     failed = intent_of(client, held, status="requires_payment_method", last_payment_error={"code": "expired"})
     happens(client, "payment_intent.payment_failed", failed)
+    assert expire(client) == 1
+
+
+def several_tickets(client: Client) -> None:
+    on_sale = orders.sale(client, 2500)
+    for code in (orders.CODE, None):
+        held = orders.order(client, on_sale, 3, code=code)
+        happens(client, "payment_intent.succeeded", intent_of(client, held))
+        orders.cancel_ticket(client, held, 0)
+        orders.cancel_ticket(client, held, 1, by=held.host)
+        cancel(client, held)
+    orders.order(client, on_sale, 1, code=orders.CODE)
     assert expire(client) == 1
 
 
@@ -233,6 +254,8 @@ def test_booking_procedure_writes_the_body_of_its_class(client: Client) -> None:
 
 def test_subject_is_the_event_the_user_or_the_address(messages: list[dict[str, Any]]) -> None:
     for message in messages:
+        if message["type"] == DailyDigestDue.type:
+            continue
         body = message["body"]
         user_id = body.get("userId")
         if "email" in body:
