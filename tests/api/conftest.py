@@ -11,7 +11,7 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.api.resources import notification
+from tests.api.resources import notification, ticket
 from tests.client import Account, Client
 from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, WEBHOOK_SECRET
 from tests.fakes import FakePayments
@@ -29,6 +29,8 @@ class World:
     draft: dict[str, Any]
     booking: dict[str, Any]
     hold: dict[str, Any]
+    ticket_id: str
+    """The ticket of the booking."""
     notification_id: str
     """A notification of the attendee."""
 
@@ -36,14 +38,16 @@ class World:
 def make_world(client: Client) -> World:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
+    booking = client.book(attendee, event["eventId"]).json
     return World(
         client=client,
         host=host,
         attendee=attendee,
         event=event,
         draft=client.event(host, status="draft"),
-        booking=client.book(attendee, event["eventId"]).json,
+        booking=booking,
         hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
+        ticket_id=ticket(client, booking["bookingId"]),
         notification_id=notification(client, attendee),
     )
 

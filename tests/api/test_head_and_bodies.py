@@ -15,6 +15,7 @@ def path_of(world: World, operation: Operation) -> str:
         userId="me",
         eventId=world.event["eventId"],
         bookingId=world.booking["bookingId"],
+        ticketId=world.ticket_id,
         notificationId=world.notification_id,
     )
 

@@ -79,6 +79,7 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /bookings/{bookingId}": (404, "no-such-booking"),
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
+    "DELETE /tickets/{ticketId}": (404, "no-such-ticket"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "own",
     "DELETE /events/{eventId}/interest": "own",
@@ -113,6 +114,7 @@ def path(operation: Operation, world: World, *, user: str = "me", event: str | N
         "userId": world.host.user_id if operation.path.endswith("/follow") else user,
         "notificationId": world.notification_id,
         "eventId": event or world.event["eventId"],
+        "ticketId": world.ticket_id,
         "bookingId": (world.hold if operation.path.endswith("/payment") else world.booking)["bookingId"],
     }
     filled = operation.path.format_map(ids)  # a new kind of id fails here: add it above

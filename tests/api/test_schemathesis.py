@@ -26,7 +26,14 @@ from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
 from tests.api.conftest import World
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, notification, refresh_token, stripe_event, unsubscribe_token
+from tests.api.resources import (
+    email_token,
+    notification,
+    refresh_token,
+    stripe_event,
+    ticket,
+    unsubscribe_token,
+)
 from tests.client import PASSWORD, Account, with_times
 
 # Not checked is that each valid request is accepted and each invalid one refused, because schemas do not say
@@ -67,7 +74,9 @@ def api(world: World) -> Iterator[BaseSchema]:
 
 def use_existing_ids(case: Case[Any], world: World, sender: Account) -> None:
     """Replace the ids and tokens in a valid request by existing ones. Generated ones hardly ever exist."""
-    make = {"userId": existing_user, "eventId": new_event, "bookingId": new_booking}
+    make = {
+        "userId": existing_user, "eventId": new_event, "bookingId": new_booking, "ticketId": new_ticket
+    }  # fmt: skip
     for parameter in case.path_parameters:
         if parameter == "notificationId":
             case.path_parameters[parameter] = notification(world.client, sender)
@@ -90,6 +99,10 @@ def new_event(_: Case[Any], world: World) -> str:
 def new_booking(case: Case[Any], world: World) -> str:
     event = world.client.event(world.host, price=2500 if case.path.endswith("/payment") else 0)
     return str(world.client.book(world.attendee, event["eventId"]).json["bookingId"])
+
+
+def new_ticket(case: Case[Any], world: World) -> str:
+    return ticket(world.client, new_booking(case, world))
 
 
 def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
