@@ -16,6 +16,14 @@ CANCELLATION_REASONS = {
     OTHER: "Your booking was cancelled.",
 }
 
+TICKET_CANCELLATION_REASONS = {
+    "attendee": "You cancelled some of your tickets.",
+    "host": "The host cancelled some of your tickets.",
+    "refunded": "A part of your payment was refunded, so some of your tickets were cancelled.",
+    "dispute-lost": "Your bank took a part of your payment back, so some of your tickets were cancelled.",
+    OTHER: "Some of your tickets were cancelled.",
+}
+
 REFUND_REASONS = {
     "attendee": "You cancelled your booking.",
     "host": "The host cancelled your booking.",

@@ -88,7 +88,7 @@ def _send_batch(
         user_ids = [recipient.user_id for recipient in found]
         claim = deliveries.claim(connection, domain_event.domain_event_id, user_ids, now)
         if event is not None:
-            bookings_of = mail_context.calendar_bookings(
+            bookings_of = mail_context.booking_views(
                 connection,
                 event.event_id,
                 user_ids,
@@ -104,7 +104,7 @@ def _send_batch(
             settings=context.settings,
             now=now,
             event=event,
-            booking=bookings_of.get(recipient.user_id),
+            bookings=bookings_of.get(recipient.user_id, ()),
             unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
         )
 
