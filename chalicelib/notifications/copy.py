@@ -19,8 +19,6 @@ CANCELLATION_REASONS = {
 TICKET_CANCELLATION_REASONS = {
     "attendee": "You cancelled some of your tickets.",
     "host": "The host cancelled some of your tickets.",
-    "refunded": "A part of your payment was refunded, so some of your tickets were cancelled.",
-    "dispute-lost": "Your bank took a part of your payment back, so some of your tickets were cancelled.",
     OTHER: "Some of your tickets were cancelled.",
 }
 

@@ -16,6 +16,7 @@ from chalicelib.domain_events import (
     EmailVerificationRequested,
     EventChanged,
     PaymentDetails,
+    PaymentRefundDue,
 )
 from chalicelib.notifications import deliveries, emails, mail_context, unsubscribe
 from chalicelib.notifications.kinds import EventState, Kind, kind_of
@@ -94,6 +95,7 @@ def _send_batch(
                 user_ids,
                 kind=kind,
                 booking_id=getattr(body, "booking_id", None),
+                ticket_ids=_refunded_tickets(body),
             )
     claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
 
@@ -112,6 +114,12 @@ def _send_batch(
     metrics.put("EmailsSent", len(claim.mine), "Count")
     if claim.others:
         raise Unreachable("Another delivery of this message is sending some of the e-mails")
+
+
+def _refunded_tickets(body: DomainEventBody) -> list[UUID] | None:
+    """The tickets whose price is due back. None if the domain event does not name them."""
+    refunded = getattr(body, "tickets", None) if isinstance(body, PaymentRefundDue) else None
+    return None if refunded is None else [ticket.ticket_id for ticket in refunded]
 
 
 def _is_stale(

@@ -239,7 +239,7 @@ KINDS = (
         footer="You get this e-mail because you paid for a booking.",
         reasons=copy.REFUND_REASONS,
         to_unverified="if-paid",
-        shows_bookings=("cancelled", "expired"),
+        shows_bookings=("confirmed", "cancelled", "expired"),
         page="booking",
         link_text="See your booking",
     ),

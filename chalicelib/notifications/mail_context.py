@@ -177,6 +177,7 @@ def event_view(connection: Connection, event_id: UUID) -> EventView | None:
     return EventView(**row._asdict()) if row else None
 
 
+_ticket_ids = bindparam("ticket_ids", type_=ARRAY(Uuid))
 _BOOKINGS = (
     select(
         bookings.c.user_id,
@@ -196,7 +197,10 @@ _BOOKINGS = (
         bookings.c.booking_id
         == func.coalesce(bindparam("booking_id", type_=Uuid), bookings.c.booking_id, type_=Uuid),
         or_(not_(bindparam("ended_with_event", type_=Boolean)), ENDED_WITH_EVENT),
-        or_(live_ticket, tickets.c.cancellation_reason == bookings.c.cancellation_reason),
+        case(
+            (_ticket_ids.is_not(None), tickets.c.ticket_id == any_(_ticket_ids)),
+            else_=or_(live_ticket, tickets.c.cancellation_reason == bookings.c.cancellation_reason),
+        ),
     )
     .group_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
     .order_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
@@ -204,9 +208,18 @@ _BOOKINGS = (
 
 
 def booking_views(
-    connection: Connection, event_id: UUID, user_ids: Collection[UUID], *, kind: Kind, booking_id: UUID | None
+    connection: Connection,
+    event_id: UUID,
+    user_ids: Collection[UUID],
+    *,
+    kind: Kind,
+    booking_id: UUID | None,
+    ticket_ids: Collection[UUID] | None,
 ) -> dict[UUID, list[BookingView]]:
-    """The bookings that an e-mail shows, by user: the given one, or all that the users have of the event."""
+    """The bookings that an e-mail shows, by user: the given one, or all that the users have of the event.
+
+    With `ticket_ids`, they have these tickets only, whether live or not.
+    """
     if not kind.shows_bookings:
         return {}
     parameters = {
@@ -214,6 +227,7 @@ def booking_views(
         "user_ids": list(user_ids),
         "statuses": list(kind.shows_bookings),
         "booking_id": booking_id,
+        "ticket_ids": None if ticket_ids is None else list(ticket_ids),
         "ended_with_event": kind.calendar == "CANCEL" and booking_id is None,
     }
     views: dict[UUID, list[BookingView]] = {}

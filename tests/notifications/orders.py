@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib.bookings import cancellation
-from chalicelib.domain_events import CancellationReason
+from chalicelib.domain_events import TicketCancellationReason
 from chalicelib.events.ticket_types import TypeDetails, insert_types
 from chalicelib.payments.locks import lock_places_of
 from tests.client import Account, Client
@@ -31,10 +31,26 @@ def event_with_types(client: Client, host: Account, **members: Any) -> tuple[str
     return event_id, [day, *map(str, made)]
 
 
-def order(client: Client, attendee: Account, event_id: str, items: dict[str, int]) -> str:
+def add_code(client: Client, event_id: str, percent: int) -> str:
+    """Add a code that takes this much off each ticket."""
+    code = f"CODE{percent}"
+    rows(
+        client,
+        "WITH code AS (INSERT INTO codes (code_id, event_id, code, kind, value, created_at, updated_at)"
+        " VALUES (uuidv7(), :event_id, :code, 'percent', :percent, now(), now()) RETURNING *)"
+        " INSERT INTO pools (pool_id, event_id, kind, taken) SELECT code_id, event_id, 'code', 0 FROM code",
+        event_id=event_id,
+        code=code,
+        percent=percent,
+    )
+    return code
+
+
+def order(client: Client, attendee: Account, event_id: str, items: dict[str, int], **more: str) -> str:
     """Book tickets of these types. Return the id of the booking."""
     body = {
         "eventId": event_id,
+        **more,
         "items": [
             {"ticketTypeId": type_id, "quantity": quantity} for type_id, quantity in items.items() if quantity
         ],
@@ -44,7 +60,7 @@ def order(client: Client, attendee: Account, event_id: str, items: dict[str, int
     return str(reply.json["bookingId"])
 
 
-def cancel_ticket(client: Client, booking_id: str, reason: CancellationReason = "attendee") -> None:
+def cancel_ticket(client: Client, booking_id: str, reason: TicketCancellationReason = "attendee") -> None:
     """Cancel the first live ticket of a booking that has others."""
     [ticket_id, _, *_] = [
         row.ticket_id

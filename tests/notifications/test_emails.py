@@ -151,11 +151,6 @@ def test_a_cancelled_booking_says_why(reason: str, says: str) -> None:
     [
         ("attendee", "You cancelled some of your tickets."),
         ("host", "The host cancelled some of your tickets."),
-        ("refunded", "A part of your payment was refunded, so some of your tickets were cancelled."),
-        (
-            "dispute-lost",
-            "Your bank took a part of your payment back, so some of your tickets were cancelled.",
-        ),
         ("earthquake", "Some of your tickets were cancelled."),
     ],
 )
