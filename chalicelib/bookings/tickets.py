@@ -1,4 +1,4 @@
-"""Tickets: what the tickets of bookings add up to, as SQL."""
+"""Tickets: what they add up to in their bookings, as SQL."""
 
 from typing import Any
 
@@ -8,6 +8,11 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from chalicelib.bookings.references import booking_reference
 from chalicelib.events.models import ticket_types
 from chalicelib.platform.database.rendering import json_object
+from chalicelib.platform.errors import NotFound
+
+
+class NoSuchTicket(NotFound):
+    """Ticket not found."""
 
 
 def with_tickets(booked: FromClause, rows: FromClause) -> Subquery:

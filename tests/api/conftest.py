@@ -28,6 +28,8 @@ class World:
     draft: dict[str, Any]
     booking: dict[str, Any]
     hold: dict[str, Any]
+    ticket_id: str
+    """The ticket of the booking."""
     notification_id: str
     """A notification of the attendee."""
 
@@ -35,13 +37,16 @@ class World:
 def make_world(client: Client) -> World:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
+    booking = client.book(attendee, event["eventId"]).json
+    [ticket] = client("GET", f"/bookings/{booking['bookingId']}/tickets", by=attendee).json
     return World(
         client=client,
         host=host,
         attendee=attendee,
         event=event,
         draft=client.event(host, status="draft"),
-        booking=client.book(attendee, event["eventId"]).json,
+        booking=booking,
+        ticket_id=ticket["ticketId"],
         hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
         notification_id=notification(client, attendee),
     )

@@ -16,6 +16,7 @@ def path_of(world: World, operation: Operation) -> str:
         eventId=world.event["eventId"],
         bookingId=world.booking["bookingId"],
         notificationId=world.notification_id,
+        ticketId=world.ticket_id,
     )
 
 
