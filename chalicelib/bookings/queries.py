@@ -18,15 +18,18 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    union_all,
 )
 
 from chalicelib.bookings.models import Status, bookings
-from chalicelib.events.models import events
+from chalicelib.bookings.references import id_suffix, suffix_of
+from chalicelib.events.models import MAX_DURATION, events
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.security import Caller
+from chalicelib.users.models import users
 
 
 class NoSuchBooking(NotFound):
@@ -49,6 +52,8 @@ _rows = select(
     case((_is_pending, bookings.c.expires_at)).label("expires_at"),
 ).outerjoin(events, events.c.event_id == bookings.c.event_id)
 
+_from = bindparam("from", type_=UserTime())
+
 BOOKINGS = ListQuery(
     rows=_rows.where(bookings.c.user_id == _caller),
     id="booking_id",
@@ -56,13 +61,47 @@ BOOKINGS = ListQuery(
     filters={
         "event": bookings.c.event_id == bindparam("event", type_=Uuid),
         "status": bookings.c.status == any_(bindparam("status", type_=ARRAY(Text))),
+        "from": events.c.ends_at > _from,
     },
 )
 """The caller's own bookings."""
+
+_q = bindparam("q", type_=Text)
+_has_words = users.c.words.op("@@")(func.search_query(_q))
+_has_email = func.lower(users.c.email) == func.lower(_q)
+_has_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=Text)
+_attendee = select(users.c.user_id).where(users.c.user_id == bookings.c.user_id)
+
+_others = bookings.alias("others")
+_of_caller = select(_others.c.booking_id).where(_others.c.host_id == _caller)
+_by_attendee = _of_caller.join(users, users.c.user_id == _others.c.user_id)
+_found = union_all(
+    _by_attendee.where(_has_words),
+    _by_attendee.where(_has_email),
+    _of_caller.where(id_suffix(_others.c.booking_id) == bindparam("suffix", type_=Text)),
+)
+"""The bookings of a host's events that match, each reason by its index."""
+
+_events_ending_later = select(events.c.event_id).where(
+    events.c.host_id == _caller,
+    events.c.ends_at > _from,
+    # The condition follows from the one before, and limits the part of the index that is read.
+    events.c.starts_at > _from - MAX_DURATION,
+)
+
 HOST_BOOKINGS = replace(
     BOOKINGS,
     rows=_rows.where(bookings.c.host_id == _caller),
     also=_rows.where(bookings.c.user_id == _caller, bookings.c.host_id != _caller),
+    filters={
+        **BOOKINGS.filters,
+        "q": or_(_attendee.where(or_(_has_words, _has_email)).exists(), _has_reference),
+    },
+    searched=frozenset({"from", "q"}),
+    found_by={
+        "from": bookings.c.event_id.in_(_events_ending_later.correlate(None)),
+        "q": bookings.c.booking_id.in_(_found),
+    },
 )
 """The bookings of a host's events, and the host's own at events of others."""
 
@@ -121,16 +160,26 @@ class BookingQueries:
         *,
         event_id: UUID | None,
         statuses: list[Status] | None,
+        ends_after: datetime | None,
+        words: str | None,
         now: datetime,
     ) -> Page:
-        """List the caller's own bookings, and for a host also the bookings of the host's events."""
+        """List the caller's own bookings, and for a host also the bookings of the host's events.
+
+        `words`, for hosts, are words in the attendee's name, the attendee's e-mail address, or a reference.
+        """
         values: dict[str, Any] = {}
         if event_id is not None:
             values["event"] = event_id
         if statuses is not None:
             values["status"] = statuses
+        if ends_after is not None:
+            values["from"] = ends_after
+        if words is not None:
+            values["q"] = words
         query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
-        parameters = {**values, "caller": caller.user_id, "now": now}
+        suffix = suffix_of(words) if words is not None else None
+        parameters = {**values, "suffix": suffix, "caller": caller.user_id, "now": now}
         return query.fetch(connection, page, list(values), parameters, self._renders[caller.role])
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     Label,
@@ -92,7 +93,7 @@ class ListQuery:
     also: Select[Any] | None = None
     """More items, from other rows of the same tables. Each part is read in the order of its own index."""
     found_by: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
-    """Equivalents of filters that suit collecting the matches of a search, where those suit walking."""
+    """Equivalents of filters of `rows` that suit collecting matches of a search, where those suit walking."""
 
     def fetch(
         self,
@@ -141,51 +142,35 @@ class ListQuery:
         statement also returns the keys of the first row that was read, and of the last if more rows follow.
         """
         keys = (*self.sorts[sort].columns, self.id)
-        wanted = self.rows.where(*(self.filters[name] for name in sorted(filters)))
+        parts = [self.rows] if self.also is None else [self.rows, self.also]
         if filters & self.searched:
             conditions = {**self.filters, **self.found_by}
-            matches = self.rows.where(*(conditions[name] for name in sorted(filters)))
-            matches = matches.with_only_columns(*(matches.selected_columns[name] for name in keys))
-            found = matches.limit(MAX_EXACT_TOTAL + 1).cte("found")
+            matches = [
+                part.where(*(which[name] for name in sorted(filters)))
+                for part, which in zip(parts, (conditions, self.filters), strict=False)
+            ]
+            found = _bounded(matches, keys).cte("found")
             total = select(func.count()).select_from(found)
             size = total.scalar_subquery()
-            first = _part(select(found).where(size <= MAX_EXACT_TOTAL), keys, order, after=after).subquery()
+            first = _page([select(found).where(size <= MAX_EXACT_TOTAL)], keys, order, after=after).subquery()
             # LIMIT forces PostgreSQL to look each row of the page up, and CASE forces it to walk the index.
-            its_id = self.rows.selected_columns[self.id]
-            its_row = self.rows.where(its_id == first.c[self.id]).limit(1).lateral("its_row")
-            few = select(its_row).join_from(first, its_row, true())
+            lookups = [
+                part.where(part.selected_columns[self.id] == first.c[self.id]).limit(1).lateral("its_row")
+                for part in parts
+            ]
+            few = [select(its_row).join_from(first, its_row, true()) for its_row in lookups]
             walked = [
                 case((self.filters[name], true())) if name in self.searched else self.filters[name]
                 for name in sorted(filters)
             ]
-            many = self.rows.where(*walked, size > MAX_EXACT_TOTAL)
-            walk = _part(many, keys, order, after=after).subquery().select()
-            page = union_all(few, walk).subquery("page")
-            number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
-        elif self.also is not None:
-            also = self.also.where(*(self.filters[name] for name in sorted(filters)))
-            numbers = [
-                part.with_only_columns(part.selected_columns[self.id])
-                .limit(MAX_EXACT_TOTAL + 1)
-                .subquery()
-                .select()
-                for part in (wanted, also)
-            ]
-            counted_in_both = union_all(*numbers).limit(MAX_EXACT_TOTAL + 1).subquery("counted")
-            total = select(func.count()).select_from(counted_in_both)
-            parts = [
-                _first(part, keys, order, after=after).limit(_limit + _offset + 1).subquery().select()
-                for part in (wanted, also)
-            ]
-            both = union_all(*parts).subquery("both")
-            in_order = select(both).order_by(*_ordered([both.c[name] for name in keys], order))
-            page = in_order.limit(_limit + 1).offset(_offset).subquery("page")
+            many = [part.where(*walked, size > MAX_EXACT_TOTAL) for part in parts]
+            walk = _page(many, keys, order, after=after).subquery().select()
+            page = union_all(*few, walk).subquery("page")
             number = func.row_number().over(order_by=_ordered([page.c[name] for name in keys], order))
         else:
-            counted = wanted.with_only_columns(wanted.selected_columns[self.id])
-            bounded = counted.limit(MAX_EXACT_TOTAL + 1).subquery("counted")
-            total = select(func.count()).select_from(bounded)
-            page = _part(wanted, keys, order, after=after).subquery("page")
+            wanted = [part.where(*(self.filters[name] for name in sorted(filters))) for part in parts]
+            total = select(func.count()).select_from(_bounded(wanted, [self.id]).subquery("counted"))
+            page = _page(wanted, keys, order, after=after).subquery("page")
             number = func.row_number().over()
         row = select(
             number.label("n"),
@@ -233,9 +218,28 @@ _limit = bindparam("limit", type_=Integer)
 _offset = bindparam("offset", type_=Integer)
 
 
-def _part(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
+def _bounded(parts: Sequence[Select[Any]], names: Sequence[str]) -> Select[Any] | CompoundSelect[Any]:
+    """Select these columns of all parts, up to MAX_EXACT_TOTAL rows, and one more."""
+    bounded = [
+        part.with_only_columns(*(part.selected_columns[name] for name in names)).limit(MAX_EXACT_TOTAL + 1)
+        for part in parts
+    ]
+    return bounded[0] if len(parts) == 1 else _all_of(bounded).limit(MAX_EXACT_TOTAL + 1)
+
+
+def _page(parts: Sequence[Select[Any]], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
     """Select the rows of a page in order, and one more, which tells whether a next page exists."""
-    return _first(rows, keys, order, after=after).limit(_limit + 1).offset(_offset)
+    if len(parts) == 1:
+        return _first(parts[0], keys, order, after=after).limit(_limit + 1).offset(_offset)
+    firsts = [_first(part, keys, order, after=after).limit(_limit + _offset + 1) for part in parts]
+    both = _all_of(firsts).subquery("both")
+    in_order = select(both).order_by(*_ordered([both.c[name] for name in keys], order))
+    return in_order.limit(_limit + 1).offset(_offset)
+
+
+def _all_of(parts: Sequence[Select[Any]]) -> CompoundSelect[Any]:
+    """The rows of all parts, each with its own order and limit."""
+    return union_all(*(part.subquery().select() for part in parts))
 
 
 def _first(rows: Select[Any], keys: Sequence[str], order: Order, *, after: bool) -> Select[Any]:
