@@ -203,7 +203,7 @@ def _location(request: Request, booking_id: UUID) -> dict[str, str]:
 def list_bookings(request: Request, connection: Connection, query: BookingQuery) -> Response:
     """List your bookings, and as a host also the bookings of your events with their attendees.
 
-    Filters can be combined. Only hosts can search with `q`: others get 403.
+    Filters can be combined. `q` is for hosts, and finds bookings of their events only.
     """
     if query.q is not None:
         request.require_role("host")

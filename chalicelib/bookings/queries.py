@@ -11,14 +11,15 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     case,
     cast,
     func,
+    not_,
     or_,
     select,
-    union_all,
 )
 
 from chalicelib.bookings.models import Status, bookings
@@ -66,44 +67,49 @@ BOOKINGS = ListQuery(
 )
 """The caller's own bookings."""
 
-_q = bindparam("q", type_=Text)
-_has_words = users.c.words.op("@@")(func.search_query(_q))
-_has_email = func.lower(users.c.email) == func.lower(_q)
-_has_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=Text)
-_attendee = select(users.c.user_id).where(users.c.user_id == bookings.c.user_id)
-
-_others = bookings.alias("others")
-_of_caller = select(_others.c.booking_id).where(_others.c.host_id == _caller)
-_by_attendee = _of_caller.join(users, users.c.user_id == _others.c.user_id)
-_found = union_all(
-    _by_attendee.where(_has_words),
-    _by_attendee.where(_has_email),
-    _of_caller.where(id_suffix(_others.c.booking_id) == bindparam("suffix", type_=Text)),
-)
-"""The bookings of a host's events that match, each reason by its index."""
-
-_events_ending_later = select(events.c.event_id).where(
-    events.c.host_id == _caller,
-    events.c.ends_at > _from,
-    # The condition follows from the one before, and limits the part of the index that is read.
-    events.c.starts_at > _from - MAX_DURATION,
+_events_of_host = events.alias("events_of_host")
+_ends_later = (
+    select(_events_of_host.c.event_id)
+    .where(
+        _events_of_host.c.event_id == bookings.c.event_id,
+        # These conditions follow from the others, and limit the part of the index of a host's events.
+        _events_of_host.c.host_id == bookings.c.host_id,
+        _events_of_host.c.starts_at > _from - MAX_DURATION,
+        _events_of_host.c.ends_at > _from,
+    )
+    .exists()
 )
 
 HOST_BOOKINGS = replace(
     BOOKINGS,
     rows=_rows.where(bookings.c.host_id == _caller),
     also=_rows.where(bookings.c.user_id == _caller, bookings.c.host_id != _caller),
-    filters={
-        **BOOKINGS.filters,
-        "q": or_(_attendee.where(or_(_has_words, _has_email)).exists(), _has_reference),
-    },
-    searched=frozenset({"from", "q"}),
-    found_by={
-        "from": bookings.c.event_id.in_(_events_ending_later.correlate(None)),
-        "q": bookings.c.booking_id.in_(_found),
-    },
+    filters={**BOOKINGS.filters, "from": _ends_later},
 )
 """The bookings of a host's events, and the host's own at events of others."""
+
+_q = bindparam("q", type_=Text)
+_has_words = users.c.words.bool_op("@@")(func.search_query(_q))
+_has_email = func.lower(users.c.email) == func.lower(_q)
+_has_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=Text)
+_by_attendee = (
+    select(users.c.user_id).where(users.c.user_id == bookings.c.user_id, or_(_has_words, _has_email)).exists()
+)
+
+HOST_SEARCH = replace(
+    HOST_BOOKINGS,
+    also=None,
+    filters={**HOST_BOOKINGS.filters, "q": or_(_by_attendee, _has_reference)},
+    searched=frozenset({"q"}),
+    found_by={
+        "q": (
+            bookings.c.user_id.in_(select(users.c.user_id).where(_has_words)),
+            bookings.c.user_id.in_(select(users.c.user_id).where(_has_email, not_(_has_words))),
+            and_(_has_reference, not_(_by_attendee)),
+        )
+    },
+)
+"""The bookings of a host's events, searched by attendee or reference."""
 
 _HOLD = select(bookings.c.booking_id).where(
     bookings.c.event_id == bindparam("event_id", type_=Uuid),
@@ -166,7 +172,8 @@ class BookingQueries:
     ) -> Page:
         """List the caller's own bookings, and for a host also the bookings of the host's events.
 
-        `words`, for hosts, are words in the attendee's name, the attendee's e-mail address, or a reference.
+        `words` are for hosts: words in the attendee's name, the attendee's e-mail address, or a reference.
+        They find bookings of the host's events only.
         """
         values: dict[str, Any] = {}
         if event_id is not None:
@@ -175,12 +182,13 @@ class BookingQueries:
             values["status"] = statuses
         if ends_after is not None:
             values["from"] = ends_after
+        query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
+        parameters: dict[str, Any] = {"caller": caller.user_id, "now": now}
         if words is not None:
             values["q"] = words
-        query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
-        suffix = suffix_of(words) if words is not None else None
-        parameters = {**values, "suffix": suffix, "caller": caller.user_id, "now": now}
-        return query.fetch(connection, page, list(values), parameters, self._renders[caller.role])
+            query = HOST_SEARCH
+            parameters["suffix"] = suffix_of(words)
+        return query.fetch(connection, page, list(values), parameters | values, self._renders[caller.role])
 
 
 def _get(render: Render, *owners: str) -> Select[Any]:

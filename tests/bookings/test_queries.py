@@ -154,8 +154,8 @@ def test_hosts_find_bookings_by_name_e_mail_or_reference(client: Client) -> None
         "countess@example.com": [first, second],
         references[first]: [first],
         f"{references[third][:4].lower()}-{references[third][4:]}": [third],
-        references[own]: [own],
-        "hosting": [own],
+        references[own]: [],
+        "hosting": [],
         "ada king": [],
         "countess@example": [],
         "00000000": [],
@@ -177,27 +177,23 @@ def test_only_hosts_search_bookings(client: Client) -> None:
 @pytest.mark.parametrize("query", ["q=many", "from=2000-01-01T00:00:00Z"])
 @pytest.mark.parametrize("sort", ["createdAt", "date"])
 def test_found_bookings_are_paged_in_both_directions(client: Client, query: str, sort: str) -> None:
-    host = client.host("Many")
-    event = client.event(host)
-    made = [book(client, attendee, event) for attendee in client.attendees(4)]
-    made += [book(client, host, client.event(client.host())) for _ in range(3)]
+    host = client.host()
+    event, another = client.event(host), client.event(host)
+    people = client.attendees(4)
+    made = [book(client, attendee, event) for attendee in people]
+    made += [book(client, attendee, another) for attendee in people[:3]]
 
-    pages, target = [], f"/bookings?{query}&sort={sort}&limit=2"
+    path = f"/bookings?{query}&sort={sort}"
     whole = ids(found(client, host, f"{query}&sort={sort}"))
-    for page in range(4):
-        reply = client("GET", target, by=host)
-        assert reply.headers["x-total-count"] == "7"
-        pages.append(ids(reply.json))
-        target = reply.links().get("next", target)
-        assert (
-            ids(client("GET", f"/bookings?{query}&sort={sort}&limit=2&offset={2 * page}", by=host).json)
-            == pages[-1]
-        )
-    back = client("GET", reply.links()["prev"], by=host)
+    first = client("GET", f"{path}&limit=3", by=host)
+    second = client("GET", first.links()["next"], by=host)
+    last = client("GET", second.links()["next"], by=host)
 
-    assert [one for page in pages for one in page] == whole
-    assert ids(back.json) == pages[2]
+    assert [*ids(first.json), *ids(second.json), *ids(last.json)] == whole
     assert set(whole) == set(made)
+    assert ids(client("GET", last.links()["prev"], by=host).json) == ids(second.json)
+    assert ids(client("GET", f"{path}&limit=3&offset=3", by=host).json) == ids(second.json)
+    assert {page.headers["x-total-count"] for page in (first, second, last)} == {"7"}
 
 
 def test_bookings_are_sorted_by_creation_or_date_of_the_event(client: Client) -> None:

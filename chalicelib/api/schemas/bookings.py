@@ -122,7 +122,7 @@ class BookingQuery(PageQuery, kw_only=True):
             str,
             text(
                 MAX_EMAIL_LENGTH,
-                description="For hosts: words in the attendee's name, the attendee's e-mail address, or the "
+                description="Words in the attendee's name, the attendee's e-mail address, or the "
                 "booking's reference.",
             ),
         ]
