@@ -22,6 +22,9 @@ CancellationReason = Literal[
 ]
 """Why a booking was cancelled. `refunded`: Stripe reports a refund that this system did not ask for."""
 
+TicketCancellationReason = Literal["attendee", "host"]
+"""Why some tickets of a booking were cancelled."""
+
 RefundReason = Literal[
     "attendee",
     "host",
@@ -206,7 +209,7 @@ class TicketsCancelled(BookingDetails, name="tickets-cancelled"):
     """
 
     status: Literal["confirmed"]
-    reason: Literal["attendee", "host"]
+    reason: TicketCancellationReason
 
 
 @dataclass(frozen=True, kw_only=True)

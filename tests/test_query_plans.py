@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
 from chalicelib.api.schemas.events import viewed_event_json
 from chalicelib.api.schemas.users import user_json
-from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS
+from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS, HOST_SEARCH
 from chalicelib.events.search import EVENTS
 from chalicelib.platform import ids
 from chalicelib.platform.database.engine import Database, metadata
@@ -31,6 +31,7 @@ LISTS: dict[str, tuple[ListQuery, Render]] = {
     "events": (EVENTS, viewed_event_json),
     "attendee's bookings": (BOOKINGS, attendee_booking_json),
     "host's bookings": (HOST_BOOKINGS, host_booking_json),
+    "host's search": (HOST_SEARCH, host_booking_json),
     "users": (USERS, user_json),
 }
 
@@ -195,7 +196,8 @@ def plan(
                 "q": "'c4ca4238a0b923820dcc509a6f75849b':*",
                 "role": ["attendee"],
                 "status": ["cancelled"],
-                "caller": host if listing == "host's bookings" else attendee,
+                "suffix": "06d0c8a1e9",
+                "caller": host if listing.startswith("host's") else attendee,
                 "host": host,
                 "event": event,
                 **{
@@ -227,6 +229,7 @@ WALKS = [
     ("host's bookings", [], "createdAt", "ix_bookings_host_id", ("a middle booking",)),
     ("host's bookings", ["status"], "createdAt", "ix_bookings_host_id", ("a middle booking",)),
     ("host's bookings", ["event"], "createdAt", "ix_bookings_event_id", ("a middle booking",)),
+    ("host's bookings", ["event", "status"], "createdAt", "ix_bookings_event_id", ("a middle booking",)),
     ("users", [], "name", "ix_users_name", ("8", "a middle id")),
     ("users", ["role"], "name", "ix_users_name", ("8", "a middle id")),
     ("users", [], "createdAt", "pk_users", ("a middle id",)),
@@ -291,6 +294,8 @@ def test_an_offset_skips_within_the_index(database: Database, filters: list[str]
         ("events", ["cancelled"], "title", "ix_events_cancelled", "events"),
         ("events", ["host", "draft"], "title", "ix_events_host_id", "events"),
         ("attendee's bookings", [], "date", "ix_bookings_user_id", "bookings"),
+        ("attendee's bookings", ["from"], "createdAt", "ix_bookings_user_id", "bookings"),
+        ("host's search", ["q", "event"], "createdAt", "ix_bookings_event_id", "bookings"),
         ("host's bookings", [], "date", "ix_bookings_host_id", "bookings"),
     ],
 )
@@ -309,6 +314,7 @@ def test_a_selective_filter_uses_its_index(
         ("events", ["published", "q"], "date", "ix_events_words", "pk_events", "ix_events_date"),
         ("events", ["published", "q"], "popularity", "ix_events_words", "pk_events", "ix_places_popularity"),
         ("users", ["q"], "name", "ix_users_words", "pk_users", "ix_users_name"),
+        ("host's search", ["q"], "createdAt", "ix_users_words", "ix_bookings_host_id", "ix_bookings_host_id"),
     ],
 )
 def test_a_search_uses_indexes_for_few_and_for_many_rows(
@@ -341,6 +347,26 @@ def test_events_that_are_not_on_sale_are_found_by_the_index_of_each_reason(datab
     reasons = {"ix_events_sale_from", "ix_events_sale_until", "ix_events_date", "ix_places_sold_out"}
     assert reasons <= {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+def test_a_host_finds_bookings_by_the_index_of_each_way(database: Database) -> None:
+    search = plan(database, "host's search", ["q"], "createdAt")
+
+    found = list(nodes(search.counting))
+    ways = {"ix_users_words", "uq_users_email", "ix_bookings_host_id"}
+    assert ways <= {node.get("Index Name") for node in found}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize("listing", ["host's bookings", "host's search"])
+def test_bookings_of_events_to_come_are_found_by_indexes(database: Database, listing: str) -> None:
+    filters = ["from", "q"] if listing == "host's search" else ["from"]
+    for sort in ("createdAt", "date"):
+        found = plan(database, listing, filters, sort)
+
+        everything = [*nodes(found.counting), *found.page]
+        assert found.indexes() & {"ix_bookings_host_id", "ix_bookings_event_id"}
+        assert "Seq Scan" not in {node["Node Type"] for node in everything}
 
 
 @pytest.mark.parametrize("listing", ["events", "users"])

@@ -38,7 +38,14 @@ from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
 from chalicelib.payments.checkout import NotPayable, PaymentRejected
-from chalicelib.platform.errors import FieldError, InvalidInput, StaleVersion, Unavailable, Unreachable
+from chalicelib.platform.errors import (
+    FieldError,
+    Forbidden,
+    InvalidInput,
+    StaleVersion,
+    Unavailable,
+    Unreachable,
+)
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import key_of
 from chalicelib.platform.http.pagination import list_response
@@ -192,9 +199,14 @@ def _location(request: Request, booking_id: UUID) -> dict[str, str]:
     return {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
 
 
-@routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]})
+@routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]}, errors=(Forbidden,))
 def list_bookings(request: Request, connection: Connection, query: BookingQuery) -> Response:
-    """List your bookings, and as a host also the bookings of your events with their attendees."""
+    """List your bookings, and as a host also the bookings of your events with their attendees.
+
+    Filters can be combined. `q` is for hosts, and finds bookings of their events only.
+    """
+    if query.q is not None:
+        request.require_role("host")
     page_request = query.page(query.sort)
     page = BOOKINGS.list_bookings(
         connection,
@@ -202,6 +214,8 @@ def list_bookings(request: Request, connection: Connection, query: BookingQuery)
         page_request,
         event_id=query.event_id,
         statuses=query.status,
+        ends_after=query.from_,
+        words=query.q,
         now=request.now,
     )
     return list_response(request, page_request, page)

@@ -19,6 +19,7 @@ from chalicelib.api.schemas.events import Event, EventCancellation, EventChange,
 from chalicelib.api.schemas.notifications import Notification
 from chalicelib.api.schemas.pages import NewPassword
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
+from chalicelib.api.schemas.tickets import Ticket, TicketChange
 from chalicelib.api.schemas.users import (
     Preferences,
     Profile,
@@ -32,6 +33,7 @@ _ATTENDEE = "019b2f40-11d2-7c03-8a6e-5b7f90d1c244"
 _EVENT = "019b2f41-a0b7-7e19-b3c5-91d2e8f60a17"
 _TICKET_TYPE = "019b2f41-a0b8-7d20-8f11-6c0e4a9b2d35"
 _BOOKING = "019b2f45-3c6e-7a81-9e02-d4b8c7f1a653"
+_TICKET = "019b2f45-3c6f-7d14-b0a2-7e5c1f9d8b36"
 _NOTIFICATION = "019b2f46-0a1b-7c2d-8e3f-405162738495"
 _PASSWORD = "correct horse battery"  # noqa: S105 (an example)
 _EMAIL_TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
@@ -194,6 +196,21 @@ EXAMPLES: Mapping[Any, Any] = {
         "clientSecret": _CLIENT_SECRET,
         "status": "requires_payment",
     },
+    Ticket: {
+        "ticketId": _TICKET,
+        "bookingId": _BOOKING,
+        "eventId": _EVENT,
+        "ticketTypeId": _TICKET_TYPE,
+        "name": "General admission",
+        "price": 2500,
+        "currency": "eur",
+        "status": "valid",
+        "holderName": "Grace Hopper",
+        "holderEmail": "grace@example.com",
+        "createdAt": "2030-02-01T12:00:00.000Z",
+        "updatedAt": "2030-02-02T18:30:00.000Z",
+    },
+    TicketChange: {"holderName": "Grace Hopper", "holderEmail": "grace@example.com"},
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
-from chalicelib.bookings import booking
+from chalicelib.bookings import booking, holders
 from chalicelib.events import locks, publishing
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import cancellation, checkout, signatures, stripe_events
@@ -54,6 +54,8 @@ ADVICE: dict[type[Refusal], str] = {
     booking.SoldOut: "Order other or fewer tickets: `ticketTypeIds` names the types that lack places. "
     "A cancelled booking or an expired hold may free some.",
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
+    holders.NotYourTicket: "Log in as the attendee who booked the ticket.",
+    holders.TicketCancelled: "Choose another ticket of the booking.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",

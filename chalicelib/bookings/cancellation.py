@@ -35,6 +35,7 @@ from chalicelib.domain_events import (
     BookingDetails,
     BookingExpired,
     CancellationReason,
+    TicketCancellationReason,
     TicketsCancelled,
 )
 from chalicelib.events.models import place_counters, places, pools
@@ -149,7 +150,12 @@ _CANCEL_TICKET = _cancel_ticket_statement()
 
 
 def cancel_ticket(
-    connection: Connection, booking_id: UUID, ticket_id: UUID, *, reason: CancellationReason, now: datetime
+    connection: Connection,
+    booking_id: UUID,
+    ticket_id: UUID,
+    *,
+    reason: TicketCancellationReason,
+    now: datetime,
 ) -> None:
     """Cancel one of several live tickets of a confirmed booking."""
     values = {"this_booking": booking_id, "this_ticket": ticket_id, "reason": reason, "now": now}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
 
-from chalicelib.bookings import cancellation
+from chalicelib.bookings import cancellation, holders
 from chalicelib.bookings.models import bookings, live, tickets
 from chalicelib.bookings.queries import NoSuchBooking
 from chalicelib.bookings.tickets import NoSuchTicket
@@ -177,7 +177,7 @@ def delete_event(
 def delete_account(
     connection: Connection, caller: Caller, *, expected: Collection[int] | None, now: datetime
 ) -> None:
-    """Delete an account: cancel its events and future bookings, and erase its name and e-mail address.
+    """Delete an account: cancel its events and future bookings, and erase names and e-mail addresses.
 
     Past events, bookings and payments stay, without the name. The caller's credentials must be locked for
     update, so that no concurrent request adds rows to it.
@@ -190,6 +190,7 @@ def delete_account(
         cancelled = event_cancellation.cancel_all_of_host(connection, caller.user_id, now)
         _cancel_and_refund_all(connection, cancelled, "event-cancelled", now)
     _cancel_own_bookings(connection, caller.user_id, now)
+    holders.erase(connection, caller.user_id)
     deletion.erase(connection, caller.user_id, now)
 
 

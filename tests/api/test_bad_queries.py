@@ -50,12 +50,15 @@ PARTICULAR = {
         "eventId": [str(value) for value in NOT_IDS if value is not None],
         "status": ["free", "", "Confirmed", "null"],
         "userId": ["019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"],
+        "from": ["", "yesterday", "2027-06-05T19:30:00", "9999-12-31T23:59:59-14:00", "5"],
+        "q": ["", " ", "x" * 255, "a\0b"],
     },
+    "GET /bookings/{bookingId}/tickets": {},
 }
 
 
-def path_of(operation: Operation) -> str:
-    return operation.path.replace("{userId}", "me")
+def path_of(world: World, operation: Operation) -> str:
+    return operation.path.format(userId="me", bookingId=world.booking["bookingId"])
 
 
 def get(world: World, path: str, by: Account | None = None) -> Reply:
@@ -70,7 +73,7 @@ def get(world: World, path: str, by: Account | None = None) -> Reply:
 def test_a_bad_parameter_of_a_list_is_named(world: World, operation: Operation) -> None:
     for parameter, values in {**IN_EVERY_LIST, **PARTICULAR[name(operation)]}.items():
         for value in values:
-            path = f"{path_of(operation)}?{quote(parameter)}={quote(value)}"
+            path = f"{path_of(world, operation)}?{quote(parameter)}={quote(value)}"
             reply = world.client("GET", path, by=world.host)
 
             assert (reply.status, reply.problem) == (400, "invalid-input"), (parameter, value)
@@ -80,14 +83,14 @@ def test_a_bad_parameter_of_a_list_is_named(world: World, operation: Operation) 
 @each(LISTS)
 def test_a_duplicate_parameter_is_named(world: World, operation: Operation) -> None:
     for parameter in ("limit", "sort", "unknown"):
-        reply = get(world, f"{path_of(operation)}?{parameter}=5&{parameter}=5")
+        reply = get(world, f"{path_of(world, operation)}?{parameter}=5&{parameter}=5")
 
         assert (reply.status, reply.faulty_fields) == (400, {parameter})
 
 
 @each(LISTS)
 def test_all_bad_parameters_are_named(world: World, operation: Operation) -> None:
-    reply = get(world, f"{path_of(operation)}?limit=0&offset=-1&order=up&colour=red")
+    reply = get(world, f"{path_of(world, operation)}?limit=0&offset=-1&order=up&colour=red")
 
     assert reply.faulty_fields == {"limit", "offset", "order", "colour"}
 
@@ -115,11 +118,11 @@ def test_the_error_lists_the_allowed_values(world: World, path: str, allowed: li
 
 @each(LISTS)
 def test_an_offset_over_the_maximum_points_to_the_cursor(world: World, operation: Operation) -> None:
-    [error] = get(world, f"{path_of(operation)}?offset=10001").json["errors"]
+    [error] = get(world, f"{path_of(world, operation)}?offset=10001").json["errors"]
 
     assert error["field"] == "offset"
     assert "`cursor`" in error["message"]
-    assert get(world, f"{path_of(operation)}?offset=10000").status == 200
+    assert get(world, f"{path_of(world, operation)}?offset=10000").status == 200
 
 
 @each([operation for operation in OPERATIONS if "{" in operation.path])

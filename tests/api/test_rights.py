@@ -50,6 +50,7 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
         "password": "another password",
     },
     "POST /reset-password": lambda _: {"password": "another password"},
+    "PATCH /tickets/{ticketId}": lambda _: {"holderName": "Eve"},
     "PUT /users/{userId}/preferences": lambda _: {
         "email": dict.fromkeys(TOPICS, False),
     },
@@ -80,6 +81,9 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
     "DELETE /tickets/{ticketId}": (404, "no-such-ticket"),
+    "GET /bookings/{bookingId}/tickets": (404, "no-such-booking"),
+    "GET /tickets/{ticketId}": (404, "no-such-ticket"),
+    "PATCH /tickets/{ticketId}": (404, "no-such-ticket"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "own",
     "DELETE /events/{eventId}/interest": "own",
@@ -113,8 +117,8 @@ def path(operation: Operation, world: World, *, user: str = "me", event: str | N
     ids = {
         "userId": world.host.user_id if operation.path.endswith("/follow") else user,
         "notificationId": world.notification_id,
-        "eventId": event or world.event["eventId"],
         "ticketId": world.ticket_id,
+        "eventId": event or world.event["eventId"],
         "bookingId": (world.hold if operation.path.endswith("/payment") else world.booking)["bookingId"],
     }
     filled = operation.path.format_map(ids)  # a new kind of id fails here: add it above

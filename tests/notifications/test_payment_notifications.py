@@ -45,12 +45,18 @@ class Sale:
         self.seen_before = len(inbox(client, self.attendee))
 
     def set_status(self, status: str, reason: str | None = None) -> None:
+        of_ticket = {"pending": "held", "confirmed": "valid"}.get(status, "cancelled")
+        ended = of_ticket == "cancelled"
         rows(
             self.client,
-            "UPDATE bookings SET status = :status, cancellation_reason = :reason"
+            "WITH t AS (UPDATE tickets SET status = :of_ticket, cancellation_reason = :reason"
+            " WHERE booking_id = :booking_id)"
+            " UPDATE bookings SET status = :status, cancellation_reason = :reason, quantity = :quantity"
             " WHERE booking_id = :booking_id",
             status=status,
-            reason=reason,
+            of_ticket=of_ticket,
+            reason=(reason or "unpaid") if ended else None,
+            quantity=0 if ended else 1,
             booking_id=self.booking_id,
         )
 

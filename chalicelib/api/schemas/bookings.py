@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from chalicelib.api.schemas.events import Event, event_json
+from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH
 from chalicelib.bookings.codes import PATTERN
 from chalicelib.bookings.models import Status, tickets
 from chalicelib.bookings.references import booking_reference
@@ -27,7 +28,7 @@ from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments, r
 from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
-from chalicelib.platform.http.validation import Body, Id, Time
+from chalicelib.platform.http.validation import Body, Id, Time, text
 from chalicelib.users.models import users
 
 Quantity = Annotated[int, Meta(ge=1, le=MAX_PER_BOOKING)]
@@ -113,6 +114,20 @@ class BookingWithEvent(Booking, kw_only=True):
 class BookingQuery(PageQuery, kw_only=True):
     event_id: Id | None = None
     status: list[Status] | None = None
+    from_: Annotated[Time | None, Meta(description="Bookings of events that end after this time.")] = field(
+        name="from", default=None
+    )
+    q: (
+        Annotated[
+            str,
+            text(
+                MAX_EMAIL_LENGTH,
+                description="Words in the attendee's name, the attendee's e-mail address, or the "
+                "booking's reference.",
+            ),
+        ]
+        | None
+    ) = None
     sort: Literal["createdAt", "date"] = "createdAt"
 
 

@@ -17,6 +17,7 @@ NAMES: Mapping[str, Any] = {
     "Order": Order,
     "PaymentStatus": PaymentStatus,
     "Role": Role,
+    "TicketStatus": bookings.TicketStatus,
     "EventSort": Literal["date", "title", "createdAt", "popularity"],
     "DateSort": Literal["createdAt", "date"],
     "UserSort": Literal["name", "createdAt"],
