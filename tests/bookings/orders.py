@@ -140,7 +140,8 @@ def taken_by_pool(client: Client, event_id: str) -> Mapping[str, int]:
         " WHEN 'code' THEN (SELECT count(*) FROM bookings b WHERE b.code_id = pool_id"
         " AND b.status IN ('pending', 'confirmed'))"
         " ELSE (SELECT count(*) FROM tickets t WHERE t.ticket_type_id = pool_id"
-        " AND t.status <> 'cancelled') END AS live FROM pools WHERE event_id = :event_id AND taken IS NOT NULL",
+        " AND t.status <> 'cancelled') END AS live"
+        " FROM pools WHERE event_id = :event_id AND taken IS NOT NULL",
         event_id=event_id,
     )
     for row in counted:
