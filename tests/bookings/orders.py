@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, text
 
+from chalicelib.bookings import cancellation
 from chalicelib.bookings.booking import Item
 from chalicelib.bookings.models import CodeKind, codes
 from chalicelib.events import publishing
@@ -15,6 +16,7 @@ from chalicelib.events.locks import lock_places
 from chalicelib.events.models import pools
 from chalicelib.events.rules import Details
 from chalicelib.events.ticket_types import TypeDetails
+from chalicelib.payments.locks import lock_places_of
 from chalicelib.platform import ids
 from tests.client import Account, Client
 from tests.rows import rows, value
@@ -127,6 +129,21 @@ def archive(connection: Connection, event_id: str, type_id: str) -> None:
         {"type_id": UUID(type_id)},
     )
     connection.execute(_CHANGED, {"event_id": UUID(event_id)})
+
+
+def cancel_ticket(connection: Connection, booking_id: UUID, now: datetime) -> bool:
+    """Cancel a ticket of a confirmed booking that has several. Return whether it could."""
+    lock_places_of(connection, booking_id)
+    live = connection.scalars(
+        text(
+            "SELECT ticket_id FROM tickets JOIN bookings b USING (booking_id)"
+            " WHERE booking_id = :id AND b.status = 'confirmed' AND tickets.status <> 'cancelled'"
+        ),
+        {"id": booking_id},
+    ).all()
+    if len(live) > 1:
+        cancellation.cancel_ticket(connection, booking_id, live[0], reason="attendee", now=now)
+    return len(live) > 1
 
 
 def taken_by_pool(client: Client, event_id: str) -> Mapping[str, int]:
