@@ -28,6 +28,7 @@ class Job:
 
     way: str
     event_id: str
+    tickets: int
     expected_status: int
     starts_at: float
 
@@ -50,7 +51,9 @@ class Containers:
         self._scale = scale
         self._pipes = pipes
 
-    def book(self, way: str, event: int, processes: int, *, sold_out: bool = False) -> Tally:
+    def book(
+        self, way: str, event: int, processes: int, *, tickets: int = 1, sold_out: bool = False
+    ) -> Tally:
         """Book with several processes for one run, and check that every request booked, or none did.
 
         Raises:
@@ -60,7 +63,7 @@ class Containers:
         event_id = database.event_id(event)
         start = time.perf_counter() + 0.05 + processes * 0.005  # all containers have the job by then
         for pipe in self._pipes[:processes]:
-            pipe.send(Job(way, event_id, 409 if sold_out else 201, start))
+            pipe.send(Job(way, event_id, tickets, 409 if sold_out else 201, start))
         results: list[Result] = [pipe.recv() for pipe in self._pipes[:processes]]
         calls = sum(result.calls for result in results)
         query = f"SELECT count(*) FROM bookings WHERE event_id = '{event_id}'"  # noqa: S608 (our own id)
@@ -108,7 +111,7 @@ def _work(job: Job, scale: Scale, handle: Handler, tokens: Sequence[str]) -> Res
         began = time.perf_counter()
         if began >= counts_from + scale.seconds:
             return Result(latencies, time.process_time() - cpu if latencies else nan, calls)
-        response = handle(booking_request(token, job.event_id), None)
+        response = handle(booking_request(token, job.event_id, job.tickets), None)
         ended = time.perf_counter()
         if response["statusCode"] != job.expected_status:
             raise RuntimeError(f"status {response['statusCode']}: {response['body']}")

@@ -78,18 +78,16 @@ BEGIN
     -- changed the event, or the account was deleted. The next reads find out which.
     FOR v_attempt IN 1..5 LOOP
         v_ignored := set_config('synchronous_commit', 'off', true);
+        -- PostgreSQL would otherwise plan some statements anew in each call, because it overestimates the rows of
+        -- an unknown array. That doubles the cost of a booking.
+        v_ignored := set_config('plan_cache_mode', 'force_generic_plan', true);
         v_held_until := NULL;  -- the event may have had a price at the last attempt
 
         SELECT e.event_id, e.host_id, e.status, e.ends_at, e.currency, e.verified_attendees_only, e.max_per_attendee,
                e.sale_starts_at, coalesce(e.sale_ends_at, e.ends_at) AS sale_ends_at,
                coalesce(e.refund_until, e.starts_at) AS refund_until,
                e.min_charge, e.max_charge, e.charge_step,
-               p.taken + p.reserved AS taken, p.capacity, p.revision,
-               (
-                   SELECT sum(b.quantity)
-                   FROM bookings b
-                   WHERE b.event_id = p_event_id AND b.user_id = p_user_id AND b.status IN ('pending', 'confirmed')
-               ) AS booked
+               p.taken + p.reserved AS taken, p.capacity, p.revision
         INTO v_event
         FROM credentials c
         LEFT JOIN (events e JOIN places p USING (event_id))
@@ -134,17 +132,14 @@ BEGIN
             v_amount := 0;
             v_discount := 0;
             FOR v_line IN
-                SELECT 1 AS item, t.*, coalesce(p_quantities[1], 1) AS quantity,
-                       p.taken, p.taken + p.reserved + coalesce(p_quantities[1], 1) > p.capacity AS is_sold_out
+                SELECT t.ticket_type_id, t.name, t.price, t.sale_starts_at, t.sale_ends_at,
+                       t.min_per_booking, t.max_per_booking, t.code_required,
+                       p.taken, p.taken + p.reserved AS unavailable, p.capacity,
+                       p_quantities[coalesce(array_position(p_types, t.ticket_type_id), 1)] AS quantity
                 FROM ticket_types t JOIN pools p ON p.pool_id = t.ticket_type_id
-                WHERE p_types IS NULL AND t.event_id = p_event_id AND t.archived_at IS NULL
-                UNION ALL
-                SELECT i.item, t.*, i.quantity,
-                       p.taken, p.taken + p.reserved + i.quantity > p.capacity AS is_sold_out
-                FROM unnest(p_types, p_quantities) WITH ORDINALITY AS i (ticket_type_id, quantity, item)
-                LEFT JOIN (ticket_types t JOIN pools p ON p.pool_id = t.ticket_type_id)
-                    ON t.ticket_type_id = i.ticket_type_id AND t.event_id = p_event_id AND t.archived_at IS NULL
-                WHERE p_types IS NOT NULL
+                WHERE t.event_id = p_event_id AND t.archived_at IS NULL
+                    AND coalesce(t.ticket_type_id = ANY (p_types), true)
+                ORDER BY t.ticket_type_id
             LOOP
                 v_price := v_line.price;
                 IF v_code_id IS NOT NULL AND coalesce(v_line.ticket_type_id = ANY (v_code_types), true) THEN
@@ -164,7 +159,6 @@ BEGIN
                     END IF;
                 END IF;
                 outcome := CASE
-                    WHEN v_line.ticket_type_id IS NULL THEN 'no-such-ticket-type'
                     WHEN p_types IS NULL AND v_types <> '{}' THEN 'items-required'
                     WHEN v_line.code_required THEN 'code-required'
                     WHEN p_now < coalesce(v_line.sale_starts_at, v_event.sale_starts_at, p_now) THEN 'sale-not-started'
@@ -174,7 +168,7 @@ BEGIN
                 END;
                 IF outcome IS NOT NULL THEN
                     booking := json_build_object(
-                        'item', v_line.item,
+                        'item', coalesce(array_position(p_types, v_line.ticket_type_id), 1),
                         'limit', CASE outcome
                             WHEN 'too-few' THEN v_line.min_per_booking
                             WHEN 'too-many' THEN v_line.max_per_booking
@@ -189,7 +183,7 @@ BEGIN
                 IF v_line.taken IS NOT NULL THEN
                     v_counted := v_counted || v_line.ticket_type_id;
                 END IF;
-                IF v_line.is_sold_out THEN
+                IF v_line.unavailable + v_line.quantity > v_line.capacity THEN
                     v_sold_out := v_sold_out || ',"' || v_line.ticket_type_id || '"';
                 END IF;
                 v_items := v_items || ',{"ticketTypeId":"' || v_line.ticket_type_id
@@ -199,29 +193,46 @@ BEGIN
                 v_amount := v_amount + v_line.quantity * v_price;
                 v_discount := v_discount + v_line.quantity * (v_line.price - v_price);
             END LOOP;
-            IF outcome IS NULL THEN
+            IF outcome IS NULL AND cardinality(v_types) < coalesce(cardinality(p_types), 1) THEN
+                outcome := 'no-such-ticket-type';
+                booking := json_build_object(
+                    'item', (SELECT min(i.item) FROM unnest(p_types) WITH ORDINALITY AS i (id, item) WHERE id <> ALL (v_types))
+                );
+            ELSIF outcome IS NULL THEN
                 IF v_event.taken + v_quantity > v_event.capacity THEN
                     v_sold_out := ',"' || array_to_string(v_types, '","') || '"';
                 END IF;
                 outcome := CASE
-                    WHEN v_types = '{}' THEN 'no-such-ticket-type'
-                    WHEN v_event.max_per_attendee = 1 AND v_event.booked > 0 THEN 'already-booked'
                     WHEN v_code_id IS NOT NULL AND NOT v_code_applies THEN 'code-invalid'
-                    WHEN coalesce(v_event.booked, 0) + v_quantity > v_event.max_per_attendee THEN 'limit-reached'
+                    WHEN v_quantity > v_event.max_per_attendee THEN 'limit-reached'
                     WHEN v_amount > v_event.max_charge THEN 'amount-too-large'
                     WHEN v_sold_out <> '' THEN 'sold-out'
                 END;
                 booking := CASE outcome
-                    WHEN 'limit-reached' THEN greatest(0, v_event.max_per_attendee - coalesce(v_event.booked, 0))::text
                     WHEN 'amount-too-large' THEN v_event.max_charge::text
                     WHEN 'sold-out' THEN '[' || substr(v_sold_out, 2) || ']'
                 END;
-            END IF;
-        END IF;
-        IF outcome IS NULL AND (p_verified OR v_event.verified_attendees_only) THEN
-            PERFORM FROM users WHERE user_id = p_user_id AND email_verified_at IS NOT NULL;
-            IF NOT FOUND THEN
-                outcome := 'email-not-verified';
+                IF outcome IS NULL AND (p_verified OR v_event.verified_attendees_only) THEN
+                    PERFORM FROM users WHERE user_id = p_user_id AND email_verified_at IS NOT NULL;
+                    IF NOT FOUND THEN
+                        outcome := 'email-not-verified';
+                    END IF;
+                END IF;
+                -- With a limit of one, the unique index finds the earlier booking of an order that is not refused.
+                IF outcome IS NOT NULL OR p_quote OR v_event.max_per_attendee > 1 THEN
+                    SELECT coalesce(sum(b.quantity), 0) INTO v_booked
+                    FROM bookings b
+                    WHERE b.event_id = p_event_id AND b.user_id = p_user_id AND b.status IN ('pending', 'confirmed');
+                    outcome := CASE
+                        WHEN v_event.max_per_attendee = 1 AND v_booked > 0 THEN 'already-booked'
+                        WHEN outcome = 'code-invalid' THEN outcome
+                        WHEN v_booked + v_quantity > v_event.max_per_attendee THEN 'limit-reached'
+                        ELSE outcome
+                    END;
+                    IF outcome = 'limit-reached' THEN
+                        booking := greatest(0, v_event.max_per_attendee - v_booked);
+                    END IF;
+                END IF;
             END IF;
         END IF;
 

@@ -95,9 +95,6 @@ _REFUSALS_ABOUT: dict[str, Callable[[str], Refusal]] = {
     "items-required": lambda _: InvalidInput(
         errors=[FieldError("items", "must name the ticket types, because the event has several")]
     ),
-    "amount-too-large": lambda about: InvalidInput(
-        errors=[FieldError("items", f"must cost at most {about} minor units together, the maximum charge")]
-    ),
     "too-many-holds": lambda about: TooManyHolds(
         "You hold as many unpaid bookings as one account can. Pay for one of them first.",
         retry_after=int(about),
@@ -270,6 +267,10 @@ def _refusal(order: Order, outcome: str, about: str) -> Refusal:
     """Return the refusal of an outcome of the procedure, which says more `about` it."""
     if outcome in ITEM_REFUSALS:
         return _item_refusal(order, outcome, **json.loads(about or "{}"))
+    if outcome == "amount-too-large":
+        member = "quantity" if order.items is None else "items"
+        message = f"must cost at most {about} minor units together, the maximum charge"
+        return InvalidInput(errors=[FieldError(member, message)])
     if outcome in _REFUSALS_ABOUT:
         return _REFUSALS_ABOUT[outcome](about)
     return REFUSALS[outcome]()
