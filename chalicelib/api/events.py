@@ -13,20 +13,29 @@ from chalicelib.api.schemas.events import (
     EventDetails,
     EventQuery,
     Integrity,
+    NewEvent,
     event_json,
 )
 from chalicelib.events import interest, publishing
-from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
-from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken
+from chalicelib.events.locks import (
+    CapacityBelowTaken,
+    EventCancelled,
+    EventEnded,
+    EventStarted,
+    NotPublished,
+    NotYourEvent,
+)
+from chalicelib.events.publishing import AlreadyPublished
 from chalicelib.events.rules import Details
 from chalicelib.events.search import EventFilters, EventQueries, NoSuchEvent
+from chalicelib.events.ticket_types import TypeDetails
 from chalicelib.payments import cancellation, integrity
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, StaleVersion, Unauthenticated
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import run_idempotent
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.validation import fields_set
+from chalicelib.platform.http.validation import fields_set, without_blanks
 from chalicelib.users import verification
 from chalicelib.users.verification import EmailNotVerified
 
@@ -55,10 +64,16 @@ routes = new_router("events", "Publish, find, change and cancel events.")
     idempotent=True,
     conditional=True,
 )
-def create_event(request: Request, connection: Connection, body: EventDetails) -> Response:
-    """Create an event. It is published immediately unless `status` is draft."""
+def create_event(request: Request, connection: Connection, body: NewEvent) -> Response:
+    """Create an event. It is published immediately unless `status` is draft.
+
+    It has one ticket type, "General admission", at its `price`, unless you list its `ticketTypes`. Leave the
+    `price` out then.
+    """
     host_id = request.require_caller().user_id
-    details = Details(**_values(body, request))
+    values = _values(body, request)
+    types = [TypeDetails(**without_blanks(fields_set(kind))) for kind in values.pop("ticket_types", ())]
+    details = Details(**values)
 
     def create() -> Response:
         event_id = publishing.create(
@@ -68,6 +83,7 @@ def create_event(request: Request, connection: Connection, body: EventDetails) -
             request.now,
             may_publish=_may_publish(connection, request),
             charges=request.settings.charges,
+            types=types,
         )
         event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
@@ -120,7 +136,11 @@ def get_event(request: Request, connection: Connection, event_id: UUID) -> Respo
 
 @routes.put("/events/{eventId}", auth="host", responses={200: Event}, errors=CHANGE_ERRORS, conditional=True)
 def replace_event(request: Request, connection: Connection, event_id: UUID, body: EventDetails) -> Response:
-    """Replace the details of an event. A member left out gets its default, except `status`, which stays."""
+    """Replace the details of an event. A member left out gets its default, except `status`, which stays.
+
+    Ticket types stay too, with their prices if there are several that are not archived. If there is one, it
+    has the `price` of the event.
+    """
     return _change(request, connection, event_id, _values(body, request))
 
 
@@ -134,7 +154,7 @@ def replace_event(request: Request, connection: Connection, event_id: UUID, body
 )
 def change_event(request: Request, connection: Connection, event_id: UUID, body: EventChange) -> Response:
     """Change some details of an event."""
-    return _change(request, connection, event_id, _without_blanks(fields_set(body)))
+    return _change(request, connection, event_id, without_blanks(fields_set(body)))
 
 
 def _change(request: Request, connection: Connection, event_id: UUID, changes: dict[str, Any]) -> Response:
@@ -161,17 +181,12 @@ def _may_publish(connection: Connection, request: Request) -> bool:
 
 
 def _values(body: EventDetails, request: Request) -> dict[str, Any]:
-    """Return all details of a body, without `status` if none was sent."""
-    values = _without_blanks(fields_set(body))
+    """Return all details of a body, without `status` if none was sent. The default of the price is None."""
+    values = {"price": None, **without_blanks(fields_set(body))}
     values["currency"] = values["currency"] or request.settings.default_currency
     if values["status"] is None:
         del values["status"]
     return values
-
-
-def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace blank optional text by None."""
-    return {name: None if value == "" else value for name, value in values.items()}
 
 
 @routes.post(

@@ -5,10 +5,34 @@ from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, not_, or_, select, union_all
+from sqlalchemy import (
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
-from chalicelib.events.expressions import in_sale_window, on_sale
-from chalicelib.events.models import MAX_DURATION, Status, duration, events, not_draft, places, visible
+from chalicelib.events.expressions import on_sale, on_sale_by_lookup
+from chalicelib.events.models import (
+    MAX_DURATION,
+    Status,
+    duration,
+    events,
+    not_draft,
+    open_type,
+    places,
+    pools,
+    ticket_types,
+    visible,
+)
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -37,6 +61,7 @@ event_rows = select(
     places.c.capacity,
     places.c.taken,
     places.c.reserved,
+    places.c.sold_out,
     places.c.popularity,
     func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)
@@ -50,7 +75,9 @@ _to = bindparam("to", type_=UserTime())
 
 _sold_out = select(places.c.event_id).where(places.c.sold_out)
 _published = and_(_others.c.deleted_at.is_(None), _others.c.status == sql_literal("published"))
-_off_sale = union_all(
+_types = ticket_types.c
+_pool_sold_out = and_(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type"))
+_perhaps_off_sale = union_all(
     *(
         select(_others.c.event_id).where(_published, condition)
         for condition in (
@@ -61,8 +88,20 @@ _off_sale = union_all(
         )
     ),
     _sold_out,
+    select(pools.c.event_id).where(_pool_sold_out),
+    *(
+        select(_types.event_id).where(open_type, condition)
+        for condition in (
+            _types.sale_starts_at > now_parameter,
+            _types.sale_ends_at <= now_parameter,
+            _types.min_per_booking > literal_column("1"),
+        )
+    ),
 )
-"""The published events that cannot be booked now, each reason by its index."""
+"""The published events that may not be on sale, each reason by its index: one of the event, or of a type.
+
+All others are on sale: their types are in the sale window of the event or their own, and have places left.
+"""
 
 EVENTS = ListQuery(
     rows=_visible_events,
@@ -92,8 +131,11 @@ EVENTS = ListQuery(
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
         "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),
-        "on_sale": and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),
-        "published_not_on_sale": events.c.event_id.in_(_off_sale),
+        "on_sale": and_(events.c.event_id.not_in(_sold_out), on_sale_by_lookup(events.c)),
+        "published_not_on_sale": and_(
+            events.c.event_id.in_(_perhaps_off_sale),
+            or_(events.c.event_id.in_(_sold_out), not_(on_sale_by_lookup(events.c))),
+        ),
     },
 )
 
