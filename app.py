@@ -36,7 +36,7 @@ from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import PutBack, process_batch
 from chalicelib.platform.observability import logs
-from chalicelib.users import sessions, verification
+from chalicelib.users import email_tokens, sessions
 
 logs.set_up()
 
@@ -112,7 +112,7 @@ def purge_expired(_event: CloudWatchEvent) -> None:
     """Delete rows past their retention: keys, tokens, rate limits, deliveries, Stripe's events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
-    verification.purge_expired(database, now)
+    email_tokens.purge_expired(database, now)
     sessions.purge_expired(database, now)
     deliveries.purge(database, now)
     stripe_events.purge(database, now)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from chalicelib import migrations
 from chalicelib.bookings import booking
 from chalicelib.migrations import role, upgrade
 from chalicelib.platform.database import engine
-from chalicelib.platform.database.engine import metadata, violated
+from chalicelib.platform.database.engine import metadata
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.bookings.procedure import SOURCE
@@ -116,20 +116,6 @@ def test_unknown_schema_is_refused(client: Client, database_url: str) -> None:
 
     with pytest.raises(migrations.UnknownSchema, match="0004"):
         migrations.upgrade(database_url)
-
-
-def test_event_has_at_most_one_ticket_type(client: Client) -> None:
-    event = client.event(client.host())
-
-    with pytest.raises(IntegrityError) as refused:
-        rows(
-            client,
-            "INSERT INTO ticket_types (ticket_type_id, event_id, name, price)"
-            " VALUES (uuidv7(), :id, 'VIP', 0)",
-            id=event["eventId"],
-        )
-
-    assert violated(refused.value) == "uq_ticket_types_event_id"
 
 
 @pytest.mark.parametrize("connect", [upgrade, role.set_up])

@@ -58,29 +58,16 @@ class StripePayments:
             max_network_retries=0,  # for retries see _send, and the callers retry later
         )
 
-    def create_payment_intent(
-        self, charge: Charge, event_id: UUID, receipt_email: str | None
-    ) -> PaymentIntent:
+    def create_payment_intent(self, charge: Charge, event_id: UUID) -> PaymentIntent:
+        # Nothing that can change between two calls of one attempt, such as the attendee's e-mail address.
         params: PaymentIntentCreateParams = {
             "amount": to_stripe_amount(charge.amount, charge.currency),
             "currency": charge.currency,
             "automatic_payment_methods": {"enabled": True},
             "metadata": {**_metadata(charge), "eventId": str(event_id)},
         }
-        if receipt_email is None:
-            return self._create_payment_intent(params, _idempotency_key("payment-without-receipt", charge))
-        try:
-            return self._create_payment_intent(
-                {**params, "receipt_email": receipt_email}, _idempotency_key("payment", charge)
-            )
-        except PaymentRefused as refused:
-            if refused.member != "receipt_email":
-                raise
-            # An address that Stripe rejects must not prevent the payment: the app sends a receipt too.
-            return self._create_payment_intent(params, _idempotency_key("payment-without-receipt", charge))
-
-    def _create_payment_intent(self, params: "PaymentIntentCreateParams", key: str) -> PaymentIntent:
         with _translate_errors(idempotent=True):
+            key = _idempotency_key("payment", charge)
             intent = _send(lambda: self._stripe.v1.payment_intents.create(params, {"idempotency_key": key}))
         return stripe_objects.parse_payment_intent(_as_dict(intent))
 

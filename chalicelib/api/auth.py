@@ -28,12 +28,12 @@ from chalicelib.platform.http.idempotency import HEADER, key_of, run_idempotent
 from chalicelib.platform.http.request import Request, Response
 from chalicelib.platform.throttle import Throttle
 from chalicelib.platform.times import rfc3339
-from chalicelib.users import accounts, sessions, verification
+from chalicelib.users import accounts, email_tokens, password_reset, sessions, verification
 from chalicelib.users.accounts import WrongCredentials
 from chalicelib.users.addresses import EmailTaken
 from chalicelib.users.common_passwords import refuse_common
+from chalicelib.users.email_tokens import InvalidEmailToken
 from chalicelib.users.sessions import InvalidRefreshToken, Session
-from chalicelib.users.verification import InvalidEmailToken
 
 routes = new_router("auth", "Register, log in, verify an e-mail address, reset a password.")
 
@@ -166,7 +166,7 @@ def resend_verification(request: Request, connection: Connection) -> Response:
     It goes to the pending address, if there is one. Nothing is sent if the address is verified already, or if
     an e-mail was sent less than a minute ago. A new token invalidates the older ones.
     """
-    email = verification.resend_verification(connection, request.require_caller().user_id, request.now)
+    email = verification.resend(connection, request.require_caller().user_id, request.now)
     request.limit(connection, limits.account_emails(request, email))
     return Response(202)
 
@@ -179,7 +179,7 @@ def forgot_password(request: Request, connection: Connection, body: ForgotPasswo
     less than a minute ago.
     """
     request.limit(connection, limits.account_emails(request, body.email))
-    verification.request_token(connection, purpose="reset-password", email=body.email, now=request.now)
+    email_tokens.request(connection, purpose="reset-password", email=body.email, now=request.now)
     return Response(202)
 
 
@@ -207,10 +207,10 @@ def set_forgotten_password(request: Request, token: str, password: str) -> None:
     """
     refuse_common(password)
     with request.database.transaction() as connection:
-        verification.require_usable(connection, "reset-password", token, request.now)
+        email_tokens.require_usable(connection, "reset-password", token, request.now)
         request.limit(connection, limits.password_work(request))
     password_hash = security.hash_password(password)
     with request.database.transaction() as connection:
-        email = verification.reset(connection, token, password_hash, request.now)
+        email = password_reset.reset(connection, token, password_hash, request.now)
         Throttle(request.settings).forget(connection, limits.failed_login_anywhere(email))
         bounces.lift_bounce(connection, email)

@@ -90,8 +90,8 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     response is that booking, with 200.
 
     One account can hold a few unpaid places at a time, and cannot hold an event again for a while after its
-    hold ended unpaid: both are 409 `too-many-holds`, with `Retry-After`. An event can require a verified
-    e-mail address (`verifiedAttendeesOnly`): 403 `email-not-verified`.
+    hold ended unpaid or with `payment-rejected`: both are 409 `too-many-holds`, with `Retry-After`. An event
+    can require a verified e-mail address (`verifiedAttendeesOnly`): 403 `email-not-verified`.
 
     With an `Idempotency-Key`, a replay is the first response. If the place cost something, a replay is the
     booking as it is now, with the present `status` and `payment`: it may be confirmed, expired or cancelled.

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.events import (
     Event,
@@ -63,12 +64,13 @@ routes = new_router("events", "Publish, find, change and cancel events.")
     errors=(EmailNotVerified,),
     idempotent=True,
     conditional=True,
+    limited=True,
 )
 def create_event(request: Request, connection: Connection, body: NewEvent) -> Response:
     """Create an event. It is published immediately unless `status` is draft.
 
     It has one ticket type, "General admission", at its `price`, unless you list its `ticketTypes`. Leave the
-    `price` out then.
+    `price` out then. A host can publish a limited number of events a day. Drafts are not limited.
     """
     host_id = request.require_caller().user_id
     values = _values(body, request)
@@ -85,6 +87,8 @@ def create_event(request: Request, connection: Connection, body: NewEvent) -> Re
             charges=request.settings.charges,
             types=types,
         )
+        if details.status == "published":
+            request.limit(connection, limits.publication(host_id))
         event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
         location = f"{request.settings.public_url}/events/{event_id}"
         return written_response(201, event, version, {"Location": location})
@@ -134,12 +138,19 @@ def get_event(request: Request, connection: Connection, event_id: UUID) -> Respo
     return etag_response(request, event, version, public=True)
 
 
-@routes.put("/events/{eventId}", auth="host", responses={200: Event}, errors=CHANGE_ERRORS, conditional=True)
+@routes.put(
+    "/events/{eventId}",
+    auth="host",
+    responses={200: Event},
+    errors=CHANGE_ERRORS,
+    conditional=True,
+    limited=True,
+)
 def replace_event(request: Request, connection: Connection, event_id: UUID, body: EventDetails) -> Response:
     """Replace the details of an event. A member left out gets its default, except `status`, which stays.
 
     Ticket types stay too, with their prices if there are several that are not archived. If there is one, it
-    has the `price` of the event.
+    has the `price` of the event. Changes that notify others are limited.
     """
     return _change(request, connection, event_id, _values(body, request))
 
@@ -151,15 +162,16 @@ def replace_event(request: Request, connection: Connection, event_id: UUID, body
     errors=CHANGE_ERRORS,
     conditional=True,
     media_type="application/merge-patch+json",
+    limited=True,
 )
 def change_event(request: Request, connection: Connection, event_id: UUID, body: EventChange) -> Response:
-    """Change some details of an event."""
+    """Change some details of an event. Changes that notify others are limited."""
     return _change(request, connection, event_id, without_blanks(fields_set(body)))
 
 
 def _change(request: Request, connection: Connection, event_id: UUID, changes: dict[str, Any]) -> Response:
     host_id = request.require_caller().user_id
-    publishing.change(
+    announcement = publishing.change(
         connection,
         host_id,
         event_id,
@@ -169,6 +181,10 @@ def _change(request: Request, connection: Connection, event_id: UUID, changes: d
         may_publish=_may_publish(connection, request),
         charges=request.settings.charges,
     )
+    if announcement == "publication":
+        request.limit(connection, limits.publication(host_id))
+    elif announcement == "change":
+        request.limit(connection, limits.event_change(host_id))
     event, version = EVENTS.get(connection, event_id, caller_id=host_id, now=request.now)
     return written_response(200, event, version)
 

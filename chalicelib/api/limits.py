@@ -1,4 +1,4 @@
-"""The rate limits of /auth and /users. docs/abuse.md says what each of them is for."""
+"""The rate limits of /auth, /users and /events. docs/abuse.md says what each of them is for."""
 
 from uuid import UUID
 
@@ -43,3 +43,13 @@ def account_emails(request: Request, email: str) -> list[Charge]:
         Charge("account_emails_per_address", mailbox_of(email)),
         Charge("account_emails_per_client", client_of(request.client_address)),
     ]
+
+
+def publication(host_id: UUID) -> list[Charge]:
+    """An event that is published, which notifies the host's followers."""
+    return [Charge("publications_per_host", str(host_id))]
+
+
+def event_change(host_id: UUID) -> list[Charge]:
+    """A change of an event that others are notified about."""
+    return [Charge("event_changes_per_host", str(host_id))]

@@ -18,9 +18,9 @@ from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.http.html import HTML, page
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.users import verification
+from chalicelib.users import email_tokens, verification
 from chalicelib.users.addresses import EmailTaken
-from chalicelib.users.verification import InvalidEmailToken, Purpose
+from chalicelib.users.email_tokens import InvalidEmailToken, Purpose
 
 routes = new_router("pages", "Pages for people, behind the links in e-mails. Programs do not need them.")
 
@@ -122,9 +122,9 @@ def unsubscribe_from_topic(request: Request, connection: Connection, query: Link
 
 def _refuse_token(request: Request, connection: Connection, purpose: Purpose, token: str) -> Response | None:
     """A page for a link that cannot be used; None if it can."""
-    if verification.is_usable(connection, purpose, token, request.now):
+    if email_tokens.is_usable(connection, purpose, token, request.now):
         return None
-    if purpose == "verify-email" and verification.already_verified(connection, token):
+    if purpose == "verify-email" and email_tokens.already_verified(connection, token):
         return page("Already verified", f"<p>Your e-mail address is already verified.</p>{_home(request)}")
     return page("This link no longer works", _EXPIRED, status=400)
 

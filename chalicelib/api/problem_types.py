@@ -11,7 +11,7 @@ from chalicelib.payments import checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
-from chalicelib.users import accounts, addresses, sessions, verification
+from chalicelib.users import accounts, addresses, email_tokens, sessions, verification
 
 _WAIT = "Wait for the seconds that `Retry-After` names, then send the request again."
 _ONLY_STRIPE = "Only Stripe calls this route. "
@@ -38,7 +38,7 @@ ADVICE: dict[type[Refusal], str] = {
     accounts.WrongPassword: "Send the current password in `currentPassword`.",
     verification.EmailNotVerified: "Open the link in the verification e-mail. "
     "`POST /auth/verify-email/resend` sends another one.",
-    verification.InvalidEmailToken: "Use the newest e-mail, or request another one.",
+    email_tokens.InvalidEmailToken: "Use the newest e-mail, or request another one.",
     unsubscribe.InvalidLink: "Copy the whole link from the e-mail.",
     publishing.AlreadyPublished: "Leave `status` out, or cancel the event.",
     ticket_types.NoSuchTicketType: "Get the event: it lists its ticket types.",

@@ -316,7 +316,8 @@ BEGIN
                        FROM bookings b JOIN payments p USING (booking_id)
                        WHERE b.user_id = p_user_id AND b.event_id = p_event_id AND b.amount > 0
                            AND b.status IN ('expired', 'cancelled')
-                           AND b.cancellation_reason IN ('unpaid', 'attendee') AND p.paid_at IS NULL
+                           AND b.cancellation_reason IN ('unpaid', 'attendee', 'payment-refused')
+                           AND p.paid_at IS NULL
                    ) + make_interval(secs => p_cooldown) AS cooled_at
             INTO v_holds
             FROM bookings h

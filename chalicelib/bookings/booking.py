@@ -103,7 +103,9 @@ _REFUSALS_ABOUT: dict[str, Callable[[str], Refusal]] = {
         retry_after=int(about),
     ),
     "hold-cooldown": lambda about: TooManyHolds(
-        "Your last hold of this event ended unpaid a short time ago.", retry_after=int(about)
+        "Your last hold of this event ended a short time ago: it expired, you cancelled it, or Stripe refused"
+        " its payment.",
+        retry_after=int(about),
     ),
     "unavailable": lambda _: Unavailable("The event kept changing during the booking.", retry_after=1),
 }

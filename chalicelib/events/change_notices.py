@@ -26,15 +26,18 @@ BATCH_SIZE = 100
 """Events per transaction."""
 
 
-def schedule(connection: Connection, event_id: UUID, before: Details, now: datetime) -> None:
-    """Announce the change of an event, with the changes after it. The caller must have locked the event."""
+def schedule(connection: Connection, event_id: UUID, before: Details, now: datetime) -> bool:
+    """Announce the change of an event, with the changes after it. The caller must have locked the event.
+
+    Return False if an earlier change is still to be announced, so that both share an announcement.
+    """
     new = insert(event_notices).values(
         event_id=event_id, before=_as_json(before), changed_at=now, due_at=now + QUIET
     )
     old = event_notices.c
     due_at = func.greatest(new.excluded.due_at, old.announced_at + INTERVAL)  # ignores null
     latest = func.greatest(old.changed_at, old.announced_at) + INTERVAL
-    connection.execute(
+    first_changed_at = connection.execute(
         new.on_conflict_do_update(
             index_elements=["event_id"],
             set_={
@@ -42,8 +45,9 @@ def schedule(connection: Connection, event_id: UUID, before: Details, now: datet
                 "changed_at": func.coalesce(old.changed_at, new.excluded.changed_at),
                 "due_at": func.least(due_at, latest),
             },
-        )
-    )
+        ).returning(old.changed_at)
+    ).scalar_one()
+    return bool(first_changed_at == now)
 
 
 def announce(database: Database, now: datetime) -> int:

@@ -132,16 +132,13 @@ def sale_end(row: FromClause) -> ColumnElement[Any]:
 
 def refundable_until(row: FromClause) -> ColumnElement[Any]:
     """When the refund period ends. Null for a free event."""
-    has_price = (
-        select(ticket_types.c.ticket_type_id)
-        .where(
-            ticket_types.c.event_id == row.c.event_id,
-            ticket_types.c.deleted_at.is_(None),
-            ticket_types.c.price > literal_column("0"),
-        )
-        .exists()
+    # Not EXISTS: for a page of events, PostgreSQL may hash the types of all events for it.
+    highest_price = (
+        select(func.max(ticket_types.c.price))
+        .where(ticket_types.c.event_id == row.c.event_id, ticket_types.c.deleted_at.is_(None))
+        .scalar_subquery()
     )
-    return case((has_price, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
+    return case((highest_price > 0, func.coalesce(row.c.refund_until, row.c.starts_at, type_=UserTime())))
 
 
 def visible_status(row: FromClause) -> ColumnElement[str]:

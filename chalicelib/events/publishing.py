@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Row, insert, update
 
 from chalicelib.domain_events import EventPublished, SaleStarted
 from chalicelib.events import change_notices, prices, snapshots
@@ -29,6 +29,9 @@ from chalicelib.events.ticket_types import (
 from chalicelib.platform import ids
 from chalicelib.platform.errors import Conflict, FieldError, InvalidInput
 from chalicelib.users.verification import EmailNotVerified
+
+Announcement = Literal["publication", "change"]
+"""What others are notified about: followers of a publication, attendees and interested users of a change."""
 
 _UNTIL_VERIFIED = "Until then you can create drafts."
 
@@ -87,13 +90,15 @@ def change(
     now: datetime,
     may_publish: bool,
     charges: bool,
-) -> None:
+) -> Announcement | None:
     """Change details of an event. Attendees are notified if its title, location or times change.
 
     A change of the price is one of the only ticket type that is not archived. The price None stands for the
     default: 0, or the prices of several types as they are.
 
     The event is locked first and its places last, so that concurrent bookings wait for one statement only.
+
+    Return what others will be notified about, or None if the change adds no notice.
 
     Raises:
         NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
@@ -119,7 +124,8 @@ def change(
     _check_status(before.status, after.status, may_publish=may_publish)
     _check(after, open_types(connection, event_id), now, started=started, charges=charges)
     if after == before:
-        return
+        return None
+    sale_announced = _sale_announced(before, after, now)
     connection.execute(
         update(events)
         .where(events.c.event_id == event_id)
@@ -127,7 +133,7 @@ def change(
             version=row.version + 1,
             updated_at=now,
             **_own_columns(after),
-            **_sale_announced(before, after, now),
+            **sale_announced,
         )
     )
     if after.price != before.price:
@@ -136,10 +142,9 @@ def change(
             .where(ticket_types.c.event_id == event_id, open_type)
             .values(price=after.price)
         )
-    if before.status == "draft" and after.status == "published":
-        snapshots.record(connection, EventPublished, event_id, host_id, after, now)
-    elif before.status == "published" and snapshots.changes(before, after):
-        change_notices.schedule(connection, event_id, before, now)
+    announcement = _announce(connection, row, before, after, now)
+    if row.sale_announced_at is not None and sale_announced == {"sale_announced_at": None}:
+        announcement = announcement or "change"  # the sale will be announced again
     resized = connection.execute(
         update(places)
         .where(places.c.event_id == event_id, places.c.taken + places.c.reserved <= after.capacity)
@@ -147,6 +152,22 @@ def change(
     )
     if not resized.rowcount:
         raise CapacityBelowTaken
+    return announcement
+
+
+def _announce(
+    connection: Connection, row: Row[Any], before: Details, after: Details, now: datetime
+) -> Announcement | None:
+    """Record or schedule the domain event about a change, and return what it announces."""
+    if before.status == "published":
+        is_announced = snapshots.changes(before, after) and change_notices.schedule(
+            connection, row.event_id, before, now
+        )
+        return "change" if is_announced else None
+    if after.status == "published":
+        snapshots.record(connection, EventPublished, row.event_id, row.host_id, after, now)
+        return "publication"
+    return None
 
 
 def record_sale_started(connection: Connection, event_id: UUID, now: datetime) -> None:

@@ -31,7 +31,7 @@ from chalicelib.platform.observability import logs, metrics
 from chalicelib.platform.settings import Settings
 from chalicelib.platform.throttle import Throttle
 from chalicelib.users import accounts as users
-from chalicelib.users import verification
+from chalicelib.users import email_tokens
 
 MAX_OUTAGES_IN_A_ROW = 2
 """One may be due to its address. More are an outage, and waiting for SES each time would take too long."""
@@ -143,7 +143,7 @@ def _send_token(
     context: MailContext,
     domain_event: DomainEvent,
     body: EmailRequested,
-    purpose: verification.Purpose,
+    purpose: email_tokens.Purpose,
     now: datetime,
 ) -> None:
     """Send a token to the account with this address, if there is one, or to the account's new address.
@@ -163,7 +163,7 @@ def _send_token(
             raise Unreachable("Another delivery of this message is sending the e-mail")
         if not claim.mine:
             return
-        issued = verification.issue(
+        issued = email_tokens.issue(
             connection,
             purpose=purpose,
             email=body.email,
@@ -182,7 +182,7 @@ def _send_token(
         _send_claimed(context, domain_event, [recipient], compose, now)
     except Exception:
         with context.database.transaction() as connection:
-            verification.revoke(connection, issued.token, throttle)
+            email_tokens.revoke(connection, issued.token, throttle)
         raise
 
 

@@ -31,7 +31,7 @@ from chalicelib.platform.front_end import FrontEnd
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.settings import Settings
-from chalicelib.users.verification import LIFETIMES
+from chalicelib.users.email_tokens import LIFETIMES
 
 MAX_DESCRIPTION_LENGTH = 1_000
 

@@ -40,7 +40,7 @@ from chalicelib.platform.messaging.queues import (
     ON_SALE_NOTIFICATIONS,
     Queue,
 )
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 
 CalendarMethod = Literal["PUBLISH", "CANCEL"]
 """RFC 5546: add or update an entry, or remove it."""

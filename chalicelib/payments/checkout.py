@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Uuid, bindparam, case, select, update
+from sqlalchemy import Connection, Row, Uuid, bindparam, select, update
 
 from chalicelib.bookings import cancellation
 from chalicelib.bookings.models import bookings
@@ -17,7 +17,6 @@ from chalicelib.payments.models import payments
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Conflict
 from chalicelib.platform.observability import logs
-from chalicelib.users.models import users
 
 
 class NotPayable(Conflict):
@@ -55,14 +54,8 @@ _READ = (
         bookings.c.event_id,
         bookings.c.expires_at,
         bookings.c.cancellation_reason,
-        # Stripe sends its receipt to verified addresses only.
-        case((users.c.email_verified_at.is_not(None), users.c.email)).label("receipt_email"),
     )
-    .select_from(
-        bookings.join(users, users.c.user_id == bookings.c.user_id).outerjoin(
-            payments, payments.c.booking_id == bookings.c.booking_id
-        )
-    )
+    .select_from(bookings.outerjoin(payments, payments.c.booking_id == bookings.c.booking_id))
     .where(
         bookings.c.booking_id == bindparam("this_booking", type_=Uuid),
         bookings.c.user_id == bindparam("attendee", type_=Uuid),
@@ -98,7 +91,7 @@ def ensure_payment_intent(
         return PayableIntent(row.intent_id, row.client_secret)
     charge = Charge(booking_id=booking_id, amount=row.amount, currency=row.currency, attempt=row.attempt)
     try:
-        intent = gateway.create_payment_intent(charge, row.event_id, row.receipt_email)
+        intent = gateway.create_payment_intent(charge, row.event_id)
     except PaymentRefused as refused:
         logs.error("payment refused", bookingId=str(booking_id), reason=refused.code)
         if refused.code in _PERMANENT_CODES or refused.member in _PERMANENT_MEMBERS:

@@ -63,9 +63,7 @@ class Refund:
 class PaymentGateway(Protocol):
     """Each method raises Unreachable if the outcome of the call is unknown. The call can then be repeated."""
 
-    def create_payment_intent(
-        self, charge: Charge, event_id: UUID, receipt_email: str | None
-    ) -> PaymentIntent:
+    def create_payment_intent(self, charge: Charge, event_id: UUID) -> PaymentIntent:
         """Create the payment that the attendee's browser completes.
 
         Raises:

@@ -114,6 +114,12 @@ class Settings:
     account_emails_per_client: Quota = field(default=Quota(150, 3600))
     """Such e-mails that one client causes."""
 
+    publications_per_host: Quota = field(default=Quota(200, 86_400))
+    """Events that one host publishes. Each notifies the host's followers."""
+
+    event_changes_per_host: Quota = field(default=Quota(500, 86_400))
+    """Changes of one host's events that notify attendees. Changes that share a notice count once."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -202,6 +208,8 @@ class Settings:
             account_emails_per_client=_quota(
                 environment, "ACCOUNT_EMAILS_PER_CLIENT", cls.account_emails_per_client
             ),
+            publications_per_host=_quota(environment, "PUBLICATIONS_PER_HOST", cls.publications_per_host),
+            event_changes_per_host=_quota(environment, "EVENT_CHANGES_PER_HOST", cls.event_changes_per_host),
         )
 
 

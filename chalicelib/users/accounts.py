@@ -5,15 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from chalicelib.domain_events import PasswordChanged, UserRegistered
 from chalicelib.platform import ids, security
 from chalicelib.platform.errors import Forbidden, Unauthenticated
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.security import Caller, Role
-from chalicelib.users import addresses, authentication, sessions, verification
-from chalicelib.users.addresses import email_taken
+from chalicelib.users import addresses, authentication, email_tokens, sessions
 from chalicelib.users.models import credentials, users
 
 
@@ -34,19 +32,17 @@ def register(
         EmailTaken: Also if two requests register the same address concurrently, because of the unique index.
     """
     user_id = ids.new(now)
-    try:
+    with addresses.unique_email():
         connection.execute(
             insert(users).values(
                 user_id=user_id, role=role, name=name, email=email, created_at=now, updated_at=now
             )
         )
-    except DBAPIError as error:
-        raise email_taken(error) from error
     connection.execute(
         insert(credentials).values(user_id=user_id, password_hash=password_hash, token_version=1)
     )
     outbox.record(connection, UserRegistered(user_id=user_id, role=role), subject=user_id, now=now)
-    verification.request_token(connection, purpose="verify-email", email=email, now=now)
+    email_tokens.request(connection, purpose="verify-email", email=email, now=now)
     return Caller(user_id, role, token_version=1)
 
 
@@ -137,7 +133,7 @@ def change_password(
     if not changed.rowcount:
         raise WrongPassword
     user_id = account.caller.user_id
-    verification.revoke_all(connection, user_id, "reset-password")
+    email_tokens.revoke_all(connection, user_id, "reset-password")
     sessions.end_all(connection, user_id)
     address: str = connection.execute(select(users.c.email).where(users.c.user_id == user_id)).scalar_one()
     addresses.record_notice(connection, PasswordChanged(user_id=user_id, email=address), now)

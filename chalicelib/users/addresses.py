@@ -1,5 +1,7 @@
 """E-mail addresses: each belongs to one account at most, ignoring case."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -17,16 +19,26 @@ class EmailTaken(Conflict):
     """An account with this e-mail address already exists."""
 
 
-def email_taken(error: DBAPIError) -> Exception:
-    """Return EmailTaken for a violation of the unique e-mail index, else the error itself."""
-    return EmailTaken() if violated(error) == "uq_users_email" else error
+@contextmanager
+def unique_email() -> Iterator[None]:
+    """Write an address of an account.
+
+    Raises:
+        EmailTaken: The unique index of e-mail addresses is violated.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if violated(error) == "uq_users_email":
+            raise EmailTaken from error
+        raise
 
 
 OWNER = select(users.c.user_id).where(func.lower(users.c.email) == func.lower(bindparam("email")))
 
 
 def require_free(connection: Connection, email: str) -> None:
-    """Check that no account has the address. It may be taken until it is written: see `email_taken`.
+    """Check that no account has the address. It may be taken until it is written: see `unique_email`.
 
     Raises:
         EmailTaken

@@ -12,7 +12,7 @@ from chalicelib.platform.database.engine import check_version
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.security import Role
-from chalicelib.users import addresses, verification
+from chalicelib.users import addresses, email_tokens
 from chalicelib.users.models import not_deleted, users
 
 USERS = ListQuery(
@@ -108,9 +108,7 @@ def _request_change(connection: Connection, row: Row[Any], email: str, now: date
     addresses.require_free(connection, email)
     if email.lower() == (row.pending_email or "").lower():
         return False
-    verification.request_token(
-        connection, purpose="verify-email", email=email, pending_of=row.user_id, now=now
-    )
+    email_tokens.request(connection, purpose="verify-email", email=email, pending_of=row.user_id, now=now)
     notice = EmailChangeRequested(user_id=row.user_id, email=row.email)
     addresses.record_notice(connection, notice, now)
     return True

@@ -1,62 +1,16 @@
-"""E-mail tokens: sent to an address, and used once to verify it or to reset the password."""
+"""Verification of e-mail addresses, with a token that was sent there."""
 
-import hashlib
-import secrets
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    LargeBinary,
-    Row,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Row, select, update
 
-from chalicelib.domain_events import (
-    EmailChanged,
-    EmailRequested,
-    EmailVerificationRequested,
-    PasswordChanged,
-    PasswordResetRequested,
-)
-from chalicelib.platform.database.columns import now_parameter
-from chalicelib.platform.database.engine import Database
-from chalicelib.platform.errors import Forbidden, InvalidInput
-from chalicelib.platform.messaging import outbox
-from chalicelib.platform.settings import Quota
-from chalicelib.platform.throttle import Charge, Throttle
-from chalicelib.users import addresses, sessions
-from chalicelib.users.models import credentials, email_tokens, users
-
-Purpose = Literal["verify-email", "reset-password"]
-
-LIFETIMES: dict[Purpose, timedelta] = {
-    "verify-email": timedelta(hours=24),
-    "reset-password": timedelta(hours=1),
-}
-RESEND_COOLDOWN = timedelta(minutes=1)
-"""Minimum time between two e-mails with the same purpose to an address, whichever accounts have it."""
-
-_ONE_PER_COOLDOWN = Quota(1, int(RESEND_COOLDOWN.total_seconds()))
-
-RETENTION = timedelta(days=7)
-"""How long expired and used tokens are kept."""
-
-_DOMAIN_EVENTS: dict[Purpose, type[EmailRequested]] = {
-    "verify-email": EmailVerificationRequested,
-    "reset-password": PasswordResetRequested,
-}
+from chalicelib.domain_events import EmailChanged
+from chalicelib.platform.errors import Forbidden
+from chalicelib.users import addresses, email_tokens
+from chalicelib.users.email_tokens import InvalidEmailToken
+from chalicelib.users.models import users
 
 
 class EmailNotVerified(Forbidden):
@@ -69,85 +23,7 @@ class EmailNotVerified(Forbidden):
         )
 
 
-class InvalidEmailToken(InvalidInput):
-    """The token is invalid, expired or already used."""
-
-    def __init__(self) -> None:
-        super().__init__("Request a new e-mail and use the token in the newest one.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class IssuedToken:
-    """A new token with its recipient. The token is sent by e-mail and stored nowhere."""
-
-    user_id: UUID
-    name: str
-    email: str
-    token: str = field(repr=False)
-
-
-# The names differ from the columns': SQLAlchemy takes a parameter named like a column for a value to set.
-_user_id = bindparam("of_user", type_=Uuid)
-_purpose = bindparam("of_purpose", type_=Text)
-_hash = bindparam("the_hash", type_=LargeBinary)
-
-_WITH_TOKEN = select(email_tokens.c.user_id).where(email_tokens.c.token_hash == _hash)
-_LOCK_CREDENTIALS = (
-    select(credentials.c.user_id)
-    .where(credentials.c.user_id == _user_id)
-    .with_for_update(read=True, key_share=True)
-)
-_LOCK_USER: Select[Any] = (
-    select(users.c.user_id, users.c.name, users.c.email, users.c.pending_email, users.c.email_verified_at)
-    .where(users.c.user_id == _user_id, users.c.deleted_at.is_(None))
-    .with_for_update(key_share=True)
-)
-_tokens_of_user = (email_tokens.c.user_id == _user_id, email_tokens.c.purpose == _purpose)
-_EXPIRE = update(email_tokens).where(*_tokens_of_user).values(expires_at=email_tokens.c.created_at)
-_usable = (
-    email_tokens.c.token_hash == _hash,
-    email_tokens.c.purpose == _purpose,
-    email_tokens.c.expires_at > now_parameter,
-)
-_USABLE = select(email_tokens.c.user_id).where(*_usable)
-# Used tokens stay, expired, so that a second click can be told from a broken link.
-_USE = (
-    update(email_tokens)
-    .where(*_usable)
-    .values(expires_at=email_tokens.c.created_at)
-    .returning(email_tokens.c.email)
-)
-_ALREADY_VERIFIED = (
-    select(users.c.user_id)
-    .join(email_tokens, email_tokens.c.user_id == users.c.user_id)
-    .where(
-        email_tokens.c.token_hash == _hash,
-        email_tokens.c.purpose == "verify-email",
-        email_tokens.c.email == func.lower(users.c.email),
-        users.c.email_verified_at.is_not(None),
-    )
-)
-_REVOKE_ALL = delete(email_tokens).where(*_tokens_of_user)
-
-
-def request_token(
-    connection: Connection, *, purpose: Purpose, email: str, now: datetime, pending_of: UUID | None = None
-) -> None:
-    """Request an e-mail with a token to an address, whether or not an account has it.
-
-    `pending_of` is the account whose pending address it is, since several accounts may want the same.
-
-    The consumer of the domain event looks up the account. So neither the response nor its timing reveals
-    whether the address has an account.
-    """
-    address = email.lower()
-    event = _DOMAIN_EVENTS[purpose](email=address)
-    if pending_of is not None:
-        event = EmailVerificationRequested(email=address, user_id=pending_of)
-    outbox.record(connection, event, subject=addresses.subject_of(address, pending_of), now=now)
-
-
-def resend_verification(connection: Connection, user_id: UUID, now: datetime) -> str:
+def resend(connection: Connection, user_id: UUID, now: datetime) -> str:
     """Request another verification e-mail to the pending address of a user, or else to the current one.
 
     Return the address.
@@ -155,7 +31,7 @@ def resend_verification(connection: Connection, user_id: UUID, now: datetime) ->
     addresses_of = select(users.c.email, users.c.pending_email).where(users.c.user_id == user_id)
     email, pending = connection.execute(addresses_of).one()
     address: str = pending or email
-    request_token(
+    email_tokens.request(
         connection,
         purpose="verify-email",
         email=address,
@@ -163,71 +39,6 @@ def resend_verification(connection: Connection, user_id: UUID, now: datetime) ->
         now=now,
     )
     return address
-
-
-def issue(
-    connection: Connection,
-    *,
-    purpose: Purpose,
-    email: str,
-    throttle: Throttle,
-    now: datetime,
-    pending_of: UUID | None = None,
-) -> IssuedToken | None:
-    """Create a token for an address and store its hash. Older tokens expire.
-
-    With `pending_of`, it is for the pending address of that account.
-
-    Return None if no e-mail is due: no account has the address, the address is verified already, or the last
-    e-mail with this purpose to this address is younger than RESEND_COOLDOWN.
-    """
-    owner = pending_of or connection.scalar(addresses.OWNER, {"email": email})
-    account = _lock(connection, owner)
-    address = email.lower()
-    if account is None:
-        return None
-    is_pending = pending_of is not None and (account.pending_email or "").lower() == address
-    if not is_pending and account.email.lower() != address:
-        return None
-    if purpose == "verify-email" and not is_pending and account.email_verified_at is not None:
-        return None
-    [cooldown] = throttle.count(connection, {_cooldown(purpose, address): _ONE_PER_COOLDOWN}, now)
-    if cooldown.is_exceeded:
-        return None
-    connection.execute(_EXPIRE, {"of_user": account.user_id, "of_purpose": purpose})
-    token = secrets.token_urlsafe(32)
-    connection.execute(
-        insert(email_tokens).values(
-            token_hash=_digest(token),
-            user_id=account.user_id,
-            purpose=purpose,
-            email=address,
-            created_at=now,
-            expires_at=now + LIFETIMES[purpose],
-        )
-    )
-    recipient = account.pending_email if is_pending else account.email
-    return IssuedToken(user_id=account.user_id, name=account.name, email=recipient, token=token)
-
-
-def _cooldown(purpose: Purpose, address: str) -> Charge:
-    return Charge(f"cooldown-{purpose}", address.lower())
-
-
-def is_usable(connection: Connection, purpose: Purpose, token: str, now: datetime) -> bool:
-    """Whether a token can be used now. Another request may use it before."""
-    values = {"the_hash": _digest(token), "of_purpose": purpose, "now": now}
-    return connection.execute(_USABLE, values).first() is not None
-
-
-def require_usable(connection: Connection, purpose: Purpose, token: str, now: datetime) -> None:
-    """Check a token without using it, before the work that its use takes.
-
-    Raises:
-        InvalidEmailToken
-    """
-    if not is_usable(connection, purpose, token, now):
-        raise InvalidEmailToken
 
 
 def verify(connection: Connection, token: str, now: datetime) -> str:
@@ -239,9 +50,9 @@ def verify(connection: Connection, token: str, now: datetime) -> str:
         InvalidEmailToken: Also if the account has another address now.
         EmailTaken: Another account has taken the pending address meanwhile.
     """
-    account, address = _redeem(connection, "verify-email", token, now)
+    account, address = email_tokens.redeem(connection, "verify-email", token, now)
     if account.email.lower() == address:
-        _mark_verified(connection, account, now)
+        mark_verified(connection, account, now)
     elif (account.pending_email or "").lower() == address:
         _change_address(connection, account, now)
     else:
@@ -251,7 +62,7 @@ def verify(connection: Connection, token: str, now: datetime) -> str:
 
 def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:
     """Replace the address by the pending one, and tell the former one."""
-    try:
+    with addresses.unique_email():
         connection.execute(
             update(users)
             .where(users.c.user_id == account.user_id)
@@ -263,61 +74,8 @@ def _change_address(connection: Connection, account: Row[Any], now: datetime) ->
                 version=users.c.version + 1,
             )
         )
-    except DBAPIError as error:
-        raise addresses.email_taken(error) from error
     notice = EmailChanged(user_id=account.user_id, email=account.email)
     addresses.record_notice(connection, notice, now)
-
-
-def already_verified(connection: Connection, token: str) -> bool:
-    """Whether the address that a token was sent to is verified, as after a second click on its link."""
-    return connection.execute(_ALREADY_VERIFIED, {"the_hash": _digest(token)}).first() is not None
-
-
-def reset(connection: Connection, token: str, password_hash: str, now: datetime) -> str:
-    """Use a token, set a new password, and return the address. All tokens and pending resets become invalid.
-
-    The token also proves the address, so mark the address as verified. A pending address is withdrawn,
-    because the person who asked for it knew the old password. The address gets a notice.
-
-    Raises:
-        InvalidEmailToken: Also if the account has another address now.
-    """
-    account, address = _redeem(connection, "reset-password", token, now)
-    if account.email.lower() != address:
-        raise InvalidEmailToken
-    connection.execute(
-        update(credentials)
-        .where(credentials.c.user_id == account.user_id)
-        .values(password_hash=password_hash, token_version=credentials.c.token_version + 1)
-    )
-    revoke_all(connection, account.user_id, "reset-password")
-    sessions.end_all(connection, account.user_id)
-    connection.execute(
-        update(users)
-        .where(users.c.user_id == account.user_id, users.c.pending_email.is_not(None))
-        .values(pending_email=None, updated_at=now, version=users.c.version + 1)
-    )
-    notice = PasswordChanged(user_id=account.user_id, email=account.email)
-    addresses.record_notice(connection, notice, now)
-    _mark_verified(connection, account, now)
-    return str(account.email)
-
-
-def revoke_all(connection: Connection, user_id: UUID, purpose: Purpose) -> None:
-    """Revoke a user's tokens with a purpose."""
-    connection.execute(_REVOKE_ALL, {"of_user": user_id, "of_purpose": purpose})
-
-
-def revoke(connection: Connection, token: str, throttle: Throttle) -> None:
-    """Revoke a token that could not be sent, so that the cooldown does not delay the next one."""
-    revoked = connection.execute(
-        delete(email_tokens)
-        .where(email_tokens.c.token_hash == _digest(token))
-        .returning(email_tokens.c.purpose, email_tokens.c.email)
-    ).one_or_none()
-    if revoked is not None:
-        throttle.forget(connection, _cooldown(revoked.purpose, revoked.email))
 
 
 def is_verified(connection: Connection, user_id: UUID) -> bool:
@@ -326,44 +84,11 @@ def is_verified(connection: Connection, user_id: UUID) -> bool:
     return verified_at.scalar_one() is not None
 
 
-def _redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) -> tuple[Row[Any], str]:
-    """Use up a valid token, lock its account, and return the account and the token's address.
-
-    If several requests use the same token concurrently, one succeeds.
-    """
-    key = {"the_hash": _digest(token)}
-    account = _lock(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
-    address = connection.execute(_USE, {**key, "of_purpose": purpose, "now": now}).scalar_one_or_none()
-    if account is None or address is None:
-        raise InvalidEmailToken
-    return account, address
-
-
-def _lock(connection: Connection, user_id: UUID | None) -> Row[Any] | None:
-    """Lock an account against other tokens and changes, and return it, or None if it does not exist.
-
-    The lock order is credentials, user, tokens, as in changes of the profile and the deletion of the account.
-    """
-    if user_id is None:
-        return None
-    connection.execute(_LOCK_CREDENTIALS, {"of_user": user_id})
-    return connection.execute(_LOCK_USER, {"of_user": user_id}).one_or_none()
-
-
-def _mark_verified(connection: Connection, account: Row[Any], now: datetime) -> None:
+def mark_verified(connection: Connection, account: Row[Any], now: datetime) -> None:
+    """Mark the address of a locked account as verified. Repeating it changes nothing."""
     if account.email_verified_at is None:
         connection.execute(
             update(users)
             .where(users.c.user_id == account.user_id)
             .values(email_verified_at=now, updated_at=now, version=users.c.version + 1)
         )
-
-
-def _digest(token: str) -> bytes:
-    """Hash without salt or stretching: 256 random bits cannot be guessed."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def purge_expired(database: Database, now: datetime, batch_size: int = 10_000) -> int:
-    """Delete tokens that expired long ago. Return how many."""
-    return database.purge(email_tokens.c.expires_at, now - RETENTION, batch_size)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 from chalicelib.notifications import unsubscribe
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 from infra.stripe_fake.webhooks import sign
 from tests.client import PASSWORD, Account, Client
 from tests.conftest import WEBHOOK_SECRET

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.platform.errors import Unavailable
 from chalicelib.users import verification
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 from chalicelib.wiring import Wiring, using
 from tests.client import PASSWORD, Client, Reply
 from tests.rows import rows

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 import app
 from chalicelib.platform.http.operation import Operation
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
 from tests.api.conftest import World

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.platform.database.engine import metadata
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 from tests.client import PASSWORD, Account, Client, Reply
 from tests.rows import executed_statements, rows
 from tests.users.verification_emails import is_verified, requests, token, verify, verify_pending

@@ -21,7 +21,7 @@ from chalicelib.platform.messaging.queues import (
     QUEUES,
     REFUNDS,
 )
-from chalicelib.users.verification import Purpose
+from chalicelib.users.email_tokens import Purpose
 from tests.notifications.examples import BODIES, compose, domain_event
 
 TEMPLATES = {path.name for path in (Path(emails.__file__).parent / "templates").iterdir()}

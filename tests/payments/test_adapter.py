@@ -17,7 +17,6 @@ from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import Fault, FaultKind
 
 EVENT = uuid4()
-EMAIL = "ada@example.com"
 
 Call = Callable[[StripePayments, str], Any]
 
@@ -33,7 +32,7 @@ def charge_of(
     return Charge(booking_id=booking or uuid4(), amount=amount, currency=currency, attempt=attempt)
 
 
-OPEN: Call = lambda gateway, _: gateway.create_payment_intent(charge_of(), EVENT, EMAIL)  # noqa: E731 (rows of a table)
+OPEN: Call = lambda gateway, _: gateway.create_payment_intent(charge_of(), EVENT)  # noqa: E731 (rows of a table)
 GET: Call = lambda gateway, intent: gateway.get_payment_intent(intent)  # noqa: E731
 CANCEL: Call = lambda gateway, intent: gateway.cancel_payment_intent(intent)  # noqa: E731
 REFUND: Call = lambda gateway, intent: gateway.create_refund(charge_of(), intent)  # noqa: E731
@@ -136,17 +135,17 @@ def test_a_missing_object_is_refused_with_its_code(gateway: StripePayments, call
 
 def test_an_amount_too_small_is_refused_with_the_member(gateway: StripePayments) -> None:
     with pytest.raises(PaymentRefused) as raised:
-        gateway.create_payment_intent(charge_of(amount=49), EVENT, EMAIL)
+        gateway.create_payment_intent(charge_of(amount=49), EVENT)
 
     assert (raised.value.code, raised.value.member) == ("amount_too_small", "amount")
 
 
 def test_one_attempt_makes_one_payment(gateway: StripePayments, stripe: StripeFake) -> None:
     charge = charge_of()
-    first = gateway.create_payment_intent(charge, EVENT, EMAIL)
+    first = gateway.create_payment_intent(charge, EVENT)
 
-    assert gateway.create_payment_intent(charge, EVENT, EMAIL) == first
-    again = gateway.create_payment_intent(charge_of(attempt=1, booking=charge.booking_id), EVENT, EMAIL)
+    assert gateway.create_payment_intent(charge, EVENT) == first
+    again = gateway.create_payment_intent(charge_of(attempt=1, booking=charge.booking_id), EVENT)
 
     assert again.intent_id != first.intent_id
     assert (first.booking_id, first.attempt, again.attempt) == (charge.booking_id, 0, 1)
@@ -155,30 +154,12 @@ def test_one_attempt_makes_one_payment(gateway: StripePayments, stripe: StripeFa
 
 def test_another_amount_for_the_same_attempt_is_refused(gateway: StripePayments, stripe: StripeFake) -> None:
     charge = charge_of()
-    gateway.create_payment_intent(charge, EVENT, EMAIL)
+    gateway.create_payment_intent(charge, EVENT)
 
     with pytest.raises(PaymentRefused):
-        gateway.create_payment_intent(charge_of(9900, booking=charge.booking_id), EVENT, EMAIL)
+        gateway.create_payment_intent(charge_of(9900, booking=charge.booking_id), EVENT)
 
     assert len(stripe.intents()) == 1
-
-
-def test_a_charge_without_a_receipt_address_is_made_once(gateway: StripePayments, stripe: StripeFake) -> None:
-    charge = charge_of()
-
-    made = gateway.create_payment_intent(charge, EVENT, None)
-
-    assert stripe.intent(made.intent_id)["receipt_email"] is None
-    assert gateway.create_payment_intent(charge, EVENT, None) == made
-
-
-def test_an_invalid_receipt_address_is_left_out(gateway: StripePayments, stripe: StripeFake) -> None:
-    charge = charge_of()
-
-    made = gateway.create_payment_intent(charge, EVENT, "not an address")
-
-    assert stripe.intent(made.intent_id)["receipt_email"] is None
-    assert gateway.create_payment_intent(charge, EVENT, "not an address") == made
 
 
 @pytest.mark.parametrize(
@@ -198,7 +179,7 @@ def test_cancel_returns_the_state_of_the_payment(
 
 
 def test_a_payment_has_the_received_amount(gateway: StripePayments, stripe: StripeFake) -> None:
-    made = gateway.create_payment_intent(charge_of(), EVENT, EMAIL)
+    made = gateway.create_payment_intent(charge_of(), EVENT)
     assert (made.status, made.amount, made.received, made.currency) == ("open", 2500, 0, "eur")
     assert made.client_secret
 

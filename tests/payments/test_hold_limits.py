@@ -172,6 +172,22 @@ def test_an_expired_hold_is_not_renewed(client: Client) -> None:
     assert taken(client, held.event_id) == 0
 
 
+def test_a_hold_that_stripe_refused_is_not_renewed(client: Client, stripe: StripeFake) -> None:
+    attendee, event_id = client.attendee(), priced_event(client)
+    rows(client, "UPDATE ticket_types SET price = 49 WHERE event_id = :id", id=event_id)
+    key = {"Idempotency-Key": "first"}
+    assert client.book(attendee, event_id, **key).problem == "payment-rejected"
+    stripe.faults.calls = [Fault("error", ALWAYS)]
+
+    again = client.book(attendee, event_id)
+
+    assert_refused(again, HOLD)
+    assert "Stripe refused its payment" in again.json["detail"]
+    assert client.book(attendee, event_id, **key).problem == "payment-rejected"
+    assert [fault.times for fault in stripe.faults.calls] == [ALWAYS]
+    assert taken(client, event_id) == 0
+
+
 def test_an_event_can_be_held_again_after_the_pause(client: Client) -> None:
     held = hold(client)
     cancel(client, held)

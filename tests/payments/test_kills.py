@@ -68,10 +68,8 @@ class KillingGateway:
     gateway: PaymentGateway
     killer: Killer
 
-    def create_payment_intent(
-        self, charge: Charge, event_id: UUID, receipt_email: str | None
-    ) -> PaymentIntent:
-        return self._call("open", lambda: self.gateway.create_payment_intent(charge, event_id, receipt_email))
+    def create_payment_intent(self, charge: Charge, event_id: UUID) -> PaymentIntent:
+        return self._call("open", lambda: self.gateway.create_payment_intent(charge, event_id))
 
     def get_payment_intent(self, intent_id: str) -> PaymentIntent:
         return self._call("get", lambda: self.gateway.get_payment_intent(intent_id))

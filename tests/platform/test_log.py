@@ -237,3 +237,13 @@ def test_a_server_error_is_logged_and_not_sent(client: Client, log: Lines) -> No
     assert (fault["level"], fault["requestId"]) == ("error", reply.headers["x-request-id"])
     assert "RuntimeError: the cause" in fault["error"]
     assert (request["status"], request["requestId"]) == (500, reply.headers["x-request-id"])
+
+
+def test_an_error_that_is_its_own_cause_is_logged(log: Lines) -> None:
+    outage, error = OSError("reset"), RuntimeError("no database")
+    outage.__cause__, error.__cause__ = error, outage
+
+    logs.failure("unavailable", error)
+
+    [line] = log()
+    assert line["error"] == "RuntimeError: no database < OSError: reset"

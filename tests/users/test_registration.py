@@ -1,14 +1,17 @@
 """Registration."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.client import Client
+from chalicelib.users import accounts
+from tests.client import PASSWORD, Client, password_hash
 from tests.concurrency import run_concurrently
 from tests.database_contents import contents, count
 from tests.rows import domain_events, rows, value
+from tests.users.verification_emails import pending_token
 
 
 def registration(**members: Any) -> dict[str, Any]:
@@ -122,3 +125,28 @@ def test_the_domain_event_contains_no_personal_data(client: Client) -> None:
 
     assert domain_event.type == "user-registered"
     assert domain_event.body == {"userId": user["userId"], "role": "attendee"}
+
+
+def test_an_address_that_is_being_registered_for_long_is_unavailable(client: Client) -> None:
+    ada, database, email = client.attendee(), client.wiring.database, "taken@example.com"
+    change = {"email": email, "currentPassword": PASSWORD}
+    assert client("PATCH", "/users/me", change, by=ada).status == 200
+    sent = {"token": pending_token(client, ada, email)}
+    rows(client, f"ALTER DATABASE \"{database.engine.url.database}\" SET lock_timeout = '50ms'")
+    database.engine.dispose()  # new connections have the new timeout
+
+    with database.transaction() as connection:
+        accounts.register(
+            connection,
+            name="Ada",
+            email=email,
+            password_hash=password_hash(),
+            role="attendee",
+            now=datetime.now(UTC),
+        )
+        replies = [
+            client("POST", "/auth/register", registration(email=email)),
+            client("POST", "/auth/verify-email", sent),
+        ]
+
+    assert [(reply.status, reply.problem) for reply in replies] == [(503, "unavailable")] * 2

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib.platform.throttle import Throttle
-from chalicelib.users import verification
-from chalicelib.users.verification import IssuedToken, Purpose
+from chalicelib.users import email_tokens
+from chalicelib.users.email_tokens import IssuedToken, Purpose
 from tests.client import Account, Client
 from tests.rows import rows
 
@@ -17,7 +17,7 @@ def issue(client: Client, purpose: Purpose, email: str, *, at: datetime | None =
     """Issue a token for an address, unless there is no reason to."""
     now = at or datetime.now(UTC)
     with client.wiring.database.transaction() as connection:
-        return verification.issue(
+        return email_tokens.issue(
             connection, purpose=purpose, email=email, throttle=Throttle(client.wiring.settings), now=now
         )
 
@@ -33,7 +33,7 @@ def pending_token(client: Client, account: Account, email: str) -> str:
     """Issue a token to the pending address of an account, however soon after the last one."""
     rows(client, "DELETE FROM throttles")
     with client.wiring.database.transaction() as connection:
-        issued = verification.issue(
+        issued = email_tokens.issue(
             connection,
             purpose="verify-email",
             email=email,

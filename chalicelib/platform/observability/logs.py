@@ -78,12 +78,12 @@ def error(message: str, /, **members: object) -> None:
 
 def failure(message: str, error: BaseException, /, **members: object) -> None:
     """Log an expected error and its causes in one short line: many may follow while a service is away."""
-    texts: list[str] = []
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
-        texts.append(_short(cause))
+    while cause is not None and cause not in causes:  # an error can be its own cause
+        causes.append(cause)
         cause = cause.__cause__
-    chain = " < ".join(dict.fromkeys(texts))[:_MAX_ERROR_LENGTH]
+    chain = " < ".join(dict.fromkeys(map(_short, causes)))[:_MAX_ERROR_LENGTH]
     _log.error(message, extra={"members": {"error": chain, **members}})
 
 

@@ -11,8 +11,16 @@ import pytest
 from sqlalchemy import Connection
 
 from chalicelib.platform.throttle import Throttle
-from chalicelib.users import accounts, authentication, deletion, profile, verification
-from chalicelib.users.verification import InvalidEmailToken, IssuedToken, Purpose
+from chalicelib.users import (
+    accounts,
+    authentication,
+    deletion,
+    email_tokens,
+    password_reset,
+    profile,
+    verification,
+)
+from chalicelib.users.email_tokens import InvalidEmailToken, IssuedToken, Purpose
 from tests.client import PASSWORD, Account, Client, password_hash
 from tests.concurrency import run_concurrently, until_waiting
 from tests.database_contents import count
@@ -42,7 +50,7 @@ def use(connection: Connection, purpose: Purpose, sent: str, now: datetime) -> N
     if purpose == "verify-email":
         verification.verify(connection, sent, now)
     else:
-        verification.reset(connection, sent, "a hash", now)
+        password_reset.reset(connection, sent, "a hash", now)
 
 
 def outcome(client: Client, purpose: Purpose, sent: str, now: datetime) -> str:
@@ -61,7 +69,7 @@ def change_email(client: Client, account: Account, email: str) -> None:
 
 def issue_pending(client: Client, account: Account, email: str, at: datetime = NOW) -> IssuedToken | None:
     with client.wiring.database.transaction() as connection:
-        return verification.issue(
+        return email_tokens.issue(
             connection,
             purpose="verify-email",
             email=email,
@@ -162,7 +170,7 @@ def test_toggling_the_address_does_not_bypass_the_cooldown(client: Client) -> No
     for email in ["victim@example.com", "other@example.com", "victim@example.com"]:
         change_email(client, ada, email)
         issued.append(issue_pending(client, ada, email))
-        verification.purge_expired(client.wiring.database, NOW + SECOND)
+        email_tokens.purge_expired(client.wiring.database, NOW + SECOND)
 
     assert [token is not None for token in issued] == [True, True, False]
 
@@ -215,7 +223,7 @@ def test_an_account_deleted_meanwhile_gets_no_token(client: Client, purpose: Pur
     caller = client.wiring.tokens.read(ada.token)
 
     def ask(connection: Connection) -> object:
-        return verification.issue(
+        return email_tokens.issue(
             connection,
             purpose=purpose,
             email=ada.email,
@@ -239,7 +247,7 @@ def test_an_address_changed_meanwhile_gets_no_token(client: Client, purpose: Pur
     assert new is not None
 
     def ask(connection: Connection) -> object:
-        return verification.issue(
+        return email_tokens.issue(
             connection,
             purpose=purpose,
             email=ada.email,
@@ -301,8 +309,8 @@ def test_a_pending_address_withdrawn_meanwhile_is_not_verified(client: Client) -
 def test_domain_events_of_one_address_have_one_subject(client: Client) -> None:
     with client.wiring.database.transaction() as connection:
         for email in ["Ada@Example.com", "grace@example.com"]:
-            verification.request_token(connection, purpose="reset-password", email=email, now=NOW)
-        verification.request_token(connection, purpose="verify-email", email="ada@example.com", now=NOW)
+            email_tokens.request(connection, purpose="reset-password", email=email, now=NOW)
+        email_tokens.request(connection, purpose="verify-email", email="ada@example.com", now=NOW)
 
     bodies = [body for _, body in requests(client)]
     ada, grace, same = (row.subject for row in rows(client, "SELECT subject FROM outbox ORDER BY position"))
@@ -322,10 +330,10 @@ def test_only_expired_tokens_are_purged(client: Client) -> None:
     for account in expired:
         token(client, "reset-password", account, ago=HOUR + MINUTE)
     sent = token(client, "reset-password", good, ago=HOUR - MINUTE)
-    much_later = NOW + verification.RETENTION - MINUTE + SECOND
+    much_later = NOW + email_tokens.RETENTION - MINUTE + SECOND
 
-    assert verification.purge_expired(client.wiring.database, much_later, batch_size=2) == 3
+    assert email_tokens.purge_expired(client.wiring.database, much_later, batch_size=2) == 3
 
     assert count(client, "email_tokens") == 1
     assert outcome(client, "reset-password", sent, NOW) == "used"
-    assert verification.purge_expired(client.wiring.database, NOW + SECOND) == 0
+    assert email_tokens.purge_expired(client.wiring.database, NOW + SECOND) == 0
