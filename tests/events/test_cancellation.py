@@ -41,6 +41,8 @@ def test_a_cancelled_event_is_shown_as_cancelled_and_empty(client: Client) -> No
     assert reply.json == event | {
         "status": "cancelled",
         "numberOfAttendees": 0,
+        "ticketTypes": [event["ticketTypes"][0] | {"availability": "ended"}],
+        "availability": "ended",
         "onSale": False,
         "updatedAt": reply.json["updatedAt"],
     }

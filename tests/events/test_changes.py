@@ -18,6 +18,7 @@ FULL = {
     "currency": "chf",
     "saleStartsAt": "2030-05-01T00:00:00Z",
     "saleEndsAt": "2030-06-01T00:00:00Z",
+    "maxPerAttendee": 4,
     "verifiedAttendeesOnly": True,
 }
 
@@ -42,6 +43,7 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
 
     reply = put(client, host, event, body)
 
+    availability = "on-sale" if status == "published" else "not-started"
     assert reply.status == 200
     assert without_times(reply.json) == {
         "eventId": event["eventId"],
@@ -53,9 +55,11 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
         "price": 0,
         "currency": "eur",
         "saleEndsAt": FULL["endDateTime"],
+        "maxPerAttendee": 1,
         "verifiedAttendeesOnly": False,
         "status": status,
-        "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur"}],
+        "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur", "availability": availability}],
+        "availability": availability,
         "onSale": status == "published",
         "createdAt": event["createdAt"],
     }
@@ -83,6 +87,7 @@ def test_put_requires_the_members_without_a_default(client: Client, missing: str
         {"capacity": 1},
         {"saleStartsAt": "2030-05-02T00:00:00Z"},
         {"saleEndsAt": "2030-06-02T00:00:00Z"},
+        {"maxPerAttendee": 100},
     ],
 )
 def test_patch_changes_only_the_members_that_it_names(client: Client, members: dict[str, Any]) -> None:
@@ -138,7 +143,18 @@ def test_removing_the_end_of_the_sale_resets_it_to_the_events_end(client: Client
 
 
 @pytest.mark.parametrize(
-    "member", ["title", "startDateTime", "endDateTime", "capacity", "timezone", "price", "currency", "status"]
+    "member",
+    [
+        "title",
+        "startDateTime",
+        "endDateTime",
+        "capacity",
+        "timezone",
+        "price",
+        "currency",
+        "maxPerAttendee",
+        "status",
+    ],
 )
 def test_null_cannot_remove_a_required_member(client: Client, member: str) -> None:
     host = client.host()
