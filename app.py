@@ -25,7 +25,7 @@ from chalicelib.api import (
     users,
 )
 from chalicelib.events import sale_start
-from chalicelib.notifications import bounces, deliveries
+from chalicelib.notifications import booking_activity, bounces, deliveries, digest
 from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
@@ -107,14 +107,23 @@ def reconcile_payments(event: CloudWatchEvent) -> None:
         )
 
 
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def notify_hosts(_event: CloudWatchEvent) -> None:
+    """Notify hosts of new bookings, and start the daily digest when it is due."""
+    database, now = wiring.current().database, datetime.now(UTC)
+    booking_activity.combine(database, now)
+    digest.announce(database, now)
+
+
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention: keys, tokens, rate limits, deliveries, Stripe's events."""
+    """Delete rows past their retention: keys, tokens, limits, deliveries, hosts' news, Stripe's events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     email_tokens.purge_expired(database, now)
     sessions.purge_expired(database, now)
     deliveries.purge(database, now)
+    digest.purge(database, now)
     stripe_events.purge(database, now)
     throttle.purge(database, now)
 

@@ -197,6 +197,7 @@ EXAMPLES: Mapping[Any, Any] = {
             "bookingConfirmed": True,
             "bookingCancelled": True,
             "eventChanged": False,
+            "dailyDigest": True,
         }
     },
     NewEvent: _NEW_EVENT,

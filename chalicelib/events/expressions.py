@@ -80,6 +80,15 @@ def on_sale_by_lookup(event: Any) -> ColumnElement[bool]:
     return and_(_is_published_and_upcoming(event), _has_bookable_type(event, left))
 
 
+def in_sale_window(event: Any) -> ColumnElement[bool]:
+    """Whether now is in the sale window of an event, which its types have unless they have their own."""
+    return and_(
+        _is_published_and_upcoming(event),
+        func.coalesce(event.sale_starts_at, now_parameter) <= now_parameter,
+        now_parameter < func.coalesce(event.sale_ends_at, event.ends_at),
+    )
+
+
 def _has_bookable_type(event: Any, left: ColumnElement[int]) -> ColumnElement[bool]:
     """Whether a type of an event is in its sale window and has places left. The event has `left`, at least 1.
 

@@ -234,11 +234,17 @@ Index(
 Index(
     "ix_events_sale_from",
     events.c.sale_starts_at,
+    events.c.starts_at,
+    events.c.event_id,
+    events.c.ends_at,
     postgresql_where=and_(_published, events.c.sale_starts_at.is_not(None)),
 )
 Index(
     "ix_events_sale_until",
     events.c.sale_ends_at,
+    events.c.starts_at,
+    events.c.event_id,
+    events.c.ends_at,
     postgresql_where=and_(_published, events.c.sale_ends_at.is_not(None)),
 )
 Index("ix_events_words", events.c.words, postgresql_using="gin")
@@ -263,5 +269,5 @@ Index(
     pools.c.event_id,
     postgresql_where=and_(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
 )
-Index("ix_places_popularity", places.c.popularity)
+Index("ix_places_popularity", places.c.popularity, places.c.event_id)
 Index("ix_places_sold_out", places.c.event_id, postgresql_where=places.c.sold_out)

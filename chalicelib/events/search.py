@@ -17,10 +17,11 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     union_all,
 )
 
-from chalicelib.events.expressions import on_sale, on_sale_by_lookup
+from chalicelib.events.expressions import in_sale_window, on_sale, on_sale_by_lookup
 from chalicelib.events.models import (
     MAX_DURATION,
     Status,
@@ -74,21 +75,14 @@ _from = bindparam("from", type_=UserTime())
 _to = bindparam("to", type_=UserTime())
 
 _sold_out = select(places.c.event_id).where(places.c.sold_out)
-_published = and_(_others.c.deleted_at.is_(None), _others.c.status == sql_literal("published"))
+_published = events.c.status == sql_literal("published")
+_sale_not_started = events.c.sale_starts_at > now_parameter
+_sale_ended = events.c.sale_ends_at <= now_parameter
+# The first condition follows from the second, and limits the part of the index that is read.
+_event_ended = and_(events.c.starts_at < now_parameter, events.c.ends_at <= now_parameter)
 _types = ticket_types.c
-_pool_sold_out = and_(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type"))
-_perhaps_off_sale = union_all(
-    *(
-        select(_others.c.event_id).where(_published, condition)
-        for condition in (
-            _others.c.sale_starts_at > now_parameter,
-            _others.c.sale_ends_at <= now_parameter,
-            # The first condition follows from the second, and limits the part of the index that is read.
-            and_(_others.c.starts_at < now_parameter, _others.c.ends_at <= now_parameter),
-        )
-    ),
-    _sold_out,
-    select(pools.c.event_id).where(_pool_sold_out),
+_with_closed_types = union_all(
+    select(pools.c.event_id).where(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
     *(
         select(_types.event_id).where(open_type, condition)
         for condition in (
@@ -98,10 +92,27 @@ _perhaps_off_sale = union_all(
         )
     ),
 )
-"""The published events that may not be on sale, each reason by its index: one of the event, or of a type.
+"""Events with a type that may not be on sale while its event is, each reason by its index."""
+_not_bookable = or_(events.c.event_id.in_(_sold_out), not_(on_sale_by_lookup(events.c)))
+_off_sale = (
+    and_(_published, _sale_not_started, _not_bookable),
+    and_(_published, _sale_ended, _sale_not_started.is_not(true()), _not_bookable),
+    and_(_published, _event_ended, _sale_ended.is_not(true()), _sale_not_started.is_not(true())),
+    and_(_published, events.c.event_id.in_(_sold_out), in_sale_window(events.c)),
+    and_(
+        _published,
+        events.c.event_id.in_(_with_closed_types),
+        events.c.event_id.not_in(_sold_out),
+        in_sale_window(events.c),
+        not_(on_sale_by_lookup(events.c)),
+    ),
+)
+"""Why a published event cannot be booked now. Each reason has an index and excludes those before it.
 
-All others are on sale: their types are in the sale window of the event or their own, and have places left.
+A type can have a sale window of its own, so that some events are on sale outside their own window.
 """
+_with_bookings = places.c.popularity > literal_column("0")
+_without_bookings = and_(places.c.popularity == literal_column("0"), places.c.taken == literal_column("0"))
 
 EVENTS = ListQuery(
     rows=_visible_events,
@@ -110,7 +121,14 @@ EVENTS = ListQuery(
         "date": Sort(("starts_at",)),
         "title": Sort(("sort_title",)),
         "createdAt": Sort((), "desc"),
-        "popularity": Sort(("popularity", "taken"), "desc"),
+        "popularity": Sort(
+            ("popularity", "taken"),
+            "desc",
+            joined_by=places.c.event_id,
+            # The index has the order of the events without bookings, which may be most. Within other steps of
+            # `popularity`, PostgreSQL sorts.
+            parts=(_with_bookings, _without_bookings),
+        ),
     },
     filters={
         # Literals, not parameters: PostgreSQL uses a partial index only for a literal condition.
@@ -125,23 +143,26 @@ EVENTS = ListQuery(
         "q": events.c.words.op("@@")(func.search_query(bindparam("q", type_=Text))),
         "on_sale": on_sale(events.c, places.c),
         "not_on_sale": not_(on_sale(events.c, places.c)),
-        "published_not_on_sale": not_(on_sale(events.c, places.c)),
+        **{
+            name: not_(on_sale(events.c, places.c))
+            for name in ("published_not_on_sale", "public_not_on_sale")
+        },
     },
-    searched=frozenset({"q", "on_sale", "not_on_sale", "published_not_on_sale"}),
+    searched=frozenset({"q", "on_sale", "not_on_sale", "published_not_on_sale", "public_not_on_sale"}),
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
-        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),
-        "on_sale": and_(events.c.event_id.not_in(_sold_out), on_sale_by_lookup(events.c)),
-        "published_not_on_sale": and_(
-            events.c.event_id.in_(_perhaps_off_sale),
-            or_(events.c.event_id.in_(_sold_out), not_(on_sale_by_lookup(events.c))),
-        ),
+        "from": (and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),),
+        "on_sale": (and_(events.c.event_id.not_in(_sold_out), on_sale_by_lookup(events.c)),),
+        "published_not_on_sale": _off_sale,
+        "public_not_on_sale": (events.c.status == sql_literal("cancelled"), *_off_sale),
     },
 )
 
+_OFF_SALE_BY_INDEX = {"published": "published_not_on_sale", "cancelled or published": "public_not_on_sale"}
+
 
 class EventQueries:
-    """Read events as JSON text. `render` can use the parameter `now`."""
+    """Read events as JSON text. `render` can use the parameters `now` and `caller`."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -166,7 +187,13 @@ class EventQueries:
         return row[0], row[1]
 
     def list_events(
-        self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
+        self,
+        connection: Connection,
+        filters: EventFilters,
+        page: PageRequest,
+        *,
+        caller_id: UUID | None,
+        now: datetime,
     ) -> Page:
         """List events that are not deleted. The API decides whose drafts may be listed."""
         values: dict[str, Any] = {
@@ -181,8 +208,9 @@ class EventQueries:
             names.append(statuses)
         if filters.on_sale:
             names.append("on_sale")
-        elif filters.on_sale is False:
-            by_index = statuses == "published" and filters.host_id is None
-            names.append("published_not_on_sale" if by_index else "not_on_sale")
+        elif filters.on_sale is False and (not filters.statuses or "published" in filters.statuses):
+            by_index = _OFF_SALE_BY_INDEX if filters.host_id is None else {}
+            names.append(by_index.get(statuses, "not_on_sale"))
         bound = {name: value for name, value in values.items() if value is not None}
-        return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)
+        parameters = {**bound, "caller": caller_id, "now": now}
+        return EVENTS.fetch(connection, page, names, parameters, self._render)

@@ -10,6 +10,9 @@ SETTINGS = {
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "30s",
     "timezone": "UTC",
+    # A request keeps one core of the database busy, and its cost does not jump at an estimate.
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
 }
 
 

@@ -14,6 +14,7 @@ TOPIC_WORDS: dict[Topic, str] = {
     "bookingConfirmed": "confirmed bookings",
     "bookingCancelled": "cancelled bookings",
     "eventChanged": "changes to events you booked",
+    "dailyDigest": "bookings at your events",
 }
 """Each continues "e-mails about"."""
 

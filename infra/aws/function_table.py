@@ -111,6 +111,8 @@ TABLE = (
         calls_stripe=True,
         pool_size=STRIPE_CONCURRENCY,
     ),
+    # A run may outlast the minute if many bookings have piled up.
+    Function(name="notify_hosts", memory_mb=256, timeout_seconds=60, concurrency=2),
     Function(name="purge_expired", memory_mb=256, timeout_seconds=300, concurrency=1),
     _fan_out("notify_followers"),
     _fan_out("notify_interested"),

@@ -29,6 +29,8 @@ SETTINGS = {
     "statement_timeout": "10s",
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "30s",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
