@@ -110,24 +110,24 @@ def insert_types(
     `counted` is whether their tickets are counted by type. They must be, unless a type is the event's only
     one and has no capacity of its own.
     """
-    made = []
-    for number, details in enumerate(types):
-        type_id = ids.new(now + timedelta(milliseconds=number))
+    made = [ids.new(now + timedelta(milliseconds=number)) for number in range(len(types))]
+    new_types, new_pools = [], []
+    for type_id, details in zip(made, types, strict=True):
         columns = asdict(details)
         capacity = columns.pop("capacity")
-        connection.execute(
-            insert(ticket_types).values(ticket_type_id=type_id, event_id=event_id, created_at=now, **columns)
+        new_types.append({"ticket_type_id": type_id, "event_id": event_id, "created_at": now, **columns})
+        taken = 0 if counted or capacity is not None else None
+        new_pools.append(
+            {
+                "pool_id": type_id,
+                "event_id": event_id,
+                "kind": "ticket-type",
+                "capacity": capacity,
+                "taken": taken,
+            }
         )
-        connection.execute(
-            insert(pools).values(
-                pool_id=type_id,
-                event_id=event_id,
-                kind="ticket-type",
-                capacity=capacity,
-                taken=0 if counted or capacity is not None else None,
-            )
-        )
-        made.append(type_id)
+    connection.execute(insert(ticket_types).values(new_types))
+    connection.execute(insert(pools).values(new_pools))
     return made
 
 

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, Reply, event_body, in_days
 from tests.database_contents import contents
-from tests.rows import rows, taken, value
+from tests.rows import executed_statements, rows, taken, value
 
 EARLY = {"name": "Early bird", "price": 1500}
 REGULAR = {"name": "Regular", "price": 2500}
@@ -512,3 +512,13 @@ def test_an_attendee_can_have_as_many_tickets_as_the_event_allows(
 
     assert event["maxPerAttendee"] == maximum
     assert too_many.status == 201
+
+
+def test_types_are_inserted_and_read_together(client: Client, host: Account) -> None:
+    counts = []
+    for number in (1, 50):
+        with executed_statements(client) as executed:
+            publish(client, host, *[EARLY] * number)
+        counts.append(len(executed))
+
+    assert counts[0] == counts[1]
