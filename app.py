@@ -234,13 +234,15 @@ def confirm_payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function()
 def migrate(_event: Any, _context: Any) -> None:
-    """Migrate the database to the schema of this code. The deployment calls it."""
+    """Migrate the database to the schema of this code, and set up the app's role. The deployment calls it."""
     from chalicelib import migrations  # noqa: PLC0415 (only this function needs Alembic)
     from chalicelib.migrations import role  # noqa: PLC0415
 
     settings = wiring.current().settings
-    role.set_up(settings.database_url, engine.tls(settings))
-    migrations.upgrade(settings.database_url, engine.tls(settings))
+    tls = engine.tls(settings)
+    migrations.upgrade(settings.database_url, tls)
+    if settings.app_database_url:
+        role.set_up(settings.database_url, settings.app_database_url, tls)
 
 
 gc.enable()

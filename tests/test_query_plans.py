@@ -23,7 +23,7 @@ from chalicelib.platform.settings import Settings
 from chalicelib.users.profile import USERS
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.conftest import SECRET, TEMPLATE
+from tests.conftest import TEMPLATE
 
 DATABASE = "full"
 
@@ -85,7 +85,7 @@ WITHOUT_AUTOVACUUM = "ALTER TABLE {} SET (autovacuum_enabled = off)"
 def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
     """Create a database and run statements in it."""
     postgres.create_database(server, name, template=TEMPLATE)
-    database = Database(Settings(database_url=server.url(name), jwt_secret=SECRET))
+    database = Database(Settings(database_url=server.url(name)))
     with database.transaction() as connection:
         for table in metadata.tables:
             connection.exec_driver_sql(WITHOUT_AUTOVACUUM.format(table))

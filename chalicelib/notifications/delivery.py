@@ -318,4 +318,4 @@ def _send_composed(
 def _unsubscribe_url(settings: Settings, kind: Kind, topic: Topic | None, recipient: Recipient) -> str | None:
     if not kind.can_unsubscribe or topic is None or not settings.public_url:
         return None
-    return unsubscribe.link(settings.jwt_secret, settings.public_url, recipient.user_id, topic)
+    return unsubscribe.link(settings.link_key, settings.public_url, recipient.user_id, topic)

@@ -20,8 +20,8 @@ from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
 from tests.client import LIMITS, Client
 from tests.concurrency import until
-from tests.conftest import SECRET
-from tests.rows import rows
+from tests.conftest import LINK_SECRET, SECRET
+from tests.rows import app_url, rows
 
 DATABASE = "durable"
 DURABLE = {
@@ -43,7 +43,12 @@ CLIENTS = 6
 
 @contextmanager
 def client_of(server: Postgres) -> Iterator[Client]:
-    settings = Settings(database_url=server.url(DATABASE), jwt_secret=SECRET, database_pool_size=CLIENTS + 2)
+    settings = Settings(
+        database_url=app_url(server, DATABASE),
+        jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
+        database_pool_size=CLIENTS + 2,
+    )
     with using(Wiring(settings)) as wiring:
         yield Client(wiring)
 

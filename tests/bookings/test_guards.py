@@ -21,7 +21,7 @@ from chalicelib.users import authentication
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
-from tests.rows import domain_events, rows, value
+from tests.rows import alter, domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]
 
@@ -97,9 +97,9 @@ def test_the_last_place_is_sold_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event = client.event(client.host(), capacity=1)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, event["eventId"], client.attendees(2)) == outcomes
 
@@ -122,9 +122,9 @@ def test_an_attendee_books_an_event_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, event["eventId"], [attendee] * 2) == outcomes
 
@@ -157,7 +157,7 @@ def test_an_event_changed_during_a_booking_is_not_booked(
 ) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -201,7 +201,7 @@ def test_a_booking_respects_a_capacity_lowered_during_it(client: Client) -> None
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
-    rows(client, DROP_CHECK)
+    alter(client, DROP_CHECK)
     lower = partial(
         events.change,
         changes={"capacity": 1},
@@ -225,7 +225,7 @@ def test_capacity_is_not_lowered_below_a_concurrent_booking(client: Client) -> N
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
-    rows(client, DROP_CHECK)
+    alter(client, DROP_CHECK)
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("UPDATE places SET taken = 2"))  # the last statement of a booking
@@ -248,7 +248,7 @@ def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], ou
     held, racing = event_ids[:-2], event_ids[-2:]
     for event_id in held:
         client.book(attendee, event_id)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -263,7 +263,7 @@ def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], ou
 def test_account_deletion_cancels_a_booking_in_progress(client: Client, *, guarded: bool) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     if not guarded:
-        rows(client, DROP_KEY)
+        alter(client, DROP_KEY)
 
     with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -287,7 +287,7 @@ def test_account_deletion_in_progress_refuses_a_booking(
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     caller = client.wiring.tokens.read(attendee.token)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         authentication.require_account(connection, caller, "update")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tests.client import Account, Client, Reply
 from tests.concurrency import until_waiting
-from tests.rows import domain_events, rows, taken
+from tests.rows import alter, domain_events, rows, taken
 
 KEY = {"Idempotency-Key": "a key"}
 
@@ -121,7 +121,7 @@ def test_a_retry_during_the_booking_of_the_last_place_is_replayed(client: Client
     first = client.book(attendee, event["eventId"], **KEY)
     # Undo the first request, and keep its rows so that they can all appear in one commit.
     for table in ("bookings", "idempotency_keys"):
-        rows(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
+        alter(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
         rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of the two above)
     rows(client, "UPDATE places SET taken = 0")
 

@@ -113,7 +113,6 @@ NOW = datetime(2027, 5, 1, 8, 0, 30, tzinfo=UTC)
 """When the e-mails are sent."""
 SETTINGS = Settings(
     database_url="",
-    jwt_secret=b"",
     mail_sender="Event booking <no-reply@mail.example.com>",
     public_url="https://api.example.com",
 )

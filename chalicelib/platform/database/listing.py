@@ -185,8 +185,9 @@ class ListQuery:
         else:
             total = _count([wanted.with_only_columns(wanted.selected_columns[self.id])])
             sources = _split(wanted, by, order, skips=skips)
-            page = _part(sources, keys, order, after=after, with_rows=not skips)
-            page = self._look_up(page) if skips else page
+            with_rows = not skips or by.joined_by is not None
+            page = _part(sources, keys, order, after=after, with_rows=with_rows)
+            page = page if with_rows else self._look_up(page)
         item = page.subquery("page")
         number = func.row_number().over(order_by=_ordered([item.c[name] for name in keys], order))
         row = select(
