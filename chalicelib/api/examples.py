@@ -133,6 +133,7 @@ _JAZZ = {
     "onSale": True,
     "createdAt": "2030-01-15T09:00:00.000Z",
     "updatedAt": "2030-01-15T09:00:00.000Z",
+    "viewer": {"following": True, "interested": False, "bookingIds": []},
 }
 
 _ITEMS = [{"ticketTypeId": _TICKET_TYPE, "name": "General admission", "quantity": 1, "unitPrice": 2500}]

@@ -57,6 +57,7 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
         "onSale": True,
         "createdAt": made["createdAt"],
         "updatedAt": made["createdAt"],
+        "viewer": {"following": False, "interested": False, "bookingIds": []},
     }
     assert UUID(made["eventId"]).version == 7
     assert abs(datetime.fromisoformat(made["createdAt"]) - datetime.now(UTC)) < timedelta(minutes=1)
