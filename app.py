@@ -14,12 +14,14 @@ from chalicelib import wiring
 from chalicelib.api import (
     auth,
     bookings,
+    codes,
     docs,
     events,
     health,
     notifications,
     pages,
     stripe_webhook,
+    ticket_types,
     tickets,
     users,
 )
@@ -45,7 +47,19 @@ app.register_middleware(render_chalice_responses, "http")
 
 resources = [
     module.routes
-    for module in (auth, users, events, bookings, tickets, notifications, stripe_webhook, pages, health)
+    for module in (
+        auth,
+        users,
+        events,
+        ticket_types,
+        codes,
+        bookings,
+        tickets,
+        notifications,
+        stripe_webhook,
+        pages,
+        health,
+    )
 ]
 routers = [*resources, docs.docs_router(resources)]
 for router in routers:

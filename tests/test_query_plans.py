@@ -345,7 +345,8 @@ def test_events_that_are_not_on_sale_are_found_by_the_index_of_each_reason(datab
 
     found = list(nodes(search.counting))
     reasons = {"ix_events_sale_from", "ix_events_sale_until", "ix_events_date", "ix_places_sold_out"}
-    assert reasons <= {node.get("Index Name") for node in found}
+    reasons |= {"ix_ticket_types_sale_from", "ix_ticket_types_sale_until", "ix_ticket_types_groups"}
+    assert reasons | {"ix_pools_sold_out"} <= {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
@@ -367,6 +368,21 @@ def test_bookings_of_events_to_come_are_found_by_indexes(database: Database, lis
         everything = [*nodes(found.counting), *found.page]
         assert found.indexes() & {"ix_bookings_host_id", "ix_bookings_event_id"}
         assert "Seq Scan" not in {node["Node Type"] for node in everything}
+
+
+@pytest.mark.parametrize("filters", [["on_sale"], ["host", "not_on_sale"], ["published_not_on_sale"]])
+def test_the_types_of_an_event_are_looked_up_by_it(database: Database, filters: list[str]) -> None:
+    search = plan(database, "events", ["published", "from", *filters], "date")
+
+    everything = [*nodes(search.counting), *search.page]
+    of_types = [node for node in everything if node.get("Relation Name") in {"ticket_types", "pools"}]
+    assert of_types
+    assert {node["Node Type"] for node in of_types} <= {
+        "Index Scan",
+        "Index Only Scan",
+        "Bitmap Heap Scan",
+        "Bitmap Index Scan",
+    }
 
 
 @pytest.mark.parametrize("listing", ["events", "users"])

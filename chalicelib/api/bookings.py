@@ -1,11 +1,14 @@
 """/bookings: book, pay, list, get, cancel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from chalicelib import wiring
+from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.bookings import (
     Booking,
@@ -84,6 +87,7 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
     idempotent=True,
     conditional=True,
     account_check="view",  # the booking procedure checks it
+    limited=True,
 )
 def create_booking(request: Request, body: BookingRequest) -> Response:
     """Book places: all that you order, or none. Hosts book at events of others.
@@ -100,19 +104,23 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     hold ended unpaid or with `payment-rejected`: both are 409 `too-many-holds`, with `Retry-After`. An event
     can require a verified e-mail address (`verifiedAttendeesOnly`): 403 `email-not-verified`.
 
+    Wrong codes are limited per account and per client.
+
     With an `Idempotency-Key`, a replay is the first response. If the place cost something, a replay is the
     booking as it is now, with the present `status` and `payment`: it may be confirmed, expired or cancelled.
     """
     caller = request.require_caller()
+    order, key = _order(request, body), key_of(request)
     try:
-        result = booking.book(
-            request.database,
-            caller,
-            _order(request, body),
-            key=key_of(request),
-            limits=_limits(request.settings),
-            now=request.now,
-        )
+        with _limit_wrong_codes(request, order.code):
+            result = booking.book(
+                request.database,
+                caller,
+                order,
+                key=key,
+                limits=_limits(request.settings),
+                now=request.now,
+            )
     except (AlreadyBooked, SaleEnded, SaleNotStarted):
         with request.database.transaction() as connection:
             held = queries.find_hold(connection, caller, body.event_id, request.now)
@@ -123,6 +131,30 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     if result.held:
         return _held(request, 201, result.booking_id, headers)
     return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
+
+
+@contextmanager
+def _limit_wrong_codes(request: Request, code: Code | None) -> Iterator[None]:
+    """Count an order with a code as one with a wrong code, and give it back unless the code is wrong.
+
+    Counting afterwards would let concurrent guesses pass the check together.
+    """
+    if code is None:
+        yield
+        return
+    wrong = limits.wrong_code(request)
+    with request.database.transaction() as connection:
+        request.limit(connection, wrong)
+    is_wrong = False
+    try:
+        yield
+    except CodeInvalid:
+        is_wrong = True
+        raise
+    finally:
+        if not is_wrong:
+            with suppress(Unavailable), request.database.transaction() as connection:
+                request.give_back(connection, wrong)  # not worth failing a booking that is made
 
 
 def _order(request: Request, body: BookingRequest) -> Order:
@@ -153,6 +185,7 @@ def _order(request: Request, body: BookingRequest) -> Order:
     responses={200: Quote},
     errors=ORDER_ERRORS,
     account_check="view",
+    limited=True,
 )
 def quote_booking(request: Request, body: BookingRequest) -> Response:
     """Price an order without booking anything.
@@ -160,13 +193,15 @@ def quote_booking(request: Request, body: BookingRequest) -> Response:
     It is refused as the booking would be. To book at this price only, send the `ETag` in `If-Match`: if the
     host has changed anything about the event since, the response is 412.
     """
-    quoted, revision = booking.quote(
-        request.database,
-        request.require_caller(),
-        _order(request, body),
-        limits=_limits(request.settings),
-        now=request.now,
-    )
+    order = _order(request, body)
+    with _limit_wrong_codes(request, order.code):
+        quoted, revision = booking.quote(
+            request.database,
+            request.require_caller(),
+            order,
+            limits=_limits(request.settings),
+            now=request.now,
+        )
     return written_response(200, quoted, revision)
 
 

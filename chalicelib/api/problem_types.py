@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
-from chalicelib.bookings import booking, holders
-from chalicelib.events import locks, publishing
+from chalicelib.bookings import booking, codes, holders
+from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import cancellation, checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
@@ -41,7 +41,11 @@ ADVICE: dict[type[Refusal], str] = {
     email_tokens.InvalidEmailToken: "Use the newest e-mail, or request another one.",
     unsubscribe.InvalidLink: "Copy the whole link from the e-mail.",
     publishing.AlreadyPublished: "Leave `status` out, or cancel the event.",
-    publishing.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
+    ticket_types.NoSuchTicketType: "Get the event: it lists its ticket types.",
+    ticket_types.TooManyTicketTypes: "Change a ticket type instead. Archived ones count too.",
+    ticket_types.TicketTypeArchived: "Add another ticket type. This one can no longer be booked or changed.",
+    ticket_types.LastTicketType: "Add another ticket type first, or cancel the event.",
+    locks.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
     locks.NotYourEvent: "Log in as the host of the event.",
     locks.EventCancelled: "Nothing can be booked or changed any more.",
     locks.EventEnded: "This is possible only before the event ends.",
@@ -59,6 +63,10 @@ ADVICE: dict[type[Refusal], str] = {
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
+    codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
+    codes.CodeExists: "Change the existing code, or choose another text.",
+    codes.TooManyCodes: "Delete codes that are no longer needed.",
+    codes.MaxUsesBelowUses: "Choose a `maxUses` of at least `uses`.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

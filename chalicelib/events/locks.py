@@ -1,13 +1,14 @@
 """Lock events and their places, in one order, to avoid deadlocks."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Uuid, any_, bindparam, case, func, select
+from sqlalchemy import Connection, Row, Uuid, any_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chalicelib.events.models import events, places, pools, ticket_types
+from chalicelib.events.models import events, open_type, places, pools, ticket_types
 from chalicelib.events.rules import Details
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.database.engine import check_version
@@ -20,6 +21,10 @@ class NotYourEvent(Forbidden):
 
 class EventCancelled(Conflict):
     """The event is cancelled."""
+
+
+class CapacityBelowTaken(Conflict):
+    """Capacity is below the number of booked places."""
 
 
 class EventEnded(Conflict):
@@ -36,7 +41,7 @@ class NotPublished(Conflict):
 
 _sole_price = (
     select(case((func.count() == 1, func.min(ticket_types.c.price))))
-    .where(ticket_types.c.event_id == events.c.event_id, ticket_types.c.archived_at.is_(None))
+    .where(ticket_types.c.event_id == events.c.event_id, open_type)
     .scalar_subquery()
 )
 EVENT_DETAILS = select(events, places.c.capacity, _sole_price.label("price")).join(
@@ -92,6 +97,30 @@ def lock_event(
         raise NotYourEvent
     check_version(row.version, expected)
     return row
+
+
+def lock_changeable(
+    connection: Connection, host_id: UUID, event_id: UUID, expected: Collection[int] | None, now: datetime
+) -> Row[Any]:
+    """Lock a host's event in order to change it, its ticket types or its codes, as `lock_event` does.
+
+    Raises:
+        NoSuchEvent, NotYourEvent, StaleVersion: See `lock_event`.
+        EventCancelled, EventEnded: The event can no longer be changed.
+    """
+    row = lock_event(connection, host_id, event_id, expected)
+    if row.status == "cancelled":
+        raise EventCancelled
+    if row.status == "published" and row.ends_at <= now:
+        raise EventEnded
+    return row
+
+
+def raise_revision(connection: Connection, event_id: UUID) -> None:
+    """Tell running bookings that the event, its ticket types or its codes have changed."""
+    connection.execute(
+        update(places).where(places.c.event_id == event_id).values(revision=places.c.revision + 1)
+    )
 
 
 def details_of(row: Row[Any]) -> Details:

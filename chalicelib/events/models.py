@@ -33,6 +33,10 @@ from chalicelib.platform.database.engine import metadata
 
 Status = Literal["draft", "published", "cancelled"]
 
+Availability = Literal["on-sale", "not-started", "ended", "sold-out"]
+
+TypeAvailability = Literal["on-sale", "not-started", "ended", "sold-out", "archived"]
+
 MAX_DURATION = timedelta(days=14)
 
 events = Table(
@@ -118,13 +122,19 @@ ticket_types = Table(
     Column("code_required", Boolean, nullable=False, server_default="false"),
     Column("created_at", SystemTime(), nullable=False),
     Column("archived_at", SystemTime(), nullable=True),
+    Column("deleted_at", SystemTime(), nullable=True),
     CheckConstraint("price >= 0", name="price"),
     CheckConstraint("1 <= min_per_booking AND min_per_booking <= max_per_booking", name="per_booking"),
     CheckConstraint("sale_starts_at < sale_ends_at", name="sale"),
+    CheckConstraint("deleted_at IS NULL OR archived_at IS NOT NULL", name="deleted"),
     Index(None, "event_id", "ticket_type_id"),
 )
 """Ids are in the order in which the host lists the types. A type whose sale window is null has the window of
-its event. An archived type can no longer be booked; it stays, because tickets refer to it."""
+its event. An archived type can no longer be booked; it stays, because tickets refer to it.
+
+A deleted type is archived too, and hidden. Its row stays, because a booking that is running may have read it:
+its tickets would violate the foreign key, instead of finding that `places.revision` has changed.
+"""
 
 places = Table(
     "places",
@@ -162,6 +172,7 @@ pools = Table(
     Column("capacity", Integer, nullable=True),
     Column("taken", Integer, nullable=True),
     Column("reserved", Integer, nullable=False, server_default="0"),
+    Column("sold_out", Boolean, Computed("taken + reserved >= capacity", persisted=True), nullable=True),
     CheckConstraint("kind IN ('code', 'ticket-type')", name="kind"),
     CheckConstraint("capacity > 0 AND (capacity IS NULL OR taken IS NOT NULL)", name="capacity"),
     CheckConstraint("taken >= 0 AND reserved >= 0 AND taken + reserved <= capacity", name="taken"),
@@ -172,7 +183,7 @@ pools = Table(
 code. `pool_id` is the id of the type or of the code.
 
 - They are not columns of `ticket_types` and `codes`, for the reason that `places` is a table of its own.
-- `capacity` is null without a limit.
+- `capacity` is null without a limit, and then `sold_out` is null too.
 - `taken` is null while the event has a single ticket type without a capacity of its own: then all places of
   the event are of that type, and a booking updates one counter only.
 """
@@ -187,6 +198,9 @@ def place_counters(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
 def duration(event: FromClause) -> ColumnElement[timedelta]:
     return event.c.ends_at - event.c.starts_at
 
+
+open_type = ticket_types.c.archived_at.is_(None)
+"""The type can be booked, as far as its sale window and its places allow."""
 
 visible = events.c.deleted_at.is_(None)
 # IS TRUE keeps the index of this condition for statements with this condition: for published events alone,
@@ -235,5 +249,25 @@ Index(
 )
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_events_duration", duration(events))
+Index(
+    "ix_ticket_types_sale_from",
+    ticket_types.c.sale_starts_at,
+    postgresql_where=and_(open_type, ticket_types.c.sale_starts_at.is_not(None)),
+)
+Index(
+    "ix_ticket_types_sale_until",
+    ticket_types.c.sale_ends_at,
+    postgresql_where=and_(open_type, ticket_types.c.sale_ends_at.is_not(None)),
+)
+Index(
+    "ix_ticket_types_groups",
+    ticket_types.c.event_id,
+    postgresql_where=and_(open_type, ticket_types.c.min_per_booking > literal_column("1")),
+)
+Index(
+    "ix_pools_sold_out",
+    pools.c.event_id,
+    postgresql_where=and_(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
+)
 Index("ix_places_popularity", places.c.popularity, places.c.event_id)
 Index("ix_places_sold_out", places.c.event_id, postgresql_where=places.c.sold_out)

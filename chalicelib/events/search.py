@@ -18,10 +18,22 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 
-from chalicelib.events.expressions import in_sale_window, on_sale
-from chalicelib.events.models import MAX_DURATION, Status, duration, events, not_draft, places, visible
+from chalicelib.events.expressions import in_sale_window, on_sale, on_sale_by_lookup
+from chalicelib.events.models import (
+    MAX_DURATION,
+    Status,
+    duration,
+    events,
+    not_draft,
+    open_type,
+    places,
+    pools,
+    ticket_types,
+    visible,
+)
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -50,6 +62,7 @@ event_rows = select(
     places.c.capacity,
     places.c.taken,
     places.c.reserved,
+    places.c.sold_out,
     places.c.popularity,
     func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)
@@ -67,13 +80,37 @@ _sale_not_started = events.c.sale_starts_at > now_parameter
 _sale_ended = events.c.sale_ends_at <= now_parameter
 # The first condition follows from the second, and limits the part of the index that is read.
 _event_ended = and_(events.c.starts_at < now_parameter, events.c.ends_at <= now_parameter)
+_types = ticket_types.c
+_with_closed_types = union_all(
+    select(pools.c.event_id).where(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
+    *(
+        select(_types.event_id).where(open_type, condition)
+        for condition in (
+            _types.sale_starts_at > now_parameter,
+            _types.sale_ends_at <= now_parameter,
+            _types.min_per_booking > literal_column("1"),
+        )
+    ),
+)
+"""Events with a type that may not be on sale while its event is, each reason by its index."""
+_not_bookable = or_(events.c.event_id.in_(_sold_out), not_(on_sale_by_lookup(events.c)))
 _off_sale = (
-    and_(_published, _sale_not_started),
-    and_(_published, _sale_ended, _sale_not_started.is_not(true())),
+    and_(_published, _sale_not_started, _not_bookable),
+    and_(_published, _sale_ended, _sale_not_started.is_not(true()), _not_bookable),
     and_(_published, _event_ended, _sale_ended.is_not(true()), _sale_not_started.is_not(true())),
     and_(_published, events.c.event_id.in_(_sold_out), in_sale_window(events.c)),
+    and_(
+        _published,
+        events.c.event_id.in_(_with_closed_types),
+        events.c.event_id.not_in(_sold_out),
+        in_sale_window(events.c),
+        not_(on_sale_by_lookup(events.c)),
+    ),
 )
-"""Why a published event cannot be booked now. Each reason has an index and excludes those before it."""
+"""Why a published event cannot be booked now. Each reason has an index and excludes those before it.
+
+A type can have a sale window of its own, so that some events are on sale outside their own window.
+"""
 _with_bookings = places.c.popularity > literal_column("0")
 _without_bookings = and_(places.c.popularity == literal_column("0"), places.c.taken == literal_column("0"))
 
@@ -115,7 +152,7 @@ EVENTS = ListQuery(
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
         "from": (and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),),
-        "on_sale": (and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),),
+        "on_sale": (and_(events.c.event_id.not_in(_sold_out), on_sale_by_lookup(events.c)),),
         "published_not_on_sale": _off_sale,
         "public_not_on_sale": (events.c.status == sql_literal("cancelled"), *_off_sale),
     },

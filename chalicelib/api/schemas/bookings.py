@@ -16,9 +16,9 @@ from sqlalchemy import (
     true,
 )
 
+from chalicelib.api.schemas.codes import CodeText
 from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH
-from chalicelib.bookings.codes import PATTERN
 from chalicelib.bookings.models import Status, tickets
 from chalicelib.bookings.references import booking_reference
 from chalicelib.bookings.tickets import discount, items
@@ -144,18 +144,7 @@ class BookingRequest(Body):
     event_id: Id
     items: Annotated[list[OrderedItem], Meta(min_length=1, max_length=50)] | None = None
     quantity: Annotated[Quantity | None, Meta(description="Without `items`: 1 by default.")] = None
-    code: (
-        Annotated[
-            str,
-            Meta(
-                pattern=PATTERN,
-                description="For a discount, or for access to a ticket type.",
-                examples=["EARLYBIRD"],
-                extra={"message": "must be 3 to 40 upper-case letters, digits, hyphens or underscores"},
-            ),
-        ]
-        | None
-    ) = None
+    code: CodeText | None = None
 
 
 class Quote(Struct, kw_only=True, rename="camel"):

@@ -226,17 +226,37 @@ def _create_events() -> None:
         sa.Column("code_required", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("archived_at", sa.DateTime(timezone=True)),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint("price >= 0", name=op.f("ck_ticket_types_price")),
         sa.CheckConstraint(
             "1 <= min_per_booking AND min_per_booking <= max_per_booking",
             name=op.f("ck_ticket_types_per_booking"),
         ),
         sa.CheckConstraint("sale_starts_at < sale_ends_at", name=op.f("ck_ticket_types_sale")),
+        sa.CheckConstraint(
+            "deleted_at IS NULL OR archived_at IS NOT NULL", name=op.f("ck_ticket_types_deleted")
+        ),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_ticket_types_event_id")),
         sa.PrimaryKeyConstraint("ticket_type_id", name=op.f("pk_ticket_types")),
     )
     op.create_index(
         op.f("ix_ticket_types_event_id_ticket_type_id"), "ticket_types", ["event_id", "ticket_type_id"]
+    )
+    for name, column in (
+        ("ix_ticket_types_sale_from", "sale_starts_at"),
+        ("ix_ticket_types_sale_until", "sale_ends_at"),
+    ):
+        op.create_index(
+            name,
+            "ticket_types",
+            [column],
+            postgresql_where=sa.text(f"archived_at IS NULL AND {column} IS NOT NULL"),
+        )
+    op.create_index(
+        "ix_ticket_types_groups",
+        "ticket_types",
+        ["event_id"],
+        postgresql_where=sa.text("archived_at IS NULL AND min_per_booking > 1"),
     )
     op.create_table(
         "places",
@@ -268,6 +288,7 @@ def _create_events() -> None:
         sa.Column("capacity", sa.Integer()),
         sa.Column("taken", sa.Integer()),
         sa.Column("reserved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sold_out", sa.Boolean(), sa.Computed("taken + reserved >= capacity", persisted=True)),
         sa.CheckConstraint("kind IN ('code', 'ticket-type')", name=op.f("ck_pools_kind")),
         sa.CheckConstraint(
             "capacity > 0 AND (capacity IS NULL OR taken IS NOT NULL)", name=op.f("ck_pools_capacity")
@@ -280,6 +301,12 @@ def _create_events() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_index(op.f("ix_pools_event_id"), "pools", ["event_id"])
+    op.create_index(
+        "ix_pools_sold_out",
+        "pools",
+        ["event_id"],
+        postgresql_where=sa.text("sold_out AND kind = 'ticket-type'"),
+    )
     op.create_index("ix_places_popularity", "places", ["popularity", "event_id"])
     op.create_index("ix_places_sold_out", "places", ["event_id"], postgresql_where=sa.text("sold_out"))
     op.create_table(
