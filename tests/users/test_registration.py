@@ -10,7 +10,7 @@ from chalicelib.users import accounts
 from tests.client import PASSWORD, Client, password_hash
 from tests.concurrency import run_concurrently
 from tests.database_contents import contents, count
-from tests.rows import domain_events, rows, value
+from tests.rows import alter, domain_events, rows, value
 from tests.users.verification_emails import pending_token
 
 
@@ -132,7 +132,7 @@ def test_an_address_that_is_being_registered_for_long_is_unavailable(client: Cli
     change = {"email": email, "currentPassword": PASSWORD}
     assert client("PATCH", "/users/me", change, by=ada).status == 200
     sent = {"token": pending_token(client, ada, email)}
-    rows(client, f"ALTER DATABASE \"{database.engine.url.database}\" SET lock_timeout = '50ms'")
+    alter(client, f"ALTER DATABASE \"{database.engine.url.database}\" SET lock_timeout = '50ms'")
     database.engine.dispose()  # new connections have the new timeout
 
     with database.transaction() as connection:
