@@ -22,9 +22,6 @@ CancellationReason = Literal[
 ]
 """Why a booking was cancelled. `refunded`: Stripe reports a refund that this system did not ask for."""
 
-TicketCancellationReason = Literal["attendee", "host"]
-"""Why some tickets of a booking were cancelled."""
-
 RefundReason = Literal[
     "attendee",
     "host",
@@ -209,7 +206,7 @@ class TicketsCancelled(BookingDetails, name="tickets-cancelled"):
     """
 
     status: Literal["confirmed"]
-    reason: TicketCancellationReason
+    reason: Literal["attendee", "host"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
@@ -16,7 +16,6 @@ from chalicelib.domain_events import (
     DailyDigestDue,
     EventChanged,
     PasswordResetRequested,
-    TicketCancellationReason,
     UserRegistered,
 )
 from chalicelib.events import sale_start
@@ -41,7 +40,6 @@ from tests.rows import domain_events as recorded
 from tests.rows import rows
 from tests.users.verification_emails import verify_pending
 
-TICKET_CANCELLATION_REASONS: tuple[TicketCancellationReason, ...] = get_args(TicketCancellationReason)
 SCHEMAS = {body.type: domain_event_docs.schema(body) for body in domain_events.ALL}
 
 
@@ -149,8 +147,8 @@ def several_types(client: Client) -> None:
     host, attendee = client.host(), client.attendee()
     free, [day, weekend] = event_with_types(client, host)
     priced, [early, late] = event_with_types(client, host, price=2500)
-    for reason in TICKET_CANCELLATION_REASONS:
-        cancel_ticket(client, order(client, attendee, free, {day: 1, weekend: 2}), reason)
+    for _ in range(2):
+        cancel_ticket(client, order(client, attendee, free, {day: 1, weekend: 2}), "host")
     given = order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, priced, 100))
     cancel_ticket(client, given)
     assert client("DELETE", f"/bookings/{given}", by=attendee).status == 204

@@ -35,7 +35,6 @@ from chalicelib.domain_events import (
     BookingDetails,
     BookingExpired,
     CancellationReason,
-    TicketCancellationReason,
     TicketsCancelled,
 )
 from chalicelib.events.models import place_counters, places, pools
@@ -150,12 +149,7 @@ _CANCEL_TICKET = _cancel_ticket_statement()
 
 
 def cancel_ticket(
-    connection: Connection,
-    booking_id: UUID,
-    ticket_id: UUID,
-    *,
-    reason: TicketCancellationReason,
-    now: datetime,
+    connection: Connection, booking_id: UUID, ticket_id: UUID, *, reason: CancellationReason, now: datetime
 ) -> None:
     """Cancel one of several live tickets of a confirmed booking."""
     values = {"this_booking": booking_id, "this_ticket": ticket_id, "reason": reason, "now": now}

@@ -23,8 +23,8 @@ TICKET_CANCELLATION_REASONS = {
 }
 
 REFUND_REASONS = {
-    "attendee": "You cancelled your booking.",
-    "host": "The host cancelled your booking.",
+    "attendee": "You cancelled the tickets below.",
+    "host": "The host cancelled the tickets below.",
     "event-cancelled": "The event was cancelled.",
     "event-deleted": "The event was cancelled.",
     "late-payment": (

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chalicelib.bookings.references import reference_of, suffix_of
 from tests.client import Account, Client, in_days
 
 
@@ -166,6 +170,18 @@ def test_hosts_find_bookings_by_name_e_mail_or_reference(client: Client) -> None
             assert set(ids(found(client, host, f"q={quote(q)}&sort={sort}"))) == set(expected), q
     assert ids(found(client, host, f"q=ada&eventId={other['eventId']}")) == [second]
     assert found(client, client.host(), "q=ada") == []
+
+
+@given(st.uuids())
+def test_a_reference_leads_back_to_its_id(booking_id: UUID) -> None:
+    reference = reference_of(booking_id)
+
+    assert suffix_of(reference) == booking_id.hex[-10:]
+    assert (
+        suffix_of(f" {reference[:4].lower()}-{reference[4:]} ".replace("0", "o").replace("1", "l"))
+        == (booking_id.hex[-10:])
+    )
+    assert suffix_of(reference[1:]) is suffix_of(f"{reference[1:]}U") is suffix_of(f"{reference}0") is None
 
 
 def test_only_hosts_search_bookings(client: Client) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib.bookings import cancellation
-from chalicelib.domain_events import TicketCancellationReason
+from chalicelib.domain_events import CancellationReason
 from chalicelib.events.ticket_types import TypeDetails, insert_types
 from chalicelib.payments.locks import lock_places_of
 from tests.client import Account, Client
@@ -60,7 +60,7 @@ def order(client: Client, attendee: Account, event_id: str, items: dict[str, int
     return str(reply.json["bookingId"])
 
 
-def cancel_ticket(client: Client, booking_id: str, reason: TicketCancellationReason = "attendee") -> None:
+def cancel_ticket(client: Client, booking_id: str, reason: CancellationReason = "attendee") -> None:
     """Cancel the first live ticket of a booking that has others."""
     [ticket_id, _, *_] = [
         row.ticket_id

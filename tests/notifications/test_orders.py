@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from chalicelib.notifications import mail_context
+from chalicelib.notifications.kinds import kind_of
 from chalicelib.notifications.models import TOPICS
 from chalicelib.notifications.preferences import opt_out
 from chalicelib.platform.messaging.queues import BOOKING_NOTIFICATIONS, EMAIL
@@ -115,6 +117,28 @@ def test_a_cancelled_event_lists_the_tickets_that_were_left(
     assert subjects(post_office, ada) == ["Event cancelled: Jazz in the yard"]
     assert "\nCancelled tickets:\n\n1 x Day ticket\n1 x Weekend ticket\n" in text(last(post_office))
     assert uids(last(post_office)) == [booking_id]
+
+
+def test_a_refund_shows_its_tickets_only(client: Client, host: Account) -> None:
+    ada = client.attendee()
+    event_id, [day, weekend] = event_with_types(client, host)
+    booking_id = order(client, ada, event_id, {weekend: 2, day: 1})
+    tickets = client("GET", f"/bookings/{booking_id}/tickets", by=ada).json
+    refunded = [UUID(ticket["ticketId"]) for ticket in tickets[:2]]
+    cancel_ticket(client, booking_id)
+
+    with client.wiring.database.transaction() as connection:
+        views = mail_context.booking_views(
+            connection,
+            UUID(event_id),
+            [UUID(ada.user_id)],
+            kind=kind_of("payment-refund-due"),
+            booking_id=UUID(booking_id),
+            ticket_ids=refunded,
+        )
+
+    [view] = views[UUID(ada.user_id)]
+    assert [(item.quantity, item.name) for item in view.items] == [(1, "Day ticket"), (1, "Weekend ticket")]
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,8 @@ def test_a_failed_payment_says_why(reason: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("attendee", "You cancelled your booking."),
-        ("host", "The host cancelled your booking."),
+        ("attendee", "You cancelled the tickets below."),
+        ("host", "The host cancelled the tickets below."),
         ("event-cancelled", "The event was cancelled."),
         ("event-deleted", "The event was cancelled."),
         ("paid-twice", ""),

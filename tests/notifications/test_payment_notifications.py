@@ -1,6 +1,9 @@
 """Notifications about money: to whom they go, despite opt-outs, and only while they are true."""
 
+import email
 from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +15,7 @@ from chalicelib.notifications.models import TOPICS, Topic
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.messaging.queues import BOOKING_NOTIFICATIONS, EMAIL
 from tests.client import Account, Client
-from tests.notifications.examples import BODIES, PAID
+from tests.notifications.examples import BODIES, PAID, text
 from tests.notifications.pipeline import PostOffice, inbox, mails, quiet
 from tests.rows import rows
 
@@ -112,6 +115,23 @@ def test_only_the_attendee_is_notified_despite_opt_outs(sale: Sale, kind: str, s
     assert sale.notified() == [kind]
     assert inbox(sale.client, sale.host) == inbox(sale.client, sale.stranger) == []
     assert sale.mails() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "heading"),
+    [("payment-failed", "pending", "Your tickets"), ("payment-refund-due", "cancelled", "Tickets")],
+)
+def test_an_e_mail_about_a_payment_names_the_tickets(
+    sale: Sale, kind: str, status: str, heading: str
+) -> None:
+    sale.set_status(status)
+    sale.record(kind)
+
+    sale.post_office.run()
+
+    [(_, raw)] = sale.post_office.mailer.sent
+    message = email.message_from_bytes(raw, EmailMessage, policy=default)
+    assert f"\n{heading}:\n\n1 x General admission\n" in text(message)
 
 
 @pytest.mark.parametrize("kind", TO_THE_HOST)
