@@ -93,12 +93,9 @@ def rebalance(
         connection.execute(_COVER.values(updated_at=now), {"this_booking": after.booking_id})
         after = lock_booking(connection, payment.booking_id)
     status = status_of(after, has_arrived=after.status not in {"requires_payment", "failed"})
-    if status == "refunded" != after.status:
-        update_payment(
-            connection, after, now, status=status, next_check_at=None, client_secret=None, flag=None
-        )
-    elif status != after.status:
-        update_payment(connection, after, now, status=status)
+    if status != after.status:
+        closed = {"next_check_at": None, "client_secret": None, "flag": None} if status == "refunded" else {}
+        update_payment(connection, after, now, status=status, **closed)
     if returned(after) >= after.amount and _has_paid_ticket(connection, after.booking_id):
         cancellation.cancel_and_refund(connection, after.booking_id, reason=reason, now=now)
     if returned(after) > max(after.amount, returned(payment)):

@@ -16,6 +16,7 @@ from infra.local.postgres import Postgres
 from tests.client import Client
 from tests.conftest import LINK_SECRET, SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
+from tests.payments.orders import cancel_ticket, order, sale
 from tests.payments.purchases import (
     Hold,
     cancel,
@@ -161,6 +162,17 @@ def cancel_and_refund(client: Client, held: Hold) -> None:
     process_refund(client, held)
 
 
+def cancel_tickets(client: Client, _: Hold) -> None:
+    """Cancel two tickets of an order, and check the refunds at Stripe meanwhile."""
+    held = order(client, sale(client, 2500, 6000), 2, 1)
+    webhook("payment_intent.succeeded")(client, held)
+    cancel_ticket(client, held, 0)
+    webhook("charge.refunded", amount_refunded=1000)(client, held)
+    reconcile(client, held)
+    cancel_ticket(client, held, 2)
+    process_refund(client, held)
+
+
 ACTIONS = {
     "payment": webhook("payment_intent.succeeded"),
     "foreign payment": webhook("payment_intent.succeeded", id="pi_foreign"),
@@ -176,6 +188,7 @@ ACTIONS = {
     "missing payment": request_missing_payment,
     "cancellation": paid_and(cancel),
     "cancellation and refund": paid_and(cancel_and_refund),
+    "cancelled tickets": cancel_tickets,
     "cancelled event": paid_and(cancel_event),
     "deleted account": paid_and(delete_account),
     "integrity report": integrity,

@@ -7,8 +7,10 @@ from functools import partial
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection
 
-from chalicelib.payments import refund_reports, refund_requests, refunds
+from chalicelib.bookings.cancellation import cancel_ticket as cancel_locked_ticket
+from chalicelib.payments import cancellation, refund_reports, refund_requests, refunds
 from chalicelib.payments.gateway import Refund
 from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.platform.errors import Unreachable
@@ -17,7 +19,7 @@ from infra.stripe_fake.faults import Fault
 from tests.client import Client
 from tests.concurrency import run_concurrently, until_waiting
 from tests.fakes import FakePayments
-from tests.payments.orders import buy_order, cancel_ticket, counted, order, sale
+from tests.payments.orders import buy_order, cancel_ticket, counted, order, sale, ticket_rows
 from tests.payments.purchases import (
     Hold,
     cancel,
@@ -81,6 +83,38 @@ def test_concurrent_cancellations_refund_each_ticket_once(
     assert counted(client, paid)[0] == left
     assert status(client, paid) == (("cancelled", "refunded"), ("confirmed", "partly_refunded"))[left]
     assert differences(client, paid) == []
+
+
+@pytest.mark.parametrize("with_lock", [True, False], ids=["with the lock", "without"])
+def test_a_ticket_that_is_being_cancelled_is_not_cancelled_again(
+    client: Client,
+    stripe: StripeFake,
+    with_lock: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """The lock of the places, with the ticket read again after it, is the guard."""
+    paid = buy_order(client, stripe, sale(client, 2500), 3)
+    ticket_id, booking_id = ticket_rows(client, paid)[0].ticket_id, UUID(paid.booking_id)
+    caller, now = client.wiring.tokens.read(paid.attendee.token), datetime.now(UTC)
+    database = client.wiring.database
+
+    def cancel_in(connection: Connection) -> None:
+        if with_lock:
+            cancellation.cancel_ticket(connection, caller, ticket_id, expected=None, now=now)
+        else:
+            cancel_locked_ticket(connection, booking_id, ticket_id, reason="attendee", now=now)
+
+    def cancel_again() -> None:
+        with database.transaction() as connection:
+            cancel_in(connection)
+
+    with ThreadPoolExecutor(1) as thread:
+        with database.transaction() as connection:
+            cancel_in(connection)
+            second = thread.submit(cancel_again)
+            until_waiting(client, 1, second)
+        second.result()
+
+    assert differences(client, paid) == ([] if with_lock else ["tickets-differ"])
 
 
 @pytest.mark.parametrize("with_lock", [True, False], ids=["with the lock", "without"])
