@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chalicelib import migrations
 from chalicelib.bookings import booking
+from chalicelib.events import expressions
 from chalicelib.migrations import role, upgrade
 from chalicelib.platform.database import engine
 from chalicelib.platform.database.engine import metadata
@@ -49,6 +50,7 @@ PROCEDURES = (
 )
 
 FUNCTIONS = Path(engine.__file__).with_name("functions.sql").read_text()
+BOOKABLE = Path(expressions.__file__).with_name("bookable.sql").read_text()
 
 
 @pytest.fixture
@@ -94,8 +96,8 @@ def test_migrated_schema_equals_the_models(owner_url: str, empty_database: str) 
 
 def test_migrated_procedures_equal_their_sources(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
-        connection.exec_driver_sql(FUNCTIONS)
-        connection.exec_driver_sql(SOURCE)
+        for source in (FUNCTIONS, BOOKABLE, SOURCE):
+            connection.exec_driver_sql(source)
 
     migrated = procedures(owner_url)
 

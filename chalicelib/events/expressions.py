@@ -3,20 +3,18 @@
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     ScalarSelect,
     and_,
     case,
-    false,
     func,
-    literal_column,
     or_,
     select,
-    true,
 )
 
-from chalicelib.events.models import open_type, places, pools, ticket_types
+from chalicelib.events.models import open_type, pools, ticket_types
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 
 
@@ -65,19 +63,12 @@ def availability(row: FromClause) -> ScalarSelect[str]:
 
 def on_sale(event: Any, places: Any) -> ColumnElement[bool]:
     """Whether a ticket of any type can be booked now."""
-    return and_(_is_published_and_upcoming(event), ~places.sold_out, _has_bookable_type(event, _left(places)))
+    return and_(_is_published_and_upcoming(event), ~places.sold_out, _has_bookable_type(event))
 
 
-def on_sale_by_lookup(event: Any) -> ColumnElement[bool]:
-    """Equivalent of `on_sale` for an event that is not sold out. It reads `places` for few events only."""
-    counters = places.alias("counters")
-    left = (
-        select(_left(counters.c))
-        .where(counters.c.event_id == event.event_id)
-        .correlate(event.event_id.table)
-        .scalar_subquery()
-    )
-    return and_(_is_published_and_upcoming(event), _has_bookable_type(event, left))
+def on_sale_unless_sold_out(event: Any) -> ColumnElement[bool]:
+    """Equivalent of `on_sale` for an event that is not sold out."""
+    return and_(_is_published_and_upcoming(event), _has_bookable_type(event))
 
 
 def in_sale_window(event: Any) -> ColumnElement[bool]:
@@ -89,26 +80,11 @@ def in_sale_window(event: Any) -> ColumnElement[bool]:
     )
 
 
-def _has_bookable_type(event: Any, left: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a type of an event is in its sale window and has places left. The event has `left`, at least 1.
-
-    CASE keeps PostgreSQL from joining all types of all events instead of looking those of each event up.
-    """
-    kind = ticket_types.c
-    bookable = (
-        select(kind.ticket_type_id)
-        .join_from(ticket_types, pools, pools.c.pool_id == kind.ticket_type_id)
-        .where(
-            kind.event_id == event.event_id,
-            open_type,
-            func.coalesce(kind.sale_starts_at, event.sale_starts_at, now_parameter) <= now_parameter,
-            now_parameter < func.coalesce(kind.sale_ends_at, event.sale_ends_at, event.ends_at),
-            func.coalesce(_left(pools.c) >= kind.min_per_booking, true()),
-            or_(kind.min_per_booking == literal_column("1"), left >= kind.min_per_booking),
-        )
-        .exists()
+def _has_bookable_type(event: Any) -> ColumnElement[bool]:
+    sale_ends_at = func.coalesce(event.sale_ends_at, event.ends_at)
+    return func.has_bookable_type(
+        event.event_id, event.sale_starts_at, sale_ends_at, now_parameter, type_=Boolean
     )
-    return case((bookable, true()), else_=false())
 
 
 def _is_published_and_upcoming(event: Any) -> ColumnElement[bool]:

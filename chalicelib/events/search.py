@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from chalicelib.events.expressions import in_sale_window, on_sale, on_sale_by_lookup
+from chalicelib.events.expressions import in_sale_window, on_sale, on_sale_unless_sold_out
 from chalicelib.events.models import (
     MAX_DURATION,
     Status,
@@ -93,7 +93,7 @@ _with_closed_types = union_all(
     ),
 )
 """Events with a type that may not be on sale while its event is, each reason by its index."""
-_not_bookable = or_(events.c.event_id.in_(_sold_out), not_(on_sale_by_lookup(events.c)))
+_not_bookable = or_(events.c.event_id.in_(_sold_out), not_(on_sale_unless_sold_out(events.c)))
 _off_sale = (
     and_(_published, _sale_not_started, _not_bookable),
     and_(_published, _sale_ended, _sale_not_started.is_not(true()), _not_bookable),
@@ -104,7 +104,7 @@ _off_sale = (
         events.c.event_id.in_(_with_closed_types),
         events.c.event_id.not_in(_sold_out),
         in_sale_window(events.c),
-        not_(on_sale_by_lookup(events.c)),
+        not_(on_sale_unless_sold_out(events.c)),
     ),
 )
 """Why a published event cannot be booked now. Each reason has an index and excludes those before it.
@@ -152,7 +152,7 @@ EVENTS = ListQuery(
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
         "from": (and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),),
-        "on_sale": (and_(events.c.event_id.not_in(_sold_out), on_sale_by_lookup(events.c)),),
+        "on_sale": (and_(events.c.event_id.not_in(_sold_out), on_sale_unless_sold_out(events.c)),),
         "published_not_on_sale": _off_sale,
         "public_not_on_sale": (events.c.status == sql_literal("cancelled"), *_off_sale),
     },
@@ -209,7 +209,9 @@ class EventQueries:
         if filters.on_sale:
             names.append("on_sale")
         elif filters.on_sale is False and (not filters.statuses or "published" in filters.statuses):
-            by_index = _OFF_SALE_BY_INDEX if filters.host_id is None else {}
+            # A host's events, and those until a given time, are few enough to be checked one by one.
+            is_short = filters.host_id is not None or filters.starts_before is not None
+            by_index = {} if is_short else _OFF_SALE_BY_INDEX
             names.append(by_index.get(statuses, "not_on_sale"))
         bound = {name: value for name, value in values.items() if value is not None}
         parameters = {**bound, "caller": caller_id, "now": now}

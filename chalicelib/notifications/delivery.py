@@ -154,9 +154,8 @@ def _require_no_others(claim: Claim) -> None:
 
 
 def _refunded_tickets(body: DomainEventBody) -> list[UUID] | None:
-    """The tickets whose price is due back. None if the domain event does not name them."""
-    refunded = getattr(body, "tickets", None) if isinstance(body, PaymentRefundDue) else None
-    return None if refunded is None else [ticket.ticket_id for ticket in refunded]
+    """The tickets whose price is due back, if the domain event is about a refund."""
+    return [ticket.ticket_id for ticket in body.tickets] if isinstance(body, PaymentRefundDue) else None
 
 
 def _is_stale(

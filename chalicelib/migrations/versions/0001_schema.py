@@ -11,6 +11,7 @@ down_revision = None
 
 _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
+_BOOKABLE = _CHALICELIB / "events" / "bookable.sql"
 _BOOK = _CHALICELIB / "bookings" / "book.sql"
 
 
@@ -22,6 +23,7 @@ def upgrade() -> None:
     _create_payments()
     _create_notifications()
     _create_platform()
+    _run(_BOOKABLE)
     _run(_BOOK)
 
 
