@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
@@ -11,7 +11,7 @@ from chalicelib.bookings import cancellation, holders
 from chalicelib.bookings.models import bookings, live, tickets
 from chalicelib.bookings.queries import NoSuchBooking
 from chalicelib.bookings.tickets import NoSuchTicket
-from chalicelib.domain_events import CancellationReason, TicketCancellationReason
+from chalicelib.domain_events import CancellationReason
 from chalicelib.events import cancellation as event_cancellation
 from chalicelib.events.locks import EventStarted, lock_places
 from chalicelib.events.models import events
@@ -113,7 +113,7 @@ def cancel_ticket(
         check_version(row.version, expected)
     if row.starts_at <= now:
         raise EventStarted
-    reason: TicketCancellationReason = "host" if row.host_id == caller.user_id else "attendee"
+    reason: Literal["attendee", "host"] = "host" if row.host_id == caller.user_id else "attendee"
     if row.quantity == 1:
         cancel_and_refund(connection, row.booking_id, reason=reason, now=now)
         return
