@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Text, Uuid, bindparam, cast, func, insert, select, true, update
 
 from chalicelib.bookings.models import CodeKind, codes
-from chalicelib.events.locks import NotYourEvent, lock_changeable, lock_places, raise_revision
+from chalicelib.events.locks import NotYourEvent, increase_revision, lock_changeable, lock_places
 from chalicelib.events.models import events, pools, ticket_types
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform import ids
@@ -148,7 +148,7 @@ def create(
     connection.execute(
         insert(pools).values(pool_id=code_id, event_id=event_id, kind="code", capacity=max_uses, taken=0)
     )
-    raise_revision(connection, event_id)
+    increase_revision(connection, event_id)
     return code_id
 
 
@@ -189,7 +189,7 @@ def change(
         )
         if not limited.rowcount:
             raise MaxUsesBelowUses
-    raise_revision(connection, event_id)
+    increase_revision(connection, event_id)
 
 
 def delete(connection: Connection, host_id: UUID, event_id: UUID, code_id: UUID, now: datetime) -> None:
@@ -201,7 +201,7 @@ def delete(connection: Connection, host_id: UUID, event_id: UUID, code_id: UUID,
     """
     _lock_code(connection, host_id, event_id, code_id, now)
     connection.execute(update(codes).where(codes.c.code_id == code_id).values(deleted_at=now, updated_at=now))
-    raise_revision(connection, event_id)
+    increase_revision(connection, event_id)
 
 
 def _lock_code(

@@ -116,8 +116,8 @@ def lock_changeable(
     return row
 
 
-def raise_revision(connection: Connection, event_id: UUID) -> None:
-    """Tell running bookings that the event, its ticket types or its codes have changed."""
+def increase_revision(connection: Connection, event_id: UUID) -> None:
+    """Make running bookings read an event, its ticket types and its codes again: they have changed."""
     connection.execute(
         update(places).where(places.c.event_id == event_id).values(revision=places.c.revision + 1)
     )

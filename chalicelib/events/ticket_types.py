@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, Text, Uuid, bindparam, cast, delete, ins
 from chalicelib.events.locks import (
     CapacityBelowTaken,
     details_of,
+    increase_revision,
     lock_changeable,
     lock_places,
-    raise_revision,
 )
 from chalicelib.events.models import events, places, pools, ticket_types
 from chalicelib.events.rules import Details, price_violations
@@ -161,7 +161,7 @@ def add(
     lock_places(connection, [event_id])
     _count_by_type(connection, event_id)
     [type_id] = insert_types(connection, event_id, [details], now, counted=True)
-    return type_id, _raise_version(connection, event, now)
+    return type_id, _increase_version(connection, event, now)
 
 
 def change(
@@ -205,7 +205,7 @@ def change(
         )
         if not resized.rowcount:
             raise CapacityBelowTaken
-    return _raise_version(connection, event, now)
+    return _increase_version(connection, event, now)
 
 
 def lock_type(
@@ -248,7 +248,7 @@ def archive(
     )
     if not has_tickets:
         connection.execute(delete(pools).where(this_pool))
-    _raise_version(connection, event, now)
+    _increase_version(connection, event, now)
 
 
 def _types_of(connection: Connection, event_id: UUID) -> Sequence[Row[Any]]:
@@ -288,11 +288,11 @@ def _count_by_type(connection: Connection, event_id: UUID) -> None:
     )
 
 
-def _raise_version(connection: Connection, event: Row[Any], now: datetime) -> int:
+def _increase_version(connection: Connection, event: Row[Any], now: datetime) -> int:
     """Make a new version of a locked event. Return it."""
     version = int(event.version) + 1
     connection.execute(
         update(events).where(events.c.event_id == event.event_id).values(version=version, updated_at=now)
     )
-    raise_revision(connection, event.event_id)
+    increase_revision(connection, event.event_id)
     return version

@@ -53,13 +53,20 @@ class World:
         return operation.path.format_map(existing | ids)  # a new kind of id fails here: add it above
 
 
-def make_world(client: Client) -> World:
-    host, attendee = client.host(), client.attendee()
-    event = client.event(host)
-    booking = client.book(attendee, event["eventId"]).json
+def make_festival(client: Client, host: Account) -> tuple[dict[str, Any], str]:
+    """Return a new event with two ticket types, and the id of its code."""
     types = [{"name": "Weekend", "price": 5000}, {"name": "Saturday", "price": 3000}]
     festival = client.event(host, ticketTypes=types)
     code = {"code": "EARLYBIRD", "kind": "percent", "value": 20}
+    made = client("POST", f"/events/{festival['eventId']}/codes", code, by=host)
+    return festival, made.json["codeId"]
+
+
+def make_world(client: Client) -> World:
+    host, attendee = client.host(), client.attendee()
+    event = client.event(host)
+    festival, code_id = make_festival(client, host)
+    booking = client.book(attendee, event["eventId"]).json
     return World(
         client=client,
         host=host,
@@ -67,7 +74,7 @@ def make_world(client: Client) -> World:
         event=event,
         draft=client.event(host, status="draft"),
         festival=festival,
-        code_id=client("POST", f"/events/{festival['eventId']}/codes", code, by=host).json["codeId"],
+        code_id=code_id,
         booking=booking,
         hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
         ticket_id=ticket(client, booking["bookingId"]),
