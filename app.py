@@ -13,7 +13,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 from chalicelib import wiring
 from chalicelib.api import auth, bookings, docs, events, health, notifications, pages, stripe_webhook, users
 from chalicelib.events import sale_start
-from chalicelib.notifications import bounces, deliveries
+from chalicelib.notifications import booking_activity, bounces, deliveries, digest
 from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
 from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
@@ -83,14 +83,23 @@ def reconcile_payments(event: CloudWatchEvent) -> None:
         )
 
 
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def notify_hosts(_event: CloudWatchEvent) -> None:
+    """Notify hosts of new bookings, and start the daily digest when it is due."""
+    database, now = wiring.current().database, datetime.now(UTC)
+    booking_activity.combine(database, now)
+    digest.announce(database, now)
+
+
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention: keys, tokens, rate limits, deliveries, Stripe's events."""
+    """Delete rows past their retention: keys, tokens, limits, deliveries, hosts' news, Stripe's events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     email_tokens.purge_expired(database, now)
     sessions.purge_expired(database, now)
     deliveries.purge(database, now)
+    digest.purge(database, now)
     stripe_events.purge(database, now)
     throttle.purge(database, now)
 
@@ -201,13 +210,15 @@ def confirm_payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function()
 def migrate(_event: Any, _context: Any) -> None:
-    """Migrate the database to the schema of this code. The deployment calls it."""
+    """Migrate the database to the schema of this code, and set up the app's role. The deployment calls it."""
     from chalicelib import migrations  # noqa: PLC0415 (only this function needs Alembic)
     from chalicelib.migrations import role  # noqa: PLC0415
 
     settings = wiring.current().settings
-    role.set_up(settings.database_url, engine.tls(settings))
-    migrations.upgrade(settings.database_url, engine.tls(settings))
+    tls = engine.tls(settings)
+    migrations.upgrade(settings.database_url, tls)
+    if settings.app_database_url:
+        role.set_up(settings.database_url, settings.app_database_url, tls)
 
 
 gc.enable()

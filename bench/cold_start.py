@@ -51,7 +51,7 @@ def _start(url: str) -> dict[str, Any]:
         [sys.executable, "-c", _CONTAINER],
         input=json.dumps(request("GET", "/events")),
         cwd=_CHECKOUT,
-        env={"DATABASE_URL": url, "JWT_SECRET": secret, "PATH": path},
+        env={"DATABASE_URL": url, "JWT_SECRET": secret, "LINK_SECRET": secret, "PATH": path},
         capture_output=True,
         text=True,
         timeout=120,

@@ -183,6 +183,7 @@ def settings(url: str, **others: Any) -> Settings:
     return Settings(
         database_url=url,
         jwt_secret=SECRET,
+        link_secret=SECRET,
         token_lifetime=86_400,
         public_url="https://booking.example.com",
         rate_limits=False,

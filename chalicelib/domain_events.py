@@ -126,6 +126,19 @@ class EventCancelled(EventDetails, name="event-cancelled"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DailyDigestDue(DomainEventBody, name="daily-digest-due"):
+    """It is time to send hosts the daily digest of their bookings.
+
+    The subject is a UUID made from `until`. The digest covers the time from `since` until `until`.
+    """
+
+    lane: ClassVar[Lane] = Lane.EVENTS
+
+    since: SystemTime
+    until: SystemTime
+
+
+@dataclass(frozen=True, kw_only=True)
 class BookingItem:
     """The tickets of one type. The price is that of one ticket, without the discount of a code."""
 
@@ -361,6 +374,7 @@ ALL: tuple[type[DomainEventBody], ...] = (
     PaymentRefundDue,
     PaymentDisputed,
     PaymentDisputeClosed,
+    DailyDigestDue,
     UserRegistered,
     EmailVerificationRequested,
     PasswordResetRequested,

@@ -29,12 +29,18 @@ class Wiring:
         payments: PaymentGateway | None = None,
     ) -> None:
         self.settings = settings
-        self.tokens = Tokens(settings)
+        self._tokens: Tokens | None = None
         self.database = Database(settings)
         self._publisher = publisher
         self._queues = queues
         self._mailer = mailer
         self._payments = payments
+
+    @property
+    def tokens(self) -> Tokens:
+        if self._tokens is None:
+            self._tokens = Tokens(self.settings)
+        return self._tokens
 
     # Adapters are imported where they are made: few requests need them, and boto3 doubles the time of a cold
     # start.

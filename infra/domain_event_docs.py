@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
 from chalicelib import domain_events
-from chalicelib.domain_events import BookingDetails, EventDetails, PaymentDetails
+from chalicelib.domain_events import BookingDetails, DailyDigestDue, EventDetails, PaymentDetails
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -98,6 +98,8 @@ def _group(event: type[DomainEventBody]) -> tuple[str, str]:
     for title, base in groups.items():
         if issubclass(event, base):
             return title, inspect.getdoc(base) or ""
+    if event is DailyDigestDue:
+        return "Digests", ""
     return "Accounts", ""
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.migrations import upgrade
+from chalicelib.migrations import role, upgrade
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Client
 from tests.fakes import FakePayments
+from tests.rows import app_url, owner_of
 
 SECRET = b"a secret for tests, of more than 32 bytes"
+LINK_SECRET = b"a secret for links, of more than 32 bytes"
 WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 WORKSHOP = [Path(__file__).with_name(name) for name in ("bench", "infra")]
@@ -32,18 +34,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server() -> Iterator[Postgres]:
     """A temporary server with a migrated database as template."""
     with postgres.temporary() as server:
-        postgres.create_database(server, TEMPLATE)
-        upgrade(server.url(TEMPLATE))
+        create_migrated(server, TEMPLATE)
         yield server
+
+
+def create_migrated(server: Postgres, database: str) -> None:
+    """Create a database with the app's schema and role."""
+    postgres.create_database(server, database)
+    upgrade(server.url(database))
+    role.set_up(server.url(database), app_url(server, database))
 
 
 @pytest.fixture
 def database_url(server: Postgres) -> Iterator[str]:
-    """The URL of the test's own database."""
+    """The URL of the test's own database, for the app's role, which cannot change the schema."""
     name = f"test_{os.urandom(6).hex()}"
     postgres.create_database(server, name, template=TEMPLATE)
-    yield server.url(name)
+    # The rights on a database, unlike those on its tables, are not copied from the template.
+    postgres.administer(server, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+    yield app_url(server, name)
     postgres.drop_database(server, name)
+
+
+@pytest.fixture
+def owner_url(database_url: str) -> str:
+    """The URL of the test's own database, for its owner."""
+    return owner_of(database_url)
 
 
 @pytest.fixture
@@ -52,6 +68,7 @@ def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring
     settings = Settings(
         database_url=database_url,
         jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
         database_pool_size=16,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, event, text
+from sqlalchemy import NullPool, Row, create_engine, event, make_url, text
 
+from infra.local.postgres import SUPERUSER, Postgres
+from infra.local.run import APP_ROLE
 from tests.client import Client
 
 
@@ -14,6 +16,27 @@ class RecordedEvent(NamedTuple):
 
     type: str
     body: dict[str, Any]
+
+
+def app_url(server: Postgres, database: str) -> str:
+    """Return the URL of a database for the app's role."""
+    # Servers of tests trust every login, and the password has characters that need quoting.
+    url = make_url(server.url(database)).set(username=APP_ROLE, password="%s'; \\:p$")
+    return url.render_as_string(hide_password=False)
+
+
+def owner_of(database_url: str) -> str:
+    """Return the URL of a database on a server of tests for its owner."""
+    return make_url(database_url).set(username=SUPERUSER).render_as_string(hide_password=False)
+
+
+def alter(client: Client, *statements: str) -> None:
+    """Run statements as the owner of the test's database, who can change the schema."""
+    engine = create_engine(owner_of(client.wiring.settings.database_url), poolclass=NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def rows(client: Client, sql: str, **values: Any) -> list[Row[Any]]:

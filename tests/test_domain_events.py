@@ -11,8 +11,15 @@ import pytest
 from sqlalchemy import Integer, Text, Uuid, column, literal, select, table
 
 from chalicelib import domain_events
-from chalicelib.domain_events import BookingConfirmed, EventChanged, PasswordResetRequested, UserRegistered
+from chalicelib.domain_events import (
+    BookingConfirmed,
+    DailyDigestDue,
+    EventChanged,
+    PasswordResetRequested,
+    UserRegistered,
+)
 from chalicelib.events import sale_start
+from chalicelib.notifications import digest
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.outbox import outbox
@@ -107,6 +114,7 @@ def changes(client: Client) -> None:
 def sale(client: Client) -> None:
     client.event(client.host(), saleStartsAt=in_days(1), location="Hof")
     assert sale_start.announce(client.wiring.database, datetime.now(UTC) + timedelta(days=2)) == 1
+    assert digest.announce(client.wiring.database, datetime.now(UTC))
 
 
 def cancelled_bookings(client: Client) -> None:
@@ -233,6 +241,8 @@ def test_booking_procedure_writes_the_body_of_its_class(client: Client) -> None:
 
 def test_subject_is_the_event_the_user_or_the_address(messages: list[dict[str, Any]]) -> None:
     for message in messages:
+        if message["type"] == DailyDigestDue.type:
+            continue
         body = message["body"]
         user_id = body.get("userId")
         if "email" in body:

@@ -21,7 +21,7 @@ from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.bookings.procedure import SOURCE
 from tests.client import Client
-from tests.rows import rows
+from tests.rows import alter
 
 CATALOG = {
     "columns": """
@@ -80,45 +80,47 @@ def procedures(url: str) -> list[str]:
         return list(connection.scalars(text(PROCEDURES)))
 
 
-def test_alembic_finds_no_difference_to_the_models(database_url: str) -> None:
-    command.check(migrations.config(database_url))
+def test_alembic_finds_no_difference_to_the_models(owner_url: str) -> None:
+    command.check(migrations.config(owner_url))
 
 
-def test_migrated_schema_equals_the_models(database_url: str, empty_database: str) -> None:
+def test_migrated_schema_equals_the_models(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
         connection.exec_driver_sql(FUNCTIONS)
         metadata.create_all(connection)
 
-    assert catalog(database_url) == catalog(empty_database)
+    assert catalog(owner_url) == catalog(empty_database)
 
 
-def test_migrated_procedures_equal_their_sources(database_url: str, empty_database: str) -> None:
+def test_migrated_procedures_equal_their_sources(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
         connection.exec_driver_sql(FUNCTIONS)
         connection.exec_driver_sql(SOURCE)
 
-    migrated = procedures(database_url)
+    migrated = procedures(owner_url)
 
     assert migrated == procedures(empty_database)
     assert f"PROCEDURE public.{booking.PROCEDURE}(" in "".join(migrated)
 
 
-def test_migrating_again_changes_nothing(database_url: str) -> None:
-    before = catalog(database_url), procedures(database_url)
+def test_migrating_again_changes_nothing(owner_url: str) -> None:
+    before = catalog(owner_url), procedures(owner_url)
 
-    migrations.upgrade(database_url)
+    migrations.upgrade(owner_url)
 
-    assert (catalog(database_url), procedures(database_url)) == before
+    assert (catalog(owner_url), procedures(owner_url)) == before
 
 
-def test_unknown_schema_is_refused(client: Client, database_url: str) -> None:
-    rows(client, "UPDATE alembic_version SET version_num = '0004'")
+def test_unknown_schema_is_refused(client: Client, owner_url: str) -> None:
+    alter(client, "UPDATE alembic_version SET version_num = '0004'")
 
     with pytest.raises(migrations.UnknownSchema, match="0004"):
-        migrations.upgrade(database_url)
+        migrations.upgrade(owner_url)
 
 
-@pytest.mark.parametrize("connect", [upgrade, role.set_up])
+@pytest.mark.parametrize(
+    "connect", [upgrade, lambda url: role.set_up(url, "postgresql+pg8000://app:secret@")]
+)
 def test_remote_databases_are_asked_for_tls_by_default(connect: Callable[[str], None]) -> None:
     """A server without TLS receives only the request for it (PostgreSQL manual, "Message Formats")."""
     received: list[bytes] = []

@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
-from chalicelib.api.schemas.events import event_json
+from chalicelib.api.schemas.events import viewed_event_json
 from chalicelib.api.schemas.users import user_json
 from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS
 from chalicelib.events.search import EVENTS
@@ -23,12 +23,12 @@ from chalicelib.platform.settings import Settings
 from chalicelib.users.profile import USERS
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.conftest import SECRET, TEMPLATE
+from tests.conftest import TEMPLATE
 
 DATABASE = "full"
 
 LISTS: dict[str, tuple[ListQuery, Render]] = {
-    "events": (EVENTS, event_json),
+    "events": (EVENTS, viewed_event_json),
     "attendee's bookings": (BOOKINGS, attendee_booking_json),
     "host's bookings": (HOST_BOOKINGS, host_booking_json),
     "users": (USERS, user_json),
@@ -85,7 +85,7 @@ WITHOUT_AUTOVACUUM = "ALTER TABLE {} SET (autovacuum_enabled = off)"
 def filled(server: Postgres, name: str, fill: str) -> Iterator[Database]:
     """Create a database and run statements in it."""
     postgres.create_database(server, name, template=TEMPLATE)
-    database = Database(Settings(database_url=server.url(name), jwt_secret=SECRET))
+    database = Database(Settings(database_url=server.url(name)))
     with database.transaction() as connection:
         for table in metadata.tables:
             connection.exec_driver_sql(WITHOUT_AUTOVACUUM.format(table))
@@ -127,10 +127,12 @@ def nodes(node: Node) -> Iterator[Node]:
 
 
 class Plan:
-    """The plan of a list, split into the part that reads the page and the part that counts."""
+    """The plan of a list, split into the part that reads the page and the parts that count."""
 
     def __init__(self, whole: Node) -> None:
-        [self.counting, *_] = parts = [part for part in whole["Plans"] if "Subplan Name" in part]
+        parts = [part for part in whole["Plans"] if "Subplan Name" in part]
+        self.counting = next((part for part in parts if part["Subplan Name"] == "CTE found"), parts[0])
+        self.sampling = [part for part in parts if part["Subplan Name"] in {"CTE sample", "CTE newest"}]
         counting = [id(node) for part in parts for node in nodes(part)]
         self.page = [node for node in nodes(whole) if id(node) not in counting]
 
@@ -166,10 +168,16 @@ def plan(
     *,
     order: Order | None = None,
     after: Sequence[Any] = (),
+    skips: bool = False,
 ) -> Plan:
     query, render = LISTS[listing]
     statement = query.statement(
-        render, frozenset(filters), sort, order or query.sorts[sort].order, after=bool(after)
+        render,
+        frozenset(filters),
+        sort,
+        order or query.sorts[sort].order,
+        after=bool(after),
+        skips=skips,
     )
     now = datetime.now(UTC)
     with database.transaction() as connection:
@@ -259,9 +267,21 @@ def test_popularity_is_sorted_within_steps_of_its_index(
 
         assert "ix_places_popularity" in page.indexes()
         assert page.scanned_tables() == set()
-        assert page.sorts() == ["Incremental Sort"]
-        [scan] = [node for node in page.page if node.get("Index Name") == "ix_places_popularity"]
-        assert ("Index Cond" in scan) == bool(after)
+        assert "Incremental Sort" in page.sorts()
+        scans = [node for node in page.page if node.get("Index Name") == "ix_places_popularity"]
+        assert all("Index Cond" in scan for scan in scans)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"), [(["published", "from"], "ix_events_date"), (["cancelled"], "ix_events_cancelled")]
+)
+def test_an_offset_skips_within_the_index(database: Database, filters: list[str], index: str) -> None:
+    page = plan(database, "events", filters, "date", skips=True)
+
+    assert page.scanned_tables() == set()
+    assert page.sorts() == []
+    [scan] = [node for node in page.page if node.get("Index Name") == index]
+    assert scan["Node Type"] == "Index Only Scan"
 
 
 @pytest.mark.parametrize(
@@ -321,6 +341,15 @@ def test_events_that_are_not_on_sale_are_found_by_the_index_of_each_reason(datab
     reasons = {"ix_events_sale_from", "ix_events_sale_until", "ix_events_date", "ix_places_sold_out"}
     assert reasons <= {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize("listing", ["events", "users"])
+def test_a_search_reads_a_bounded_number_of_the_newest_rows(database: Database, listing: str) -> None:
+    for part in plan(database, listing, ["q"], "createdAt").sampling:
+        scans = [node for node in nodes(part) if "Relation Name" in node]
+
+        assert {node["Node Type"] for node in scans} == {"Index Scan", "Index Only Scan"}
+        assert all("Index Cond" in node for node in scans if node["Node Type"] == "Index Scan")
 
 
 def test_a_search_of_upcoming_events_reads_the_index_of_words_only(database: Database) -> None:

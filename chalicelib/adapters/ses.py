@@ -34,13 +34,15 @@ class SesMailer:
                 # A refusal of the sender is about all e-mails, and is fixed in the settings or in SES.
                 if _names(reason, address) and not _names(reason, self._sender):
                     raise AddressRefused(code) from error
-                raise EmailRefused(f"{code}: {_without(reason, address)}") from error
+                raise EmailRefused(f"{code}: {_without(reason, address, self._sender)}") from error
 
 
 def _names(reason: str, address: str) -> bool:
     return address.lower() in reason.lower()
 
 
-def _without(reason: str, address: str) -> str:
-    """The reason for the log, which has no addresses of users."""
-    return re.sub(re.escape(address), "the recipient", reason, flags=re.IGNORECASE)
+def _without(reason: str, address: str, sender: str) -> str:
+    """The reason for the log, which has no addresses."""
+    for known, name in ((address, "the recipient"), (sender, "the sender")):
+        reason = re.sub(re.escape(known), name, reason, flags=re.IGNORECASE)
+    return reason

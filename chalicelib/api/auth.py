@@ -88,7 +88,7 @@ def _first_refresh_token(request: Request) -> str:
         return sessions.new_token()
     key = request.headers[HEADER.lower()].encode()
     content = b"\n".join((b"refresh token", key, request.raw_body))
-    return urlsafe_b64encode(hmac.digest(request.settings.jwt_secret, content, "sha256")).decode().rstrip("=")
+    return urlsafe_b64encode(hmac.digest(request.settings.token_key, content, "sha256")).decode().rstrip("=")
 
 
 @routes.post(

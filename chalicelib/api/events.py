@@ -14,7 +14,7 @@ from chalicelib.api.schemas.events import (
     EventDetails,
     EventQuery,
     Integrity,
-    event_json,
+    viewed_event_json,
 )
 from chalicelib.events import interest, publishing
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
@@ -31,7 +31,7 @@ from chalicelib.platform.http.validation import fields_set
 from chalicelib.users import verification
 from chalicelib.users.verification import EmailNotVerified
 
-EVENTS = EventQueries(event_json)
+EVENTS = EventQueries(viewed_event_json)
 
 CHANGE_ERRORS = (
     NoSuchEvent,
@@ -100,7 +100,7 @@ def list_events(request: Request, connection: Connection, query: EventQuery) -> 
         statuses=tuple(query.status or (() if query.mine else ("published",))),
         on_sale=query.on_sale,
     )
-    page = EVENTS.list_events(connection, filters, page_request, request.now)
+    page = EVENTS.list_events(connection, filters, page_request, caller_id=request.caller_id, now=request.now)
     return list_response(request, page_request, page, public=True)
 
 

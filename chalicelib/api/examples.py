@@ -148,6 +148,7 @@ EXAMPLES: Mapping[Any, Any] = {
             "bookingConfirmed": True,
             "bookingCancelled": True,
             "eventChanged": False,
+            "dailyDigest": True,
         }
     },
     EventDetails: _NEW_EVENT,

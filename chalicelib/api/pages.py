@@ -136,6 +136,4 @@ def _home(request: Request) -> str:
 
 
 def _read(request: Request, query: Link) -> tuple[UUID, Topic]:
-    settings = request.settings
-    secrets = filter(None, (settings.jwt_secret, settings.previous_jwt_secret))
-    return unsubscribe.read(secrets, query.token)
+    return unsubscribe.read(request.settings.link_key, query.token)

@@ -220,14 +220,20 @@ Index(
 Index(
     "ix_events_sale_from",
     events.c.sale_starts_at,
+    events.c.starts_at,
+    events.c.event_id,
+    events.c.ends_at,
     postgresql_where=and_(_published, events.c.sale_starts_at.is_not(None)),
 )
 Index(
     "ix_events_sale_until",
     events.c.sale_ends_at,
+    events.c.starts_at,
+    events.c.event_id,
+    events.c.ends_at,
     postgresql_where=and_(_published, events.c.sale_ends_at.is_not(None)),
 )
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_events_duration", duration(events))
-Index("ix_places_popularity", places.c.popularity)
+Index("ix_places_popularity", places.c.popularity, places.c.event_id)
 Index("ix_places_sold_out", places.c.event_id, postgresql_where=places.c.sold_out)

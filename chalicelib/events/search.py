@@ -5,7 +5,20 @@ from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, not_, or_, select, union_all
+from sqlalchemy import (
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from chalicelib.events.expressions import in_sale_window, on_sale
 from chalicelib.events.models import MAX_DURATION, Status, duration, events, not_draft, places, visible
@@ -49,20 +62,20 @@ _from = bindparam("from", type_=UserTime())
 _to = bindparam("to", type_=UserTime())
 
 _sold_out = select(places.c.event_id).where(places.c.sold_out)
-_published = and_(_others.c.deleted_at.is_(None), _others.c.status == sql_literal("published"))
-_off_sale = union_all(
-    *(
-        select(_others.c.event_id).where(_published, condition)
-        for condition in (
-            _others.c.sale_starts_at > now_parameter,
-            _others.c.sale_ends_at <= now_parameter,
-            # The first condition follows from the second, and limits the part of the index that is read.
-            and_(_others.c.starts_at < now_parameter, _others.c.ends_at <= now_parameter),
-        )
-    ),
-    _sold_out,
+_published = events.c.status == sql_literal("published")
+_sale_not_started = events.c.sale_starts_at > now_parameter
+_sale_ended = events.c.sale_ends_at <= now_parameter
+# The first condition follows from the second, and limits the part of the index that is read.
+_event_ended = and_(events.c.starts_at < now_parameter, events.c.ends_at <= now_parameter)
+_off_sale = (
+    and_(_published, _sale_not_started),
+    and_(_published, _sale_ended, _sale_not_started.is_not(true())),
+    and_(_published, _event_ended, _sale_ended.is_not(true()), _sale_not_started.is_not(true())),
+    and_(_published, events.c.event_id.in_(_sold_out), in_sale_window(events.c)),
 )
-"""The published events that cannot be booked now, each reason by its index."""
+"""Why a published event cannot be booked now. Each reason has an index and excludes those before it."""
+_with_bookings = places.c.popularity > literal_column("0")
+_without_bookings = and_(places.c.popularity == literal_column("0"), places.c.taken == literal_column("0"))
 
 EVENTS = ListQuery(
     rows=_visible_events,
@@ -71,7 +84,14 @@ EVENTS = ListQuery(
         "date": Sort(("starts_at",)),
         "title": Sort(("sort_title",)),
         "createdAt": Sort((), "desc"),
-        "popularity": Sort(("popularity", "taken"), "desc"),
+        "popularity": Sort(
+            ("popularity", "taken"),
+            "desc",
+            joined_by=places.c.event_id,
+            # The index has the order of the events without bookings, which may be most. Within other steps of
+            # `popularity`, PostgreSQL sorts.
+            parts=(_with_bookings, _without_bookings),
+        ),
     },
     filters={
         # Literals, not parameters: PostgreSQL uses a partial index only for a literal condition.
@@ -86,20 +106,26 @@ EVENTS = ListQuery(
         "q": events.c.words.op("@@")(func.search_query(bindparam("q", type_=Text))),
         "on_sale": on_sale(events.c, places.c),
         "not_on_sale": not_(on_sale(events.c, places.c)),
-        "published_not_on_sale": not_(on_sale(events.c, places.c)),
+        **{
+            name: not_(on_sale(events.c, places.c))
+            for name in ("published_not_on_sale", "public_not_on_sale")
+        },
     },
-    searched=frozenset({"q", "on_sale", "not_on_sale", "published_not_on_sale"}),
+    searched=frozenset({"q", "on_sale", "not_on_sale", "published_not_on_sale", "public_not_on_sale"}),
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
-        "from": and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),
-        "on_sale": and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),
-        "published_not_on_sale": events.c.event_id.in_(_off_sale),
+        "from": (and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),),
+        "on_sale": (and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),),
+        "published_not_on_sale": _off_sale,
+        "public_not_on_sale": (events.c.status == sql_literal("cancelled"), *_off_sale),
     },
 )
 
+_OFF_SALE_BY_INDEX = {"published": "published_not_on_sale", "cancelled or published": "public_not_on_sale"}
+
 
 class EventQueries:
-    """Read events as JSON text. `render` can use the parameter `now`."""
+    """Read events as JSON text. `render` can use the parameters `now` and `caller`."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -124,7 +150,13 @@ class EventQueries:
         return row[0], row[1]
 
     def list_events(
-        self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
+        self,
+        connection: Connection,
+        filters: EventFilters,
+        page: PageRequest,
+        *,
+        caller_id: UUID | None,
+        now: datetime,
     ) -> Page:
         """List events that are not deleted. The API decides whose drafts may be listed."""
         values: dict[str, Any] = {
@@ -139,8 +171,9 @@ class EventQueries:
             names.append(statuses)
         if filters.on_sale:
             names.append("on_sale")
-        elif filters.on_sale is False:
-            by_index = statuses == "published" and filters.host_id is None
-            names.append("published_not_on_sale" if by_index else "not_on_sale")
+        elif filters.on_sale is False and (not filters.statuses or "published" in filters.statuses):
+            by_index = _OFF_SALE_BY_INDEX if filters.host_id is None else {}
+            names.append(by_index.get(statuses, "not_on_sale"))
         bound = {name: value for name, value in values.items() if value is not None}
-        return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)
+        parameters = {**bound, "caller": caller_id, "now": now}
+        return EVENTS.fetch(connection, page, names, parameters, self._render)

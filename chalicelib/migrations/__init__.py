@@ -6,6 +6,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+LOCK_KEY = 7_310_482_656
+"""Key of the advisory lock, by which one process migrates at a time. Arbitrary, but it must never change."""
+
 TLS = ssl.SSLContext | bool | None
 """As pg8000 takes it; None: verified TLS, except on loopback."""
 

@@ -8,11 +8,8 @@ import chalicelib.notifications.models
 import chalicelib.payments.models
 import chalicelib.platform.http.idempotency
 import chalicelib.platform.messaging.outbox  # noqa: F401 (the imports register the tables)
-from chalicelib.migrations import UnknownSchema
+from chalicelib.migrations import LOCK_KEY, UnknownSchema
 from chalicelib.platform.database.engine import metadata, verified_tls
-
-_LOCK_KEY = 7_310_482_656
-"""Key of the advisory lock, by which one process migrates at a time. Arbitrary, but it must never change."""
 
 
 def run() -> None:
@@ -22,7 +19,7 @@ def run() -> None:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL lock_timeout = '60s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         context.configure(connection=connection, target_metadata=metadata)
         _check_revision()
         with context.begin_transaction():

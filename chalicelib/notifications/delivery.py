@@ -12,12 +12,14 @@ from chalicelib.bookings.models import bookings
 from chalicelib.domain_events import (
     AccountNotice,
     BookingDetails,
+    DailyDigestDue,
     EmailRequested,
     EmailVerificationRequested,
     EventChanged,
     PaymentDetails,
 )
-from chalicelib.notifications import deliveries, emails, mail_context, unsubscribe
+from chalicelib.notifications import deliveries, digest, emails, mail_context, unsubscribe
+from chalicelib.notifications.deliveries import Claim
 from chalicelib.notifications.kinds import EventState, Kind, kind_of
 from chalicelib.notifications.mail_context import EventView, Recipient
 from chalicelib.notifications.mailer import AddressRefused, EmailRefused, Mailer
@@ -30,11 +32,10 @@ from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.observability import logs, metrics
 from chalicelib.platform.settings import Settings
 from chalicelib.platform.throttle import Throttle
-from chalicelib.users import accounts as users
-from chalicelib.users import email_tokens
+from chalicelib.users import accounts, email_tokens
 
 MAX_OUTAGES_IN_A_ROW = 2
-"""One may be due to its address. More are an outage, and waiting for SES each time would take too long."""
+"""A single failure may be due to its address. Two are an outage, for which each further e-mail would wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,40 +63,29 @@ def send(context: MailContext, batch: EmailBatch, now: datetime) -> None:
         _send_token(context, batch.domain_event, body, kind.purpose, now)
     elif isinstance(body, AccountNotice):
         _send_notice(context, batch.domain_event, body, now)
+    elif isinstance(body, DailyDigestDue):
+        _send_digests(context, kind, batch, body, now)
     else:
-        _send_batch(context, kind, batch, body, now)
+        _send_about_event(context, kind, batch, body, now)
 
 
-def _send_batch(
+def _send_about_event(
     context: MailContext, kind: Kind, batch: EmailBatch, body: DomainEventBody, now: datetime
 ) -> None:
-    domain_event = batch.domain_event
-    topic = kind.topic_of(body)
-    event, bookings_of = None, {}
+    domain_event, topic = batch.domain_event, kind.topic_of(body)
     with context.database.transaction() as connection:
-        if kind.recipients is not None:
-            event = mail_context.event_view(connection, domain_event.subject)
+        event = mail_context.event_view(connection, domain_event.subject)
+        if event is None:
+            raise ValueError("there is no such event")
         if _is_stale(connection, kind, body, event, now):
             return
         found = mail_context.find(
-            connection,
-            batch.recipients,
-            kind=kind,
-            topic=topic,
-            event_id=event.event_id if event else None,
-            now=now,
+            connection, batch.recipients, kind=kind, topic=topic, event_id=event.event_id, now=now
         )
-        user_ids = [recipient.user_id for recipient in found]
-        claim = deliveries.claim(connection, domain_event.domain_event_id, user_ids, now)
-        if event is not None:
-            bookings_of = mail_context.calendar_bookings(
-                connection,
-                event.event_id,
-                user_ids,
-                kind=kind,
-                booking_id=getattr(body, "booking_id", None),
-            )
-    claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
+        claim = _claim(connection, domain_event, found, now)
+        bookings_of = mail_context.calendar_bookings(
+            connection, event.event_id, claim.mine, kind=kind, booking_id=getattr(body, "booking_id", None)
+        )
 
     def compose(recipient: Recipient) -> bytes:
         return emails.compose(
@@ -108,19 +98,62 @@ def _send_batch(
             unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
         )
 
+    claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
     _send_claimed(context, domain_event, claimed, compose, now)
-    metrics.put("EmailsSent", len(claim.mine), "Count")
+    _require_no_others(claim)
+
+
+def _send_digests(
+    context: MailContext, kind: Kind, batch: EmailBatch, body: DailyDigestDue, now: datetime
+) -> None:
+    """Send hosts their digests, unless what they report is purged by now."""
+    domain_event = batch.domain_event
+    with context.database.transaction() as connection:
+        found = mail_context.find(
+            connection, batch.recipients, kind=kind, topic=kind.topic, event_id=None, now=now
+        )
+        claim = _claim(connection, domain_event, found, now)
+        activity_of = digest.read(connection, claim.mine, body, now)
+
+    def compose(recipient: Recipient) -> bytes:
+        return emails.compose(
+            domain_event,
+            recipient,
+            settings=context.settings,
+            now=now,
+            activity=activity_of[recipient.user_id],
+            unsubscribe_url=_unsubscribe_url(context.settings, kind, kind.topic, recipient),
+        )
+
+    claimed = [recipient for recipient in found if recipient.user_id in activity_of]
+    _send_claimed(context, domain_event, claimed, compose, now)
+    _require_no_others(claim)
+
+
+def _claim(
+    connection: Connection, domain_event: DomainEvent, found: Sequence[Recipient], now: datetime
+) -> Claim:
+    user_ids = [recipient.user_id for recipient in found]
+    return deliveries.claim(connection, domain_event.domain_event_id, user_ids, now)
+
+
+def _require_no_others(claim: Claim) -> None:
+    """Let the message be delivered again while another delivery may still fail to send its part.
+
+    Raises:
+        Unreachable
+    """
     if claim.others:
-        raise Unreachable("Another delivery of this message is sending some of the e-mails")
+        raise Unreachable("Another delivery of this message is sending some of its e-mails")
 
 
 def _is_stale(
-    connection: Connection, kind: Kind, body: DomainEventBody, event: EventView | None, now: datetime
+    connection: Connection, kind: Kind, body: DomainEventBody, event: EventView, now: datetime
 ) -> bool:
-    """Whether what the e-mail says is not true any more."""
-    if kind.while_event_is is not None and (event is None or not _is(event, kind.while_event_is, now)):
+    """Whether what the e-mail says is no longer true."""
+    if kind.while_event_is is not None and not _is_in_state(event, kind.while_event_is, now):
         return True
-    if isinstance(body, EventChanged) and event is not None and not any(emails.changes(body, event)):
+    if isinstance(body, EventChanged) and not any(emails.changes(body, event)):
         return True
     if kind.while_booking is None or not isinstance(body, BookingDetails | PaymentDetails):
         return False
@@ -130,7 +163,7 @@ def _is_stale(
     return connection.execute(booking, {"now": now}).first() is None
 
 
-def _is(event: EventView, state: EventState, now: datetime) -> bool:
+def _is_in_state(event: EventView, state: EventState, now: datetime) -> bool:
     published = event.status == "published"
     upcoming = published and now < event.ends_at
     on_sale = (event.sale_starts_at is None or event.sale_starts_at <= now) and (
@@ -146,21 +179,19 @@ def _send_token(
     purpose: email_tokens.Purpose,
     now: datetime,
 ) -> None:
-    """Send a token to the account with this address, if there is one, or to the account's new address.
+    """Send a token to the account with this address, if there is one, or to the new address of an account.
 
-    The token is made here, so that it is in no domain event and in no queue. A second delivery makes none,
-    because a new token would end the older ones.
+    The token is made here, so that it is in no domain event and in no queue. A redelivery after the e-mail
+    was sent makes none, because a new token would end the older ones.
     """
     throttle = Throttle(context.settings)
     with context.database.transaction() as connection:
-        account = users.find_credentials(connection, email=body.email)
         pending_of = body.user_id if isinstance(body, EmailVerificationRequested) else None
-        user_id = pending_of or (account.caller.user_id if account else None)
+        user_id = pending_of or _owner(connection, body.email)
         if user_id is None or mail_context.is_suppressed(connection, body.email, now, asked_for=True):
             return
         claim = deliveries.claim(connection, domain_event.domain_event_id, [user_id], now)
-        if claim.others:
-            raise Unreachable("Another delivery of this message is sending the e-mail")
+        _require_no_others(claim)
         if not claim.mine:
             return
         issued = email_tokens.issue(
@@ -186,14 +217,18 @@ def _send_token(
         raise
 
 
+def _owner(connection: Connection, email: str) -> UUID | None:
+    account = accounts.find_credentials(connection, email=email)
+    return account.caller.user_id if account else None
+
+
 def _send_notice(context: MailContext, domain_event: DomainEvent, body: AccountNotice, now: datetime) -> None:
-    """Tell an address what happened to its account, which may have another address by now, or be deleted."""
+    """Notify the address in the domain event. Its account may have another one by now, or be deleted."""
     with context.database.transaction() as connection:
         if mail_context.is_suppressed(connection, body.email, now):
             return
         claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.user_id, now)
-    if claim.others:
-        raise Unreachable("Another delivery of this message is sending the e-mail")
+    _require_no_others(claim)
     if not claim.mine:
         return
     recipient = Recipient(user_id=body.user_id, name="", email=body.email, verified=False)
@@ -213,42 +248,40 @@ def _send_claimed(
 ) -> None:
     """Send the e-mails one by one, each marked before the next.
 
-    An e-mail that fails, or cannot be composed, does not stop the others. After two outages in a row the rest
-    waits for the next delivery.
+    An e-mail that fails, or cannot be composed, does not stop the others. After two outages in a row, those
+    that are left wait for the next delivery.
 
     Raises:
-        Unreachable: Some are not sent. Their claims are released.
+        Exception: Some e-mails are not sent. Their claims are released. It is an Unreachable if there was an
+            outage, so that the outage uses up no attempt of the message.
     """
     composed: list[tuple[UUID, str, bytes]] = []
-    failures: dict[UUID, Exception] = {}
+    not_composed: dict[UUID, Exception] = {}
     for recipient in claimed:
         try:
             composed.append((recipient.user_id, recipient.email, compose(recipient)))
         except Exception as error:  # noqa: BLE001 (raised after the others are sent)
-            failures[recipient.user_id] = error
-    uncomposed = list(failures)
+            not_composed[recipient.user_id] = error
     unsent, failed = _send_composed(context, domain_event.domain_event_id, composed, now)
-    if uncomposed or unsent:
+    if not_composed or unsent:
         with context.database.transaction() as connection:
             deliveries.release(
-                connection, domain_event.domain_event_id, [*uncomposed, *unsent], failed=list(failed)
+                connection, domain_event.domain_event_id, [*not_composed, *unsent], failed=list(failed)
             )
-    _raise_first(failed | failures)
-
-
-def _raise_first(failures: dict[UUID, Exception]) -> None:
-    """Raise one of the errors: an outage if there was one, so that it uses up no attempt."""
-    for error in sorted(failures.values(), key=lambda error: not isinstance(error, Unreachable)):
-        raise error
+    errors = sorted(
+        [*failed.values(), *not_composed.values()], key=lambda error: not isinstance(error, Unreachable)
+    )
+    if errors:
+        raise errors[0]
 
 
 def _send_composed(
     context: MailContext, domain_event_id: UUID, composed: Sequence[tuple[UUID, str, bytes]], now: datetime
 ) -> tuple[list[UUID], dict[UUID, Exception]]:
-    """Return the recipients whose e-mail is not sent, and the errors of those that failed."""
+    """Return the recipients whose e-mail is not sent, and the errors of those whose e-mail has failed."""
     failed: dict[UUID, Exception] = {}
     sent: UUID | None = None
-    outages = 0
+    accepted = outages = 0
     unsent = [user_id for user_id, _, _ in composed]
     for user_id, address, message in composed:
         with context.database.transaction() as connection:
@@ -256,12 +289,14 @@ def _send_composed(
         sent = None
         try:
             context.mailer.send(address, message)
+            accepted += 1
         except AddressRefused as refused:
             # A refused address stays refused: it counts as sent.
             logs.warning("address refused", userId=str(user_id), reason=str(refused))
         except EmailRefused as refused:
             logs.error("e-mail refused", userId=str(user_id), reason=str(refused))
             failed[user_id] = refused
+            outages = 0
             continue
         except Exception as error:  # noqa: BLE001 (raised after the others are sent)
             failed[user_id] = error
@@ -275,10 +310,12 @@ def _send_composed(
     if sent is not None:
         with context.database.transaction() as connection:
             deliveries.advance(connection, domain_event_id, sent=sent, begun=None, now=now)
+    if accepted:
+        metrics.put("EmailsSent", accepted, "Count")
     return unsent, failed
 
 
 def _unsubscribe_url(settings: Settings, kind: Kind, topic: Topic | None, recipient: Recipient) -> str | None:
     if not kind.can_unsubscribe or topic is None or not settings.public_url:
         return None
-    return unsubscribe.link(settings.jwt_secret, settings.public_url, recipient.user_id, topic)
+    return unsubscribe.link(settings.link_key, settings.public_url, recipient.user_id, topic)

@@ -1,6 +1,6 @@
 """Compose the e-mail about a domain event to one recipient, in plain text and HTML."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parseaddr
@@ -16,12 +16,14 @@ from chalicelib import domain_events
 from chalicelib.bookings.references import reference_of
 from chalicelib.domain_events import (
     BookingDetails,
+    DailyDigestDue,
     DisputeDetails,
     EventCancelled,
     EventChanged,
     PaymentDetails,
 )
 from chalicelib.notifications import calendars, copy, local_times, mime
+from chalicelib.notifications.digest import EventActivity
 from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.notifications.mime import one_line
@@ -34,6 +36,7 @@ from chalicelib.platform.settings import Settings
 from chalicelib.users.email_tokens import LIFETIMES
 
 MAX_DESCRIPTION_LENGTH = 1_000
+MAX_DIGEST_EVENTS = 50
 
 _CHANGED_FIELDS = {
     "title": "Title",
@@ -53,7 +56,7 @@ _templates = Environment(
 )
 
 
-def compose(
+def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     domain_event: DomainEvent,
     recipient: Recipient,
     *,
@@ -61,27 +64,31 @@ def compose(
     now: datetime,
     event: EventView | None = None,
     booking: BookingView | None = None,
+    activity: Sequence[EventActivity] | None = None,
     unsubscribe_url: str | None = None,
     token: str | None = None,
 ) -> bytes:
     """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
-    `event` is the event as it is now; None if the domain event is about an account. `booking` is the one
-    whose calendar entry the e-mail changes. `token` is for the kinds that send one.
+    `event` is the event as it is now; None if the domain event is not about one. `booking` is the one whose
+    calendar entry the e-mail changes. `activity` is what a digest reports. `token` is for the kinds that send
+    one.
 
     Raises:
-        ValueError: There is no such e-mail, or its event or token is missing.
+        ValueError: There is no such e-mail, or its event, activity or token is missing.
     """
     kind = kind_of(domain_event.type)
     body = domain_events.parse(domain_event)
     if kind.purpose is not None and token is None:
         raise ValueError(f"the e-mail for {kind.type} needs a token")
-    if kind.recipients is not None and event is None:
+    if kind.is_about_event and event is None:
         raise ValueError(f"the e-mail for {kind.type} needs an event")
+    if kind.is_digest and not activity:
+        raise ValueError(f"the e-mail for {kind.type} needs activity")
     if event is not None and not recipient.verified:
         event = _without_words(event)
     # Also an e-mail about an account has no words: its address may be unverified.
-    name = one_line(recipient.name) if event and recipient.verified else ""
+    name = one_line(recipient.name) if (event or activity) and recipient.verified else ""
     sender = settings.mail_sender
     context = {
         "name": name,
@@ -93,6 +100,7 @@ def compose(
         "words_of_host": _words_of_host(body) if recipient.verified else "",
         **_token_context(kind, settings.public_url, token),
         **(_event_context(domain_event, body, event, now) if event else {}),
+        **(_digest_context(body, activity, settings.front_end) if activity else {}),
     }
     headers = {
         "From": mime.mailbox("From", *parseaddr(sender)),
@@ -198,6 +206,38 @@ def _event_context(
         "happened_at": domain_event.time,
         "changes": list(changes(body, event)) if isinstance(body, EventChanged) else [],
         "local": partial(local_times.format_time, timezone=event.timezone),
+    }
+
+
+def _digest_context(
+    body: DomainEventBody, activity: Sequence[EventActivity], front_end: FrontEnd
+) -> dict[str, Any]:
+    if not isinstance(body, DailyDigestDue):
+        raise ValueError("only a digest has activity")  # noqa: TRY004 (as for any other wrong combination)
+    return {
+        "since": local_times.format_time(body.since, "UTC"),
+        "until": local_times.format_time(body.until, "UTC"),
+        "activity": [_shown_activity(event, front_end) for event in activity[:MAX_DIGEST_EVENTS]],
+        "others": max(0, len(activity) - MAX_DIGEST_EVENTS),
+    }
+
+
+def _shown_activity(event: EventActivity, front_end: FrontEnd) -> dict[str, Any]:
+    rows = {
+        "Tickets booked": event.booked or "",
+        "Tickets cancelled": event.cancelled or "",
+        "Places left": "" if event.places_left is None else str(event.places_left),
+        "Revenue": ", ".join(
+            ("-" if amount < 0 else "") + money.format_amount(abs(amount), currency)
+            for currency, amount in event.revenue.items()
+            if amount
+        ),
+    }
+    return {
+        "title": one_line(event.title) + (" (cancelled)" if event.is_cancelled else ""),
+        "when": local_times.format_period(event.starts_at, event.ends_at, event.timezone),
+        "rows": [(name, value) for name, value in rows.items() if value],
+        "link": front_end.link("event", event_id=event.event_id, booking_id=None),
     }
 
 

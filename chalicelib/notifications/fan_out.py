@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib import domain_events
 from chalicelib.events.models import events
+from chalicelib.notifications import booking_activity
 from chalicelib.notifications.kinds import KINDS, Kind
 from chalicelib.notifications.models import notifications
 from chalicelib.notifications.recipients import START_KEY
@@ -36,6 +37,8 @@ def fan_out(
 ) -> None:
     """Notify the next page of recipients, and queue their e-mails and the page after it.
 
+    With its first page, what happened to a booking is recorded for the event's host.
+
     The next page goes to the queue that this one came from, so that no call takes long, however many
     recipients there are. A second delivery changes nothing: inbox rows are unique, and so are the rows of
     sent e-mails.
@@ -48,6 +51,8 @@ def fan_out(
     after = START_KEY if message.after is None else message.after
     with database.transaction() as connection:
         page = _notify(connection, domain_event, after, page_size, now)
+        if message.after is None:
+            booking_activity.record(connection, domain_event)
     batches = [
         EmailBatch(domain_event=domain_event, recipients=page.user_ids[start : start + EMAIL_BATCH_SIZE])
         for start in range(0, len(page.user_ids), EMAIL_BATCH_SIZE)
@@ -68,7 +73,7 @@ class _NotifiedPage:
 def _notify(
     connection: Connection, domain_event: DomainEvent, after: UUID, page_size: int, now: datetime
 ) -> _NotifiedPage:
-    """Write the inbox rows of a page of recipients, in one statement, and return the recipients."""
+    """Write the inbox rows of a page of recipients, if there are any, and return the recipients."""
     if domain_event.type not in _NOTIFY:
         raise ValueError(f"there are no recipients for {domain_event.type}")
     body = domain_events.parse(domain_event)
@@ -80,6 +85,8 @@ def _notify(
             "event_id": domain_event.subject,
             "host_id": getattr(body, "host_id", None),
             "booking_id": getattr(body, "booking_id", None),
+            "since": getattr(body, "since", None),
+            "until": getattr(body, "until", None),
             "domain_event_id": domain_event.domain_event_id,
             "domain_event_type": domain_event.type,
             "now": now,
@@ -92,11 +99,13 @@ def _notify(
 def _notifying(kind: Kind) -> Executable:
     """A statement that writes the inbox rows of a page of recipients, and returns the page.
 
-    The page includes recipients who had their row before: their e-mails may be missing.
+    The page includes recipients who had their row before: their e-mails may be missing. A digest has no rows.
     """
     recipients: Any = kind.recipients
     if kind.while_booking is not None:
         recipients = recipients.where(kind.while_booking)
+    if kind.is_digest:
+        return select(recipients.subquery("page"))
     page = recipients.cte("page")
     event_id = bindparam("event_id", type_=Uuid)
     columns = {

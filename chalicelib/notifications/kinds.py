@@ -15,6 +15,7 @@ from chalicelib.domain_events import (
     BookingCancelled,
     BookingConfirmed,
     BookingExpired,
+    DailyDigestDue,
     EmailChanged,
     EmailChangeRequested,
     EmailVerificationRequested,
@@ -62,6 +63,8 @@ class Kind:
 
     None: the domain event is about one account, which gets an e-mail only.
     """
+    is_digest: bool = False
+    """Whether the e-mail sums up a host's events. Then there is no inbox row."""
 
     subject: str
     """Heading and subject of the e-mail, which also has the event's title. May use {service} and {body.…}."""
@@ -102,6 +105,10 @@ class Kind:
     def type(self) -> str:
         """The type of the domain event, the name of its templates, and the type of the inbox row."""
         return self.event.type
+
+    @property
+    def is_about_event(self) -> bool:
+        return self.recipients is not None and not self.is_digest
 
     def topic_of(self, body: DomainEventBody) -> Topic | None:
         """The preference that an e-mail belongs to; None if it is always sent."""
@@ -237,6 +244,16 @@ KINDS = (
         footer="You get this e-mail because you host this event.",
         to_unverified="always",
         page="event",
+    ),
+    Kind(
+        event=DailyDigestDue,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.HOSTS_WITH_ACTIVITY,
+        is_digest=True,
+        subject="Bookings at your events",
+        footer="You get this e-mail because you host events. It comes once a day, if there is news.",
+        topic="dailyDigest",
+        can_unsubscribe=True,
     ),
     Kind(
         event=EmailVerificationRequested,

@@ -1,17 +1,21 @@
-"""Tables of notifications: inboxes, sent e-mails, e-mail preferences and suppressed addresses."""
+"""Tables of notifications: inboxes, hosts' news, sent e-mails, e-mail preferences, suppressed addresses."""
 
 from typing import Literal, get_args
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Index,
+    Integer,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
+    and_,
     bindparam,
     select,
 )
@@ -20,7 +24,9 @@ from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import metadata
 from chalicelib.platform.database.listing import ListQuery, Sort
 
-Topic = Literal["newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged"]
+Topic = Literal[
+    "newEvent", "saleStarted", "bookingConfirmed", "bookingCancelled", "eventChanged", "dailyDigest"
+]
 """E-mail topics that a user can opt out of. Cancelled events, money and the account are always e-mailed."""
 
 TOPICS: tuple[Topic, ...] = get_args(Topic)
@@ -36,9 +42,17 @@ notifications = Table(
     Column("title", Text, nullable=False),
     Column("created_at", SystemTime(), nullable=False),
     Column("read_at", SystemTime(), nullable=True),
+    Column("count", Integer, nullable=True),
+    Column("combined_on", Date, nullable=True),
     UniqueConstraint("domain_event_id", "user_id"),
 )
-"""The inbox in the app: one row per domain event and user, also if a message is delivered twice."""
+"""The inbox in the app: one row per domain event and user, also if a message is delivered twice.
+
+A row with a `count` combines that many bookings of an event, for its host: those of one day (UTC),
+`combined_on`, until the host reads it. `domain_event_id` is then the first that it combines."""
+
+is_growing = and_(notifications.c.combined_on.is_not(None), notifications.c.read_at.is_(None))
+"""The notification combines bookings, and may still grow."""
 
 Index("ix_notifications_user_id", notifications.c.user_id, notifications.c.notification_id)
 Index(
@@ -47,6 +61,34 @@ Index(
     notifications.c.notification_id,
     postgresql_where=notifications.c.read_at.is_(None),
 )
+
+Index(
+    "uq_notifications_growing",
+    notifications.c.event_id,
+    notifications.c.combined_on,
+    unique=True,
+    postgresql_where=is_growing,
+)
+
+booking_activity = Table(
+    "booking_activity",
+    metadata,
+    Column("domain_event_id", Uuid, primary_key=True),
+    Column("host_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("booked", Integer, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("revenue", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("counted_at", SystemTime(), nullable=True),
+    Index(None, "counted_at"),
+    Index(None, "host_id", "counted_at"),
+)
+"""What happened to the bookings of hosts' events: one row per domain event, also if a message is delivered
+twice. `revenue` is negative if money goes back. `counted_at` is when the row was added to the inbox."""
+
+digests = Table("digests", metadata, Column("until", SystemTime(), primary_key=True))
+"""One row: the end of the last daily digest, and the start of the next one."""
 
 deliveries = Table(
     "deliveries",

@@ -1,17 +1,19 @@
 """Queries for the recipients of domain events, a page at a time, and conditions on their bookings.
 
-Parameters: `event_id`, `host_id`, `booking_id`, `now`, and for the page `after` and `at_most`.
+Parameters: `event_id`, `host_id`, `booking_id`, `since`, `until`, `now`, and for the page `after` and
+`at_most`.
 """
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, bindparam, or_, select
 
 from chalicelib.bookings.models import bookings, live
 from chalicelib.events.models import events, interests
+from chalicelib.notifications.models import booking_activity
 from chalicelib.payments.models import payments
-from chalicelib.platform.database.columns import now_parameter
+from chalicelib.platform.database.columns import SystemTime, now_parameter
 from chalicelib.users.models import credentials, follows
 
 START_KEY = UUID(int=0)
@@ -88,6 +90,16 @@ ATTENDEES_OF_CANCELLED_EVENT = _page(
     bookings.c.event_id == _event_id,
     bookings.c.cancellation_reason.in_(["event-cancelled", "event-deleted"]),
 ).select_from(_bookings_with_account)
+
+IN_DIGEST = and_(
+    booking_activity.c.counted_at >= bindparam("since", type_=SystemTime()),
+    booking_activity.c.counted_at < bindparam("until", type_=SystemTime()),
+)
+HOSTS_WITH_ACTIVITY = (
+    _page(booking_activity.c.host_id, booking_activity.c.host_id, IN_DIGEST)
+    .distinct()
+    .select_from(booking_activity.join(credentials, credentials.c.user_id == booking_activity.c.host_id))
+)
 
 _is_flagged = (
     select(payments.c.booking_id)

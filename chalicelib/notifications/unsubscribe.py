@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-from collections.abc import Iterable
 from uuid import UUID
 
 from chalicelib.notifications.models import TOPICS, Topic
@@ -14,6 +13,7 @@ TOPIC_WORDS: dict[Topic, str] = {
     "bookingConfirmed": "confirmed bookings",
     "bookingCancelled": "cancelled bookings",
     "eventChanged": "changes to events you booked",
+    "dailyDigest": "bookings at your events",
 }
 """Each continues "e-mails about"."""
 
@@ -34,15 +34,14 @@ def link(secret: bytes, public_url: str, user_id: UUID, topic: Topic) -> str:
     return f"{public_url}/unsubscribe?token={claim}.{_signature(secret, claim)}"
 
 
-def read(secrets: Iterable[bytes], token: str) -> tuple[UUID, Topic]:
+def read(secret: bytes, token: str) -> tuple[UUID, Topic]:
     """The user and the topic that the token of a link names.
 
     Raises:
-        InvalidLink: The token was not signed with any of the secrets, or names a former topic.
+        InvalidLink: The token was not signed with the secret, or names a former topic.
     """
     claim, _, signature = token.rpartition(".")
-    given = signature.encode()
-    if not any(hmac.compare_digest(given, _signature(secret, claim).encode()) for secret in secrets):
+    if not hmac.compare_digest(signature.encode(), _signature(secret, claim).encode()):
         raise InvalidLink
     user_id, _, name = claim.partition(".")
     for topic in TOPICS:

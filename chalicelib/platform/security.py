@@ -154,10 +154,8 @@ class Tokens:
     """Issues and reads the tokens of one deployment: JWTs (RFC 7519) with HS256."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.jwt_secret
-        self._accepted = [
-            _key(secret) for secret in (settings.jwt_secret, settings.previous_jwt_secret) if secret
-        ]
+        self._secret = settings.token_key
+        self._accepted = [_key(secret) for secret in (self._secret, settings.previous_jwt_secret) if secret]
         self._reader = jwt.PyJWT({"require": ["iss", "aud", "sub", "iat", "exp"]})
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience

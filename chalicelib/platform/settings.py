@@ -34,10 +34,15 @@ class Settings:
 
     database_url: str
     """`postgresql+pg8000://user:password@host:5432/name`, percent-encoded."""
-    jwt_secret: bytes
-    """Signs tokens and unsubscribe links. At least 32 bytes."""
+    jwt_secret: bytes | None = None
+    """Signs tokens. At least 32 bytes. The API needs it."""
     previous_jwt_secret: bytes | None = None
-    """The former `JWT_SECRET`. Its tokens and links stay valid, so that the change logs no user out."""
+    """The former `JWT_SECRET`. Its tokens stay valid, so that the change logs no user out."""
+    link_secret: bytes | None = None
+    """Signs unsubscribe links and hashes whom rate limits count. At least 32 bytes. The API and the functions
+    that send e-mails need it."""
+    app_database_url: str | None = None
+    """The `DATABASE_URL` of all other functions. Only `migrate` needs it: it creates the role."""
     database_pool_size: int = 1
     """Connections per process: as many as it serves concurrent requests, which is one in Lambda."""
     database_tls: bool = True
@@ -58,6 +63,8 @@ class Settings:
     """SNS topic of the domain events. Only `relay_outbox` needs it."""
     stripe_api_key: str | None = None
     """Secret or restricted key. Without it, payments are off and all events must be free."""
+    stripe_livemode: bool = False
+    """Whether Stripe's events are about real money. Default: whether `STRIPE_API_KEY` is a live key."""
     stripe_api_base: str | None = None
     """URL of an API to use instead of Stripe's, such as the fake's."""
     stripe_webhook_secrets: tuple[bytes, ...] = ()
@@ -129,9 +136,22 @@ class Settings:
         return self.stripe_api_key is not None
 
     @property
-    def stripe_livemode(self) -> bool:
-        """Whether the key is a live one, which moves real money."""
-        return (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
+    def token_key(self) -> bytes:
+        """Return `JWT_SECRET`.
+
+        Raises:
+            BadSetting: It is not set, as in functions that neither issue nor check tokens.
+        """
+        return _given("JWT_SECRET", self.jwt_secret)
+
+    @property
+    def link_key(self) -> bytes:
+        """Return `LINK_SECRET`.
+
+        Raises:
+            BadSetting: It is not set.
+        """
+        return _given("LINK_SECRET", self.link_secret)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -160,8 +180,10 @@ class Settings:
         """
         return cls(
             database_url=_required(environment, "DATABASE_URL"),
-            jwt_secret=_secret("JWT_SECRET", _required(environment, "JWT_SECRET")),
+            jwt_secret=_optional_secret(environment, "JWT_SECRET"),
             previous_jwt_secret=_optional_secret(environment, "JWT_SECRET_PREVIOUS"),
+            link_secret=_optional_secret(environment, "LINK_SECRET"),
+            app_database_url=environment.get("APP_DATABASE_URL") or None,
             database_pool_size=_positive(environment, "DATABASE_POOL_SIZE", 1),
             database_tls=_switch(environment, "DATABASE_TLS", default=True),
             database_ca_file=environment.get("DATABASE_CA_FILE") or None,
@@ -171,6 +193,7 @@ class Settings:
             default_currency=_currency(environment, "DEFAULT_CURRENCY", cls.default_currency),
             domain_events_topic_arn=environment.get("DOMAIN_EVENTS_TOPIC_ARN") or None,
             stripe_api_key=environment.get("STRIPE_API_KEY") or None,
+            stripe_livemode=_livemode(environment, "STRIPE_LIVEMODE"),
             stripe_api_base=environment.get("STRIPE_API_BASE") or None,
             stripe_webhook_secrets=_list(environment.get("STRIPE_WEBHOOK_SECRETS", "")),
             hold_seconds=_positive(environment, "HOLD_SECONDS", cls.hold_seconds),
@@ -220,16 +243,26 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _secret(name: str, value: str) -> bytes:
-    secret = value.encode()
-    if len(secret) < MIN_SECRET_BYTES:
-        raise BadSetting(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
-    return secret
+def _given(name: str, value: bytes | None) -> bytes:
+    if not value:
+        raise BadSetting(f"{name} is not set")
+    return value
 
 
 def _optional_secret(environment: Mapping[str, str], name: str) -> bytes | None:
-    value = environment.get(name)
-    return _secret(name, value) if value else None
+    secret = environment.get(name, "").encode()
+    if secret and len(secret) < MIN_SECRET_BYTES:
+        raise BadSetting(f"{name} must have at least {MIN_SECRET_BYTES} bytes")
+    return secret or None
+
+
+def _livemode(environment: Mapping[str, str], name: str) -> bool:
+    key = environment.get("STRIPE_API_KEY", "")
+    is_live = key.startswith(("sk_live_", "rk_live_"))
+    livemode = _switch(environment, name, default=is_live)
+    if key and livemode != is_live:
+        raise BadSetting(f"{name} must be {'on' if is_live else 'off'} with this STRIPE_API_KEY")
+    return livemode
 
 
 def _list(value: str) -> tuple[bytes, ...]:

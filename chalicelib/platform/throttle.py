@@ -135,7 +135,7 @@ class Throttle:
 
     def key(self, charge: Charge) -> UUID:
         message = f"throttle\n{charge.limit}\n{charge.subject}".encode()
-        return UUID(bytes=hmac.digest(self.settings.jwt_secret, message, "sha256")[:16])
+        return UUID(bytes=hmac.digest(self.settings.link_key, message, "sha256")[:16])
 
     def _quota(self, charge: Charge) -> Quota:
         quota: Quota = getattr(self.settings, charge.limit)

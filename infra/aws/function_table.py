@@ -16,7 +16,7 @@ API = "api_handler"
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One function. Every function may reach the database; all other permissions are listed here."""
+    """One function. Every function may reach the database. Other permissions and secrets are listed here."""
 
     name: str
     memory_mb: int
@@ -34,7 +34,13 @@ class Function:
     sends_email: bool = False
     calls_stripe: bool = False
     receives_webhooks: bool = False
-    """Verifies Stripe's webhooks. The API key tells it whether to expect live or test events."""
+    """Verifies Stripe's webhooks."""
+    uses_tokens: bool = False
+    """Issues and checks tokens."""
+    uses_link_secret: bool = False
+    """Signs or checks unsubscribe links, or counts against rate limits."""
+    migrates: bool = False
+    """Connects as the owner of the database, and sets up the role of all other functions."""
     needs_public_url: bool = False
     """Writes links to the API."""
     routes: frozenset[tuple[str, str]] = frozenset()
@@ -78,6 +84,17 @@ def _fan_out(name: str) -> Function:
     return Function(name=name, memory_mb=256, concurrency=5, sends_to=(queues.EMAIL,))
 
 
+def _sender(name: str, *, concurrency: int) -> Function:
+    return Function(
+        name=name,
+        memory_mb=512,
+        concurrency=concurrency,
+        sends_email=True,
+        uses_link_secret=True,
+        needs_public_url=True,
+    )
+
+
 TABLE = (
     # 29 seconds is API Gateway's limit. The memory buys CPU: a password hash takes 20 ms of a full vCPU and
     # a cold start 300 ms.
@@ -87,6 +104,8 @@ TABLE = (
         timeout_seconds=29,
         concurrency=400,
         calls_stripe=True,
+        uses_tokens=True,
+        uses_link_secret=True,
         needs_public_url=True,
     ),
     # 400 webhooks a second at 40 ms each need a concurrency of 16. The rest is for webhooks that wait.
@@ -111,15 +130,15 @@ TABLE = (
         calls_stripe=True,
         pool_size=STRIPE_CONCURRENCY,
     ),
+    # A run may outlast the minute if many bookings have piled up.
+    Function(name="notify_hosts", memory_mb=256, timeout_seconds=60, concurrency=2),
     Function(name="purge_expired", memory_mb=256, timeout_seconds=300, concurrency=1),
     _fan_out("notify_followers"),
     _fan_out("notify_interested"),
     _fan_out("notify_attendees"),
     # One call sends about ten emails a second. Raise the concurrency with SES's sending rate.
-    Function(name="send_email", memory_mb=512, concurrency=4, sends_email=True, needs_public_url=True),
-    Function(
-        name="send_account_email", memory_mb=512, concurrency=2, sends_email=True, needs_public_url=True
-    ),
+    _sender("send_email", concurrency=4),
+    _sender("send_account_email", concurrency=2),
     Function(name="handle_mail_reports", memory_mb=256, concurrency=2),
     # Stripe accepts 100 calls a second; a concurrency of 10 makes about 30 refunds a second.
     Function(name="refund_payments", memory_mb=256, concurrency=10, calls_stripe=True),
@@ -131,7 +150,7 @@ TABLE = (
         calls_stripe=True,
         pool_size=STRIPE_CONCURRENCY,
     ),
-    Function(name="migrate", memory_mb=512, timeout_seconds=900, concurrency=1),
+    Function(name="migrate", memory_mb=512, timeout_seconds=900, concurrency=1, migrates=True),
 )
 
 

@@ -42,7 +42,7 @@ def load(database_url: str) -> Demo:
 
     If an account or event has been changed, deleted or has ended, create it again and keep the others.
     """
-    database = Database(Settings(database_url=database_url, jwt_secret=b""))
+    database = Database(Settings(database_url=database_url))
     now = datetime.now(UTC).replace(microsecond=0)
     try:
         with database.transaction() as session:

@@ -52,7 +52,7 @@ class LocalStack:
             raise CannotStart(f"DATABASE_URL must be a {DRIVER}:// URL.")
         if parsed.host not in LOOPBACK:
             raise CannotStart("DATABASE_URL must point to this machine, because `make run` loads demo data.")
-        database = Database(Settings(database_url=url, jwt_secret=b""))
+        database = Database(Settings(database_url=url))
         address = f"{parsed.host}:{parsed.port or 5432}"
         self._say(f"Using the PostgreSQL at {address}")
         try:

@@ -20,17 +20,14 @@ import pg8000.native
 from infra.local import stale_server
 from infra.local.postgres_binaries import Installation, find
 from infra.local.startup import CannotStart, Say, explain
+from infra.postgres_settings import SERVER_SETTINGS
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 
-# In production, a role has these settings. Here every connection has them.
 SETTINGS = {
-    "statement_timeout": "10s",
-    "lock_timeout": "3s",
-    "idle_in_transaction_session_timeout": "30s",
+    **SERVER_SETTINGS,
     "max_connections": "200",
-    "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
@@ -145,16 +142,16 @@ def create_database(server: Postgres, name: str, template: str | None = None) ->
     """Create a database, by default an empty one. A `template` must have no connections."""
     # To copy files takes 10 ms, and is faster than to write the copy to the WAL.
     source = f" TEMPLATE {_quoted(template)} STRATEGY file_copy" if template else ""
-    _administer(server, f"CREATE DATABASE {_quoted(name)}{source}")
+    administer(server, f"CREATE DATABASE {_quoted(name)}{source}")
 
 
 def drop_database(server: Postgres, name: str) -> None:
     """Drop a database if it exists, and disconnect its clients."""
-    _administer(server, f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+    administer(server, f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
 
 def has_database(server: Postgres, name: str) -> bool:
-    rows = _administer(server, "SELECT datname FROM pg_database")
+    rows = administer(server, "SELECT datname FROM pg_database")
     return [name] in rows
 
 
@@ -162,7 +159,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _administer(server: Postgres, statement: str) -> list[list[object]]:
+def administer(server: Postgres, statement: str) -> list[list[object]]:
     """Run a statement that cannot run inside a transaction."""
     connection = _connect(SUPERUSER, HOST, port=server.port, password=server.password, ssl_context=False)
     with contextlib.closing(connection):

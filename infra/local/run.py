@@ -17,8 +17,9 @@ from pathlib import Path
 from types import FrameType
 
 from chalice.app import Chalice
+from sqlalchemy import make_url
 
-from chalicelib.migrations import UnknownSchema, upgrade
+from chalicelib.migrations import UnknownSchema, role, upgrade
 from chalicelib.platform.settings import BadSetting, Settings
 from infra.local import demo, localstack, run_dir, services
 from infra.local.api_gateway import api_gateway
@@ -29,6 +30,7 @@ from infra.local.server import serving, url_of
 from infra.local.stack import Stack
 from infra.local.startup import CannotStart
 
+APP_ROLE = "booking_app"
 DATABASE_POOL_SIZE = "24"  # connections for requests, and one for each function on a trigger
 ANY_PORT = 0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,8 +87,9 @@ def _run(host: str, port: int, stop_signal: StopSignal) -> None:
     mail_ports = [_port("MAIL_PORT")] if os.environ.get("MAIL_PORT") else [_next(port), ANY_PORT]
     stripe_ports = [_port("STRIPE_PORT")] if os.environ.get("STRIPE_PORT") else [_next(_next(port)), ANY_PORT]
     webhook = f"{url_of(host, port)}/webhooks/stripe"
-    with run_dir.locked(folder, refusal), stack.database() as database_url:
-        _set_environment(database_url, run_dir.secret(folder), url_of(host, port))
+    with run_dir.locked(folder, refusal), stack.database() as owner_url:
+        app_url = _app_url(owner_url, folder)
+        _set_environment(app_url, folder, url_of(host, port))
         stop_signal.check()
         with (
             services.stripe(folder, stripe_ports, webhook, _say) as stripe,
@@ -94,10 +97,10 @@ def _run(host: str, port: int, stop_signal: StopSignal) -> None:
         ):
             stop_signal.check()
             _say("Updating the database schema")
-            migrate(database_url)
+            migrate(owner_url, app_url)
             stop_signal.check()
             _say("Loading demo data")
-            events = demo.load(database_url)
+            events = demo.load(app_url)
             stop_signal.check()
             app = _load()
             with (
@@ -109,14 +112,21 @@ def _run(host: str, port: int, stop_signal: StopSignal) -> None:
                 _wait(stack, stop_signal)
 
 
-def migrate(url: str) -> None:
-    """Migrate the database. Raises CannotStart if another version made it."""
+def _app_url(owner_url: str, folder: Path) -> str:
+    """Return the URL by which the app connects: with a role that cannot change the schema."""
+    password = run_dir.secret(folder, "database-password")
+    return make_url(owner_url).set(username=APP_ROLE, password=password).render_as_string(hide_password=False)
+
+
+def migrate(owner_url: str, app_url: str) -> None:
+    """Migrate the database and set up the app's role. Raises CannotStart if another version made it."""
     try:
-        upgrade(url)
+        upgrade(owner_url)
     except UnknownSchema as error:
         raise CannotStart(
             f"{error} Remove the data with: make reset\n(For STACK=localstack, docs/local.md says how.)"
         ) from error
+    role.set_up(owner_url, app_url)
 
 
 def _stack(name: str, folder: Path) -> Stack:
@@ -180,10 +190,15 @@ def _explaining_port_errors(host: str, port: int) -> Iterator[None]:
         raise CannotStart(f"The API cannot listen on {host}:{port}: {error.strerror}") from None
 
 
-def _set_environment(database_url: str, secret: str, public_url: str) -> None:
+def _set_environment(database_url: str, folder: Path, public_url: str) -> None:
     """Set what the app reads. The user's own values win, except for the database."""
     os.environ["DATABASE_URL"] = database_url
-    defaults = {"JWT_SECRET": secret, "DATABASE_POOL_SIZE": DATABASE_POOL_SIZE, "PUBLIC_URL": public_url}
+    defaults = {
+        "JWT_SECRET": run_dir.secret(folder, "jwt-secret"),
+        "LINK_SECRET": run_dir.secret(folder, "link-secret"),
+        "DATABASE_POOL_SIZE": DATABASE_POOL_SIZE,
+        "PUBLIC_URL": public_url,
+    }
     for name, value in defaults.items():
         if not os.environ.get(name):
             os.environ[name] = value

@@ -18,7 +18,7 @@ STRIPE = "stripe"
 ENDPOINT = "aws-endpoint"
 FORMAT = "format"
 
-DATA_FORMAT = "13"
+DATA_FORMAT = "16"
 """Change it when a new first migration replaces all others: older databases cannot be updated then."""
 
 
@@ -82,7 +82,7 @@ def check_format(folder: Path, *, has_data: bool) -> None:
     path.write_text(DATA_FORMAT)
 
 
-def secret(folder: Path, name: str = "jwt-secret") -> str:
+def secret(folder: Path, name: str) -> str:
     """Return a secret of the folder. It is made at first use, and only its owner can read it."""
     path = folder / name
     if not path.exists():

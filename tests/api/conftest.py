@@ -13,8 +13,9 @@ from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.api.resources import notification
 from tests.client import Account, Client
-from tests.conftest import SECRET, TEMPLATE, WEBHOOK_SECRET
+from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, WEBHOOK_SECRET
 from tests.fakes import FakePayments
+from tests.rows import app_url
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def shared(server: Postgres) -> Iterator[Client]:
     name = f"shared_{os.urandom(6).hex()}"
     postgres.create_database(server, name, template=TEMPLATE)
     settings = Settings(
-        database_url=server.url(name),
+        database_url=app_url(server, name),
         jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
         database_pool_size=2,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 NPM = shutil.which("npm")
+NODE = shutil.which("node") or "node"
 
 
 def install(*packages: str) -> Path:
@@ -42,3 +43,18 @@ def run(folder: Path, command: str, *arguments: str) -> "subprocess.CompletedPro
         timeout=300,
         check=False,
     )
+
+
+def node(folder: Path, script: Path, *arguments: str, text: str) -> str:
+    """Run a script that uses the installed packages, with a text as its standard input; return its output."""
+    done = subprocess.run(  # noqa: S603 (a script of the tests)
+        [NODE, script, *arguments],
+        cwd=folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

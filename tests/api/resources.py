@@ -26,7 +26,7 @@ def refresh_token(client: Client) -> str:
 
 
 def unsubscribe_token(client: Client, user: Account) -> str:
-    secret = client.wiring.settings.jwt_secret
+    secret = client.wiring.settings.link_key
     link = unsubscribe.link(secret, "https://api.example.com", UUID(user.user_id), "newEvent")
     [signed] = parse_qs(urlsplit(link).query)["token"]
     return signed

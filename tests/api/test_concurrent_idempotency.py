@@ -7,7 +7,7 @@ from tests.api.test_idempotency import KEY, age_keys_by_a_day, booking, publishi
 from tests.client import Client
 from tests.concurrency import run_concurrently
 from tests.database_contents import count
-from tests.rows import domain_events, rows, taken
+from tests.rows import alter, domain_events, rows, taken
 
 
 def test_a_key_of_a_request_in_progress_is_refused(client: Client) -> None:
@@ -19,7 +19,7 @@ def test_a_key_of_a_request_in_progress_is_refused(client: Client) -> None:
     for request in (send, publish):
         request(headers=KEY)
     age_keys_by_a_day(client)
-    rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
+    alter(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
     database.engine.dispose()  # new connections have the new timeout
 
     with database.transaction() as connection:
@@ -40,7 +40,7 @@ def test_a_key_of_a_booking_in_progress_is_refused(client: Client) -> None:
     book(headers=KEY)
     age_keys_by_a_day(client)
     rows(client, "UPDATE bookings SET status = 'cancelled'")
-    rows(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
+    alter(client, f"ALTER DATABASE \"{name}\" SET lock_timeout = '50ms'")
     database.engine.dispose()
 
     with database.transaction() as connection:

@@ -20,12 +20,14 @@ def test_a_page_has_20_items_by_default(client: Client, path: str) -> None:
     assert int(reply.headers["x-total-count"]) > 20
 
 
-def add_attendees(client: Client, first: int, last: int) -> None:
+def add_attendees(client: Client, first: int, last: int, name: str = "Ada") -> None:
     rows(
         client,
         "INSERT INTO users (user_id, role, name, email, created_at, updated_at)"
-        " SELECT uuidv7(), 'attendee', 'Ada ' || n, n || '@example.com', now(), now()"
+        " SELECT uuidv7(), 'attendee', concat(CAST(:name AS text), ' ', n),"
+        " concat(uuidv7(), '@example.com'), now(), now()"
         " FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) n",
+        name=name,
         first=first,
         last=last,
     )
@@ -60,7 +62,17 @@ def test_a_cursor_continues_after_the_last_offset(client: Client) -> None:
     assert ids == sorted(set(ids), reverse=True)
 
 
-@pytest.mark.parametrize("attendees", [9_999, 10_050])
+@pytest.mark.parametrize(
+    ("others", "attendees"),
+    [(0, 9_999), (0, 10_050), (0, 12_600), (3_000, 9_999), (3_000, 10_050)],
+    ids=[
+        "few",
+        "many",
+        "enough of the newest",
+        "few, but all of the newest",
+        "many and all of the newest",
+    ],
+)
 @pytest.mark.parametrize(
     ("sort", "reverse", "query"),
     [
@@ -73,11 +85,12 @@ def test_a_cursor_continues_after_the_last_offset(client: Client) -> None:
     ],
     ids=["by name", "by age"],
 )
-def test_both_plans_of_a_search_return_the_same(
-    client: Client, attendees: int, sort: str, reverse: str, query: str
+def test_all_plans_of_a_search_return_the_same(
+    client: Client, others: int, attendees: int, sort: str, reverse: str, query: str
 ) -> None:
-    """A search has one plan for results that are counted to the end, and another for more results."""
+    """A search has one plan for few results, and two for more results than are counted."""
     host = client.host()
+    add_attendees(client, 1, others, name="Bob")
     add_attendees(client, 1, attendees)
     path = f"/users?limit=100&sort={sort}&q=ada"
 

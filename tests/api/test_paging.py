@@ -47,7 +47,8 @@ def publish(client: Client, host: Account, number: int) -> UUID:
     now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=number // 2)
     with client.wiring.database.transaction() as connection:
         event_id = events.create(connection, UUID(host.user_id), details, now, may_publish=True, charges=True)
-    rows(client, "UPDATE places SET taken = :taken WHERE event_id = :id", taken=number // 5 + 5, id=event_id)
+    statement = "UPDATE places SET taken = :taken, popularity = 10 * ln(:taken + 1) WHERE event_id = :id"
+    rows(client, statement, taken=number // 5 + 5, id=event_id)
     return event_id
 
 

@@ -15,10 +15,10 @@ def test_a_throttle_admits_its_rate_and_a_burst() -> None:
 
 
 @pytest.fixture
-def event_url(database_url: str) -> str:
+def event_url(owner_url: str) -> str:
     """A database with an event that has three places and no bookings."""
-    database.run(database_url, database.FILL, "INSERT INTO places (event_id, capacity) VALUES (uuidv7(), 3)")
-    return database_url
+    database.run(owner_url, database.FILL, "INSERT INTO places (event_id, capacity) VALUES (uuidv7(), 3)")
+    return owner_url
 
 
 @pytest.mark.parametrize(

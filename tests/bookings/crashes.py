@@ -21,8 +21,8 @@ from infra.local.postgres import Postgres
 from tests.bookings.orders import Sale, taken_by_pool
 from tests.client import LIMITS, Client
 from tests.concurrency import until
-from tests.conftest import SECRET
-from tests.rows import rows, taken
+from tests.conftest import LINK_SECRET, SECRET
+from tests.rows import app_url, rows, taken
 
 DATABASE = "durable"
 DURABLE = {
@@ -44,7 +44,12 @@ CLIENTS = 6
 
 @contextmanager
 def client_of(server: Postgres) -> Iterator[Client]:
-    settings = Settings(database_url=server.url(DATABASE), jwt_secret=SECRET, database_pool_size=CLIENTS + 2)
+    settings = Settings(
+        database_url=app_url(server, DATABASE),
+        jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
+        database_pool_size=CLIENTS + 2,
+    )
     with using(Wiring(settings)) as wiring:
         yield Client(wiring)
 

@@ -10,10 +10,11 @@ import pg8000
 
 from chalicelib.bookings import booking
 from chalicelib.bookings.booking import Order
-from chalicelib.platform.database.engine import Database, violated
+from chalicelib.platform.database.engine import violated
 from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
-from tests.client import LIMITS, Account
+from tests.client import LIMITS, Account, Client
+from tests.rows import alter
 
 SOURCE = Path(booking.__file__).with_name("book.sql").read_text()
 
@@ -30,14 +31,11 @@ def without_guard(*names: str) -> str:
     return _GUARD.sub(lambda guard: "" if guard[1] in names else guard[0], SOURCE)
 
 
-def replace_procedure(database: Database, source: str = SOURCE) -> None:
+def replace_procedure(client: Client, source: str = SOURCE) -> None:
     """Replace the procedure that the service calls by this text of it."""
     create = f"CREATE PROCEDURE {booking.PROCEDURE}("
     assert source.count(create) == 1, "the service calls another procedure"
-    with database.transaction() as connection:
-        connection.exec_driver_sql(
-            source.replace(create, f"CREATE OR REPLACE PROCEDURE {booking.PROCEDURE}(")
-        )
+    alter(client, source.replace(create, f"CREATE OR REPLACE PROCEDURE {booking.PROCEDURE}("))
 
 
 def attempt(wiring: Wiring, attendee: Account, event_id: str, **members: Any) -> str:

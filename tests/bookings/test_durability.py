@@ -10,14 +10,14 @@ from functools import partial
 
 import pytest
 
-from chalicelib.migrations import upgrade
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
 from tests.bookings.crashes import DATABASE, DURABLE, book_until_the_crash, client_of, present
 from tests.bookings.orders import Sale, sell, ticket_type
 from tests.bookings.procedure import replace_procedure, without_guard
 from tests.client import Account, Client
-from tests.rows import rows, value
+from tests.conftest import create_migrated
+from tests.rows import alter, value
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.slow
 @contextmanager
 def new_server() -> Iterator[Postgres]:
     with postgres.temporary(DURABLE) as server:
-        postgres.create_database(server, DATABASE)
-        upgrade(server.url(DATABASE))
+        create_migrated(server, DATABASE)
         yield server
 
 
@@ -39,7 +38,7 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def client(server: Postgres) -> Iterator[Client]:
     with client_of(server) as client:
-        replace_procedure(client.wiring.database)
+        replace_procedure(client)
         yield client
 
 
@@ -68,7 +67,7 @@ def test_a_booking_is_on_disk_before_its_response(client: Client) -> None:
 
 
 def test_a_booking_is_not_on_disk_without_the_flush(client: Client) -> None:
-    replace_procedure(client.wiring.database, without_guard("flush"))
+    replace_procedure(client, without_guard("flush"))
 
     assert min(unflushed_after_bookings(client)[1:]) > 0
 
@@ -76,10 +75,10 @@ def test_a_booking_is_not_on_disk_without_the_flush(client: Client) -> None:
 def test_a_replayed_booking_is_on_disk(client: Client) -> None:
     key = {"Idempotency-Key": "a key"}
     event_id, attendee = client.event(client.host())["eventId"], client.attendee()
-    replace_procedure(client.wiring.database, without_guard("flush"))
+    replace_procedure(client, without_guard("flush"))
     client.book(attendee, event_id, **key)
     assert unflushed(client) > 0
-    replace_procedure(client.wiring.database)
+    replace_procedure(client)
 
     sizes = []
     for _ in range(3):
@@ -108,8 +107,8 @@ def test_confirmed_bookings_are_lost_in_crashes_without_the_flush() -> None:
     with new_server() as server:
         with client_of(server) as client:
             sale = festival(client, client.host())
-            replace_procedure(client.wiring.database, without_guard("flush"))
-            rows(client, "CHECKPOINT")
+            replace_procedure(client, without_guard("flush"))
+            alter(client, "CHECKPOINT")
             confirmed = book_until_the_crash(server, client, [sale])
         again = postgres.start(Options(server.data, settings=DURABLE), say=lambda _: None)
         with again, client_of(again) as client:

@@ -24,7 +24,7 @@ from tests.bookings.orders import add_code, sell, ticket_type
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
-from tests.rows import domain_events, rows, value
+from tests.rows import alter, domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]
 
@@ -106,9 +106,9 @@ def test_the_last_place_is_sold_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event = client.event(client.host(), capacity=1)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, event["eventId"], client.attendees(2)) == outcomes
 
@@ -131,9 +131,9 @@ def test_an_attendee_books_an_event_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, event["eventId"], [attendee] * 2) == outcomes
 
@@ -155,9 +155,9 @@ def test_the_last_places_of_a_type_are_sold_once(
     client: Client, removed: list[str], drop: str | None, outcomes: list[str]
 ) -> None:
     sale = sell(client, client.host(), ticket_type(), ticket_type("Seated", capacity=3))
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, sale.event_id, client.attendees(2), items=sale.items(1, 2)) == outcomes
 
@@ -183,9 +183,9 @@ def test_the_last_use_of_a_code_is_given_once(
 ) -> None:
     sale = sell(client, client.host(), ticket_type())
     code_id = add_code(client, sale, "CLUB", max_uses=1)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
     if drop:
-        rows(client, drop)
+        alter(client, drop)
 
     assert race(client, sale.event_id, client.attendees(2), code=Code("CLUB"), quantity=3) == outcomes
 
@@ -204,7 +204,7 @@ def test_an_attendee_gets_no_more_tickets_than_the_limit(
     client: Client, removed: list[str], outcomes: list[str]
 ) -> None:
     sale, attendee = sell(client, client.host(), ticket_type(), max_per_attendee=3), client.attendee()
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     assert race(client, sale.event_id, [attendee] * 2, quantity=2) == outcomes
 
@@ -222,7 +222,7 @@ def test_an_attendee_uses_a_code_no_more_often_than_its_limit(
 ) -> None:
     sale, attendee = sell(client, client.host(), ticket_type()), client.attendee()
     add_code(client, sale, "CLUB", max_per_attendee=1)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
         # The code's own row would make the second booking wait until it sees the first.
@@ -262,7 +262,7 @@ def test_an_event_changed_during_a_booking_is_not_booked(
 ) -> None:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -277,7 +277,7 @@ def test_an_event_changed_during_a_booking_is_not_booked(
 @pytest.mark.parametrize("removed", [[], ["event-unchanged"]], ids=["guarded", "unguarded"])
 def test_a_type_archived_during_a_booking_is_not_booked(client: Client, removed: list[str]) -> None:
     sale = sell(client, client.host(), ticket_type(), ticket_type("Seated"))
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -322,7 +322,7 @@ def test_a_booking_respects_a_capacity_lowered_during_it(client: Client) -> None
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
-    rows(client, DROP_CHECK)
+    alter(client, DROP_CHECK)
     lower = partial(
         events.change,
         changes={"capacity": 1},
@@ -346,7 +346,7 @@ def test_capacity_is_not_lowered_below_a_concurrent_booking(client: Client) -> N
     host = client.host()
     event = client.event(host, capacity=2)
     client.book(client.attendee(), event["eventId"])
-    rows(client, DROP_CHECK)
+    alter(client, DROP_CHECK)
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         connection.execute(text("UPDATE places SET taken = 2"))  # the last statement of a booking
@@ -369,7 +369,7 @@ def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], ou
     held, racing = event_ids[:-2], event_ids[-2:]
     for event_id in held:
         client.book(attendee, event_id)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -384,7 +384,7 @@ def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], ou
 def test_account_deletion_cancels_a_booking_in_progress(client: Client, *, guarded: bool) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     if not guarded:
-        rows(client, DROP_KEY)
+        alter(client, DROP_KEY)
 
     with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
@@ -408,7 +408,7 @@ def test_account_deletion_in_progress_refuses_a_booking(
 ) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     caller = client.wiring.tokens.read(attendee.token)
-    replace_procedure(client.wiring.database, without_guard(*removed))
+    replace_procedure(client, without_guard(*removed))
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
         authentication.require_account(connection, caller, "update")

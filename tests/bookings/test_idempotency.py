@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tests.client import Account, Client, Reply
 from tests.concurrency import until_waiting
-from tests.rows import domain_events, rows, taken
+from tests.rows import alter, domain_events, rows, taken
 
 KEY = {"Idempotency-Key": "a key"}
 
@@ -122,7 +122,7 @@ def test_a_retry_during_the_booking_of_the_last_place_is_replayed(client: Client
     # Undo the first request, and keep its rows so that they can all appear in one commit.
     tables = ("bookings", "tickets", "idempotency_keys")
     for table in reversed(tables):
-        rows(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
+        alter(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
         rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of those above)
     rows(client, "UPDATE places SET taken = 0")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.bookings.orders import add_code, archive, cancel_ticket, sell, taken_by_pool, ticket_type
 from tests.client import Account, Client, Reply
 from tests.concurrency import Deed, Line, Web, deadlocks, until
-from tests.rows import domain_events, rows, taken, value
+from tests.rows import alter, domain_events, taken, value
 
 
 def outcomes(replies: Sequence[Reply]) -> Counter[str]:
@@ -212,7 +212,7 @@ def test_200_requests_with_one_key_get_one_answer(client: Client, web: Web, capa
 def test_capacity_changed_during_a_rush_is_never_exceeded(client: Client, web: Web) -> None:
     host = client.host()
     event = client.event(host, capacity=1)
-    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")  # test the guards alone
+    alter(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")  # test the guards alone
 
     final = threading.Event()
 
@@ -276,7 +276,7 @@ def test_event_cancelled_during_a_rush_keeps_no_booking(
 
 def test_a_rebooked_last_place_is_never_booked_twice(client: Client, web: Web) -> None:
     event = client.event(client.host(), capacity=1)
-    rows(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")
+    alter(client, "ALTER TABLE places DROP CONSTRAINT ck_places_taken")
 
     def book_and_cancel(attendee: Account, line: Line) -> list[Reply]:
         replies: list[Reply] = []

@@ -16,7 +16,7 @@ from chalicelib.platform.database.engine import Database, sqlstate
 from tests.bookings.orders import add_code, sell, ticket_type
 from tests.bookings.procedure import attempt
 from tests.client import LIMITS, Account, Client, in_days
-from tests.rows import domain_events, rows, taken, value
+from tests.rows import alter, domain_events, taken, value
 
 Case = Callable[[Client], tuple[Account, str] | tuple[Account, str, dict[str, Any]]]
 """Makes a case, and returns the arguments of `attempt`."""
@@ -180,8 +180,8 @@ def test_the_procedure_fails_inside_a_transaction_block(client: Client) -> None:
 
 def test_a_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> None:
     event = client.event(client.host())
-    rows(client, "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-    rows(client, "CREATE TRIGGER skip BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION skip()")
+    alter(client, "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    alter(client, "CREATE TRIGGER skip BEFORE UPDATE ON places FOR EACH ROW EXECUTE FUNCTION skip()")
 
     reply = client.book(client.attendee(), event["eventId"], **{"Idempotency-Key": "a key"})
 
@@ -194,7 +194,7 @@ def test_a_booking_that_keeps_losing_the_race_is_unavailable(client: Client) -> 
 def test_a_booking_that_waits_too_long_for_a_lock_is_unavailable(client: Client) -> None:
     event, attendee = client.event(client.host()), client.attendee()
     database = client.wiring.database
-    rows(client, f"ALTER DATABASE {database.engine.url.database} SET lock_timeout = '20ms'")
+    alter(client, f"ALTER DATABASE {database.engine.url.database} SET lock_timeout = '20ms'")
     database.engine.dispose()  # new connections have the new timeout
 
     with database.transaction() as connection:

@@ -231,6 +231,23 @@ def test_an_event_that_sells_out_and_frees_a_place_changes_lists(client: Client,
     assert listed(client, onSale="true") == {"Published", "Small"}
 
 
+def test_an_event_off_sale_for_several_reasons_is_listed_once(client: Client, host: Account) -> None:
+    reasons = {"saleStartsAt": in_days(1), "saleEndsAt": in_days(2)}
+    client.event(host, title="Later", **reasons)
+    full = client.event(host, title="Full and later", capacity=1, **reasons)
+    ended = client.past_event(host, started_ago=timedelta(hours=2), lasts=timedelta(hours=1), title="Ended")
+    is_full = "UPDATE places SET taken = capacity, popularity = 10 * ln(capacity + 1) WHERE event_id = :id"
+    for event_id in (full["eventId"], ended):
+        rows(client, is_full, id=event_id)
+    off_sale = ["Ended", "Full and later", "Later"]
+
+    for status, titles in (("published", off_sale), ("published&status=cancelled", ["Cancelled", *off_sale])):
+        reply = client("GET", f"/events?onSale=false&from={quote(in_days(-1))}&status={status}")
+
+        assert sorted(event["title"] for event in reply.json) == titles
+        assert reply.headers["x-total-count"] == str(len(titles))
+
+
 def test_drafts_and_cancelled_events_are_not_on_sale(client: Client, host: Account) -> None:
     assert listed(client, host, mine="true", onSale="true") == {"Published"}
     assert listed(client, host, mine="true", onSale="false") == {"Draft", "Cancelled"}

@@ -1,11 +1,14 @@
 """Other implementations of iCalendar keep one entry per booking, from the e-mails as they are sent."""
 
 import email
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import icalendar
@@ -13,8 +16,12 @@ import pytest
 import vobject
 
 from chalicelib.wiring import Wiring
+from tests.api import npm
 from tests.client import Account, Client, in_days
 from tests.notifications.pipeline import PostOffice
+
+NPM_PACKAGES = ("ical.js@2.2.1", "node-ical@0.22.1")
+NPM_READER = Path(__file__).with_name("calendar_reader.cjs")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,12 @@ def by_vobject(file: str) -> Entry:
         event.dtstart.value,
         event.location.value,
     )
+
+
+def by_npm(package: str, file: str) -> Entry:
+    output = npm.node(npm.install(*NPM_PACKAGES), NPM_READER, package, text=file)
+    (event,) = json.loads(output)
+    return Entry(**{**event, "start": datetime.fromisoformat(event["start"])})
 
 
 class Calendar:
@@ -115,7 +128,14 @@ class Attendance:
         self.post_office.mailer.sent.clear()
 
 
-@pytest.fixture(params=[by_icalendar, by_vobject], ids=["icalendar", "vobject"])
+@pytest.fixture(
+    params=[
+        pytest.param(by_icalendar, id="icalendar"),
+        pytest.param(by_vobject, id="vobject"),
+        pytest.param(partial(by_npm, "ical.js"), id="ical.js"),
+        pytest.param(partial(by_npm, "node-ical"), id="node-ical"),
+    ]
+)
 def attendance(request: pytest.FixtureRequest, wiring: Wiring) -> Attendance:
     return Attendance(wiring, request.param)
 

@@ -1,6 +1,7 @@
 """An event, a domain event of each type about it, and the e-mails composed from them."""
 
 import email
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -11,6 +12,7 @@ from uuid import UUID
 from icalendar import Calendar
 
 from chalicelib.notifications import emails
+from chalicelib.notifications.digest import EventActivity
 from chalicelib.notifications.kinds import kind_of
 from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.platform.messaging.ports import DomainEvent
@@ -38,6 +40,18 @@ JAZZ = EventView(
     status="published",
     updated_at=datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC),
     version=7,
+)
+ACTIVITY = EventActivity(
+    event_id=JAZZ.event_id,
+    title=JAZZ.title,
+    starts_at=JAZZ.starts_at,
+    ends_at=JAZZ.ends_at,
+    timezone=JAZZ.timezone,
+    is_cancelled=False,
+    places_left=30,
+    booked=12,
+    cancelled=1,
+    revenue={"eur": 30000},
 )
 EVENT_BODY = {
     "eventId": str(JAZZ.event_id),
@@ -92,13 +106,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "payment-refund-due": {**PAYMENT_BODY, "reason": "host"},
     "payment-disputed": DISPUTE_BODY,
     "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
+    "daily-digest-due": {"since": "2027-04-30T06:00:00.000Z", "until": "2027-05-01T06:00:00.000Z"},
 }
 ABOUT_EVENTS = [kind for kind, body in BODIES.items() if "eventId" in body]
 NOW = datetime(2027, 5, 1, 8, 0, 30, tzinfo=UTC)
 """When the e-mails are sent."""
 SETTINGS = Settings(
     database_url="",
-    jwt_secret=b"",
     mail_sender="Event booking <no-reply@mail.example.com>",
     public_url="https://api.example.com",
 )
@@ -123,6 +137,7 @@ def compose(
     unsubscribe_url: str | None = None,
     settings: Settings = SETTINGS,
     booking_version: int = 1,
+    activity: Sequence[EventActivity] = (ACTIVITY,),
 ) -> EmailMessage:
     """Compose an e-mail. Details that the domain event has changed are so in the event."""
     event = replace(event, **_changed_details(source.body))
@@ -134,6 +149,7 @@ def compose(
         event=event if "eventId" in source.body else None,
         booking=BookingView(booking_id=UUID(BOOKING), version=booking_version),
         unsubscribe_url=unsubscribe_url,
+        activity=activity if kind_of(source.type).is_digest else None,
         token=TOKEN if kind_of(source.type).purpose else None,
     )
     return email.message_from_bytes(raw, EmailMessage, policy=default)

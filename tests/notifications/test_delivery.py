@@ -1,5 +1,6 @@
 """Delivery of e-mails: one to each recipient, whatever fails or is delivered twice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -154,6 +155,48 @@ def test_an_e_mail_that_fails_does_not_stop_the_others(
 
     post_office.deliver(EMAIL, batch)
     assert all_sent_once(post_office, fans)
+
+
+class Failing:
+    """A mailer whose first calls fail with the given errors."""
+
+    def __init__(self, post_office: PostOffice, errors: list[Exception]) -> None:
+        self._mailer, self._errors = post_office.mailer, errors
+
+    def send(self, address: str, message: bytes) -> None:
+        if self._errors:
+            raise self._errors.pop(0)
+        self._mailer.send(address, message)
+
+
+def test_outages_with_an_answer_between_them_do_not_stop_the_others(
+    post_office: PostOffice, batch: dict[str, Any]
+) -> None:
+    errors: list[Exception] = [Unreachable("down"), EmailRefused("MessageRejected"), Unreachable("down")]
+    context = replace(post_office.mail_context, mailer=Failing(post_office, errors))
+
+    with pytest.raises(Unreachable):
+        delivery.send(context, EmailBatch.from_message(batch), datetime.now(UTC))
+
+    assert len(post_office.mailer.sent) == FANS - 3
+
+
+def test_the_metric_counts_the_e_mails_that_were_accepted(
+    post_office: PostOffice,
+    batch: dict[str, Any],
+    fans: list[Account],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.clear()
+    post_office.mailer.refused = {fans[0].email}
+    context = replace(post_office.mail_context, mailer=Failing(post_office, [Unreachable("down")]))
+
+    with pytest.raises(Unreachable):
+        delivery.send(context, EmailBatch.from_message(batch), datetime.now(UTC))
+
+    members = [getattr(record, "members", {}) for record in caplog.records]
+    sent = [each["EmailsSent"] for each in members if "EmailsSent" in each]
+    assert sent == [len(post_office.mailer.sent)]
 
 
 def test_an_e_mail_that_cannot_be_composed_does_not_stop_the_others(

@@ -28,7 +28,7 @@ from tests.notifications.examples import (
 
 
 @pytest.mark.parametrize("verified", [False, True])
-@pytest.mark.parametrize("kind", [kind for kind in BODIES if kind not in ABOUT_EVENTS])
+@pytest.mark.parametrize("kind", [kind.type for kind in KINDS if kind.recipients is None])
 def test_an_e_mail_about_an_account_has_no_text_of_its_owner(kind: str, verified: bool) -> None:  # noqa: FBT001
     spam = replace(ADA, name="Win a prize at example.org", verified=verified)
 

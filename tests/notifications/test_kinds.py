@@ -76,7 +76,8 @@ def test_each_queue_of_the_topic_receives_something() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=ids)
 def test_a_kind_has_what_its_e_mail_needs(kind: Kind) -> None:
-    assert (kind.recipients is None) == (kind.queue is ACCOUNT_EMAIL) == ("event_id" not in fields(kind))
+    assert (kind.recipients is None) == (kind.queue is ACCOUNT_EMAIL)
+    assert kind.is_about_event == ("event_id" in fields(kind))
     assert not kind.reasons or "reason" in fields(kind)
     assert not kind.subject_by_reason or "reason" in fields(kind)
     assert not kind.calendar or "event_id" in fields(kind)
@@ -94,7 +95,11 @@ def test_each_purpose_of_a_token_has_one_kind() -> None:
 
 
 def test_only_uninvited_e_mails_can_be_unsubscribed_from() -> None:
-    assert [kind.type for kind in KINDS if kind.can_unsubscribe] == ["event-published", "sale-started"]
+    assert [kind.type for kind in KINDS if kind.can_unsubscribe] == [
+        "event-published",
+        "sale-started",
+        "daily-digest-due",
+    ]
 
 
 def test_reasons_that_fall_back_are_never_none() -> None:

@@ -62,6 +62,14 @@ def test_only_a_refusal_that_names_the_recipient_is_final(
         assert ADDRESS not in str(refused.value)
 
 
+def test_a_refusal_says_whether_it_is_about_the_sender(mailer: SesMailer, ses: Stubber) -> None:
+    reason = "Email address is not verified: No-Reply@mail.example.com, ada@example.com"
+    ses.add_client_error("send_raw_email", "MessageRejected", reason)
+
+    with pytest.raises(EmailRefused, match=r"is not verified: the sender, the recipient$"):
+        mailer.send(ADDRESS, b"")
+
+
 def test_the_envelope_has_the_address_of_the_sender_alone(mailer: SesMailer, ses: Stubber) -> None:
     ses.add_response(
         "send_raw_email",

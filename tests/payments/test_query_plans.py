@@ -14,7 +14,7 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
 from tests.client import Client
-from tests.conftest import SECRET, WEBHOOK_SECRET
+from tests.conftest import LINK_SECRET, SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
 from tests.payments.purchases import (
     Hold,
@@ -26,7 +26,7 @@ from tests.payments.purchases import (
     request_payment,
 )
 from tests.payments.webhook_delivery import event, intent_of, send
-from tests.rows import rows
+from tests.rows import app_url, rows
 from tests.test_query_plans import FILL, filled, nodes
 
 # A payment for each booking, of which a few are due for a check, and 60,000 events of Stripe.
@@ -52,10 +52,11 @@ EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 @pytest.fixture(scope="module")
 def full(server: Postgres) -> Iterator[Client]:
     """A client of an app with large tables."""
-    with filled(server, "payments", f"{FILL};{FILL_PAYMENTS}") as database:
+    with filled(server, "payments", f"{FILL};{FILL_PAYMENTS}"):
         settings = Settings(
-            database_url=database.engine.url.render_as_string(hide_password=False),
+            database_url=app_url(server, "payments"),
             jwt_secret=SECRET,
+            link_secret=LINK_SECRET,
             database_pool_size=4,
             stripe_api_key="sk_test_1",
             stripe_webhook_secrets=(WEBHOOK_SECRET,),

@@ -29,7 +29,7 @@ from tests.payments.purchases import (
     status,
 )
 from tests.payments.webhook_delivery import event, intent_of, recorded, send
-from tests.rows import rows
+from tests.rows import alter, rows
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_a_webhook_is_accepted_again_after_a_database_outage(client: Client, str
 def test_a_failed_event_is_not_recorded_and_can_be_redelivered(client: Client) -> None:
     held = hold(client)
     succeeded = event("payment_intent.succeeded", intent_of(client, held))
-    rows(client, "ALTER TABLE payments RENAME TO elsewhere")
+    alter(client, "ALTER TABLE payments RENAME TO elsewhere")
     assert send(client, succeeded).status == 500
-    rows(client, "ALTER TABLE elsewhere RENAME TO payments")
+    alter(client, "ALTER TABLE elsewhere RENAME TO payments")
     assert recorded(client) == []
 
     assert send(client, succeeded).json == {"outcome": "confirmed"}
@@ -108,9 +108,9 @@ def test_no_secret_is_logged(client: Client, stripe: StripeFake, log: io.StringI
     send(client, succeeded)
     post_webhook(client, json.dumps(succeeded).encode(), sign(b"", (WEBHOOK_SECRET.decode(),), 0))
     send(client, event("refund.updated", {"payment_intent": [secrets[-1]]}))
-    rows(client, "ALTER TABLE stripe_events RENAME TO elsewhere")
+    alter(client, "ALTER TABLE stripe_events RENAME TO elsewhere")
     send(client, event("payment_intent.succeeded", intent_of(client, held, client_secret=secrets[-1])))
-    rows(client, "ALTER TABLE elsewhere RENAME TO stripe_events")
+    alter(client, "ALTER TABLE elsewhere RENAME TO stripe_events")
     stripe.faults.calls = [Fault("error", 2)]
     expire(client)
     reconcile(client)
@@ -130,7 +130,7 @@ def test_no_secret_is_logged(client: Client, stripe: StripeFake, log: io.StringI
 
 
 def test_events_of_the_other_mode_are_foreign(client: Client) -> None:
-    live: Settings = replace(client.wiring.settings, stripe_api_key="sk_live_1")
+    live: Settings = replace(client.wiring.settings, stripe_livemode=True)
     held = hold(client)
     succeeded = event("payment_intent.succeeded", intent_of(client, held))
 

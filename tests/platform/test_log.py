@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import logs, metrics
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
+from infra.local.postgres import Postgres
 from tests.client import PASSWORD, Client, event_body
 from tests.conftest import SECRET
+from tests.rows import rows
 
 AN_ID = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
 
@@ -247,3 +250,78 @@ def test_an_error_that_is_its_own_cause_is_logged(log: Lines) -> None:
 
     [line] = log()
     assert line["error"] == "RuntimeError: no database < OSError: reset"
+
+
+def fail(reason: str) -> None:
+    raise ValueError(reason) from RuntimeError(reason)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ada@example.com", "Ada.Lovelace+tag@sub.example.com", "o'brien@example.com", "a=b@example.com"),
+        *('"Ada Lovelace"@example.com', "ädä@bücher.example", "ada@[192.0.2.1]", "=?utf-8?q?x?=@example.com"),
+    ],
+)
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Email address is not verified. The following identities failed the check in region X: {}",
+        "Illegal address <{}>, try again",
+        "Key (lower(email))=({}) already exists.",
+        "No such customer: '{}'; no such receipt_email: {}",
+    ],
+)
+def test_no_line_has_an_email_address(log: Lines, reason: str, address: str) -> None:
+    reason = reason.format(*[address] * 2)
+    try:
+        fail(reason)
+    except ValueError as error:
+        logs.failure("failed", error)
+        logs.exception(reason)
+    logs.warning("failed", reason=reason, error=reason)
+
+    lines = log()
+
+    assert len(lines) == 3
+    for word in ("ada", "Lovelace", "brien", "a=b", "ädä", "?x?"):
+        if word in address:
+            assert word not in json.dumps(lines, ensure_ascii=False)
+    assert "ValueError" in lines[0]["error"]
+    assert "in test_no_line_has_an_email_address" in lines[1]["error"]
+
+
+def test_an_error_of_the_database_has_no_values_of_rows(client: Client, log: Lines) -> None:
+    client.host("Ada Lovelace")
+    log()
+    try:
+        rows(client, "UPDATE users SET role = :role", role="guest")
+    except DBAPIError:
+        logs.exception("failed")
+    [line] = log()
+
+    assert "ck_users_role" in line["error"]
+    assert "Lovelace" not in line["error"]
+
+
+def test_the_log_of_the_server_has_no_values(client: Client, server: Postgres) -> None:
+    email = client.host("Ada Lovelace").email
+    copy = """
+        INSERT INTO users (user_id, role, name, email, created_at, updated_at)
+        SELECT uuidv7(), role, name, {}, now(), now() FROM users
+    """
+    statements: dict[str, dict[str, str]] = {
+        copy.format(f"'{email}'"): {},
+        copy.format("CAST(:email AS text)"): {"email": email},
+        f"UPDATE users SET role = '{email}'": {},  # noqa: S608 (an address of this test)
+        f"SELECT '{email}' FROM nowhere": {},  # noqa: S608 (the same)
+    }
+    for statement, values in statements.items():
+        with pytest.raises(DBAPIError):
+            rows(client, statement, **values)
+    written = server.log.read_text()
+
+    for reason in ("uq_users_email", "ck_users_role", "nowhere"):
+        assert reason in written
+    for private in (email, "Lovelace"):
+        assert private not in written

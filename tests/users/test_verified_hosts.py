@@ -9,7 +9,7 @@ import pytest
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import PASSWORD, Account, Client, event_body
-from tests.conftest import SECRET
+from tests.conftest import LINK_SECRET, SECRET
 from tests.rows import rows
 from tests.users.verification_emails import verify
 
@@ -18,7 +18,11 @@ from tests.users.verification_emails import verify
 def wiring(database_url: str) -> Iterator[Wiring]:
     """The app's wiring with `verified_hosts_only`."""
     settings = Settings(
-        database_url=database_url, jwt_secret=SECRET, database_pool_size=4, verified_hosts_only=True
+        database_url=database_url,
+        jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
+        database_pool_size=4,
+        verified_hosts_only=True,
     )
     with using(Wiring(settings)) as wiring:
         yield wiring

@@ -3,16 +3,18 @@
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
-from sqlalchemy import ColumnElement, FromClause, func, select
+from sqlalchemy import ColumnElement, FromClause, Uuid, bindparam, case, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from chalicelib.bookings.models import bookings, live
 from chalicelib.events import expressions
-from chalicelib.events.models import Status, ticket_types
+from chalicelib.events.models import Status, interests, ticket_types
 from chalicelib.events.prices import MAX_PRICE
 from chalicelib.events.rules import MAX_CAPACITY
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
 from chalicelib.platform.http.validation import Body, Id, Time, text
-from chalicelib.users.models import users
+from chalicelib.users.models import follows, users
 
 Title = Annotated[str, text(200, examples=["Jazz in the yard"])]
 
@@ -130,6 +132,14 @@ class EventHost(Struct, kw_only=True, rename="camel"):
     name: str | UnsetType = UNSET
 
 
+class Viewer(Struct, kw_only=True, rename="camel"):
+    """What the caller has to do with an event."""
+
+    following: Annotated[bool, Meta(description="Whether you follow its host.")]
+    interested: Annotated[bool, Meta(description="Whether you are notified when its sale starts.")]
+    booking_ids: Annotated[list[Id], Meta(description="Your pending and confirmed bookings.")]
+
+
 class Event(Struct, kw_only=True, rename="camel"):
     """An event. Members without a value are left out."""
 
@@ -162,10 +172,41 @@ class Event(Struct, kw_only=True, rename="camel"):
     on_sale: Annotated[bool, Meta(description="Whether a place can be booked now.")]
     created_at: Time
     updated_at: Time
+    viewer: Annotated[Viewer, Meta(description="Of events that you read with a token.")] | UnsetType = UNSET
 
 
 def event_json(row: FromClause) -> ColumnElement[Any]:
-    """An event at the time of the parameter `now`."""
+    """An event at the time of the parameter `now`, without its viewer."""
+    return _event_json(row, literal_column("NULL::json"))
+
+
+def viewed_event_json(row: FromClause) -> ColumnElement[Any]:
+    """An event for the parameter `caller`, which is null if nobody is logged in."""
+    caller = bindparam("caller", type_=Uuid)
+    following = (
+        select(follows.c.user_id).where(follows.c.host_id == row.c.host_id, follows.c.user_id == caller)
+    ).exists()
+    interested = (
+        select(interests.c.user_id).where(
+            interests.c.event_id == row.c.event_id, interests.c.user_id == caller
+        )
+    ).exists()
+    booking_ids = (
+        select(func.json_agg(aggregate_order_by(bookings.c.booking_id, bookings.c.booking_id)))
+        .where(bookings.c.event_id == row.c.event_id, bookings.c.user_id == caller, live)
+        .scalar_subquery()
+    )
+    viewer = as_json(
+        Viewer,
+        row,
+        following=following,
+        interested=interested,
+        booking_ids=func.coalesce(booking_ids, literal_column("'[]'::json")),
+    )
+    return _event_json(row, case((caller.is_not(None), viewer)))
+
+
+def _event_json(row: FromClause, viewer: ColumnElement[Any]) -> ColumnElement[Any]:
     types = (
         select(func.json_agg(as_json(TicketType, ticket_types, currency=row.c.currency)))
         .where(ticket_types.c.event_id == row.c.event_id)
@@ -183,6 +224,7 @@ def event_json(row: FromClause) -> ColumnElement[Any]:
         status=expressions.visible_status(row),
         ticket_types=types,
         on_sale=expressions.on_sale(row.c, row.c),
+        viewer=viewer,
     )
 
 

@@ -19,6 +19,16 @@ class Notification(Struct, kw_only=True, rename="camel"):
     title: Annotated[str, Meta(description="The event's title when the notification was created.")]
     created_at: Time
     read_at: Time | UnsetType = UNSET
+    count: (
+        Annotated[
+            int,
+            Meta(
+                description="Of `new-bookings`, which hosts get: the number of tickets. It grows until the "
+                "notification is read or the day (UTC) ends."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class NotificationQuery(PageQuery, kw_only=True):

@@ -151,6 +151,7 @@ class EmailPreferences(Body):
     """The topics that you get e-mails about.
 
     E-mails about your account, about money (including receipts) and about cancelled events are always sent.
+    `dailyDigest` is for hosts: the bookings at your events, once a day if there is news.
     """
 
     new_event: bool
@@ -158,6 +159,7 @@ class EmailPreferences(Body):
     booking_confirmed: bool
     booking_cancelled: bool
     event_changed: bool
+    daily_digest: bool
 
 
 class Preferences(Body):

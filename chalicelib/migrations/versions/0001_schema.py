@@ -196,7 +196,7 @@ def _create_events() -> None:
         op.create_index(
             name,
             "events",
-            [column],
+            [column, "starts_at", "event_id", "ends_at"],
             postgresql_where=sa.text(f"deleted_at IS NULL AND status = 'published' AND {column} IS NOT NULL"),
         )
     op.create_index(
@@ -280,7 +280,7 @@ def _create_events() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_index(op.f("ix_pools_event_id"), "pools", ["event_id"])
-    op.create_index("ix_places_popularity", "places", ["popularity"])
+    op.create_index("ix_places_popularity", "places", ["popularity", "event_id"])
     op.create_index("ix_places_sold_out", "places", ["event_id"], postgresql_where=sa.text("sold_out"))
     op.create_table(
         "interests",
@@ -499,6 +499,8 @@ def _create_notifications() -> None:
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("read_at", sa.DateTime(timezone=True)),
+        sa.Column("count", sa.Integer()),
+        sa.Column("combined_on", sa.Date()),
         sa.ForeignKeyConstraint(
             ["user_id"], ["credentials.user_id"], name=op.f("fk_notifications_user_id"), ondelete="CASCADE"
         ),
@@ -514,6 +516,34 @@ def _create_notifications() -> None:
         postgresql_where=sa.text("read_at IS NULL"),
     )
     op.create_index("ix_notifications_user_id", "notifications", ["user_id", "notification_id"])
+    op.create_index(
+        "uq_notifications_growing",
+        "notifications",
+        ["event_id", "combined_on"],
+        unique=True,
+        postgresql_where=sa.text("combined_on IS NOT NULL AND read_at IS NULL"),
+    )
+    op.create_table(
+        "booking_activity",
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
+        sa.Column("host_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("booked", sa.Integer(), nullable=False),
+        sa.Column("cancelled", sa.Integer(), nullable=False),
+        sa.Column("revenue", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("domain_event_id", name=op.f("pk_booking_activity")),
+    )
+    op.create_index(op.f("ix_booking_activity_counted_at"), "booking_activity", ["counted_at"])
+    op.create_index(
+        op.f("ix_booking_activity_host_id_counted_at"), "booking_activity", ["host_id", "counted_at"]
+    )
+    op.create_table(
+        "digests",
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("until", name=op.f("pk_digests")),
+    )
     op.create_table(
         "deliveries",
         sa.Column("domain_event_id", sa.Uuid(), nullable=False),

@@ -109,7 +109,7 @@ class Database:
     def transaction(self, limit_ms: int | None = None) -> Iterator[Connection]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
-        `limit_ms` limits the time of each statement. The default is the limit of the database role.
+        `limit_ms` limits the time of each statement. The default is the limit of the server.
 
         Raises:
             Unavailable: The database cannot be reached, or failed for a transient reason.

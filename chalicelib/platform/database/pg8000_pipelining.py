@@ -203,6 +203,11 @@ class Connection(pg8000.Connection):
             at = end
         context.rows.append(texts)
 
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Any) -> None:  # noqa: N802 (the name is pg8000's)
+        """Set the error without its detail, which has values of rows and would appear in the log."""
+        super().handle_ERROR_RESPONSE(data, context)
+        context.error.args[0].pop("D", None)
+
     def handle_ROW_DESCRIPTION(self, data: bytes, context: Any) -> None:  # noqa: N802 (the name is pg8000's)
         """Set the columns of the rows that follow, from the cache if the description is known."""
         known = self._row_descriptions.get(data)

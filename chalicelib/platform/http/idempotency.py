@@ -83,7 +83,7 @@ def key_of(request: Request, owner: str | None = None) -> Key | None:
         message = f"must be 1 to {MAX_KEY_LENGTH} printable ASCII characters"
         raise InvalidInput(errors=[FieldError(HEADER, message)])
     scope = "\n".join((str(request.caller_id), owner or "", request.method, request.path, given))
-    fingerprint = hmac.digest(request.settings.jwt_secret, request.raw_body, "sha256")
+    fingerprint = hmac.digest(request.settings.token_key, request.raw_body, "sha256")
     return Key(UUID(bytes=hashlib.sha256(scope.encode()).digest()[:16]), UUID(bytes=fingerprint[:16]))
 
 

@@ -1,10 +1,12 @@
 """The log: JSON lines on standard output, each with the id of its request.
 
-A line has only members that the code names, so that no header, body or secret is logged by accident.
+A line has only members that the code names, so that no header, body or secret is logged by accident. Texts of
+errors come from others, so e-mail addresses are removed from every line.
 """
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -12,6 +14,9 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from chalicelib.platform.observability import request_context
+
+_ADDRESS = re.compile(r"""(?:"[^"\n]*"|[^\s"<>()\[\]{},;:]+)@(?:\[[^\]\s]*\]|[^\s"<>()\[\]{},;:]+)""")
+"""Whatever may be an e-mail address, such as in the message of an error of SES or Stripe."""
 
 _MAX_ERROR_LENGTH, _MAX_CAUSE_LENGTH = 600, 200
 
@@ -31,7 +36,12 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+        texts = {name: _redacted(value) for name, value in line.items() if isinstance(value, str)}
+        return json.dumps({**line, **texts}, default=str)
+
+
+def _redacted(text: str) -> str:
+    return _ADDRESS.sub("[address]", text) if "@" in text else text
 
 
 FORMATTER = _JsonFormatter()
@@ -92,7 +102,7 @@ def _short(error: BaseException) -> str:
     fields = original.args[0] if original.args else ""
     # The other fields of an error of PostgreSQL can have values of rows.
     text = f"{fields.get('C')} {fields.get('M')}" if isinstance(fields, dict) else str(original)
-    return f"{type(original).__name__}: {text}"[:_MAX_CAUSE_LENGTH]
+    return _redacted(f"{type(original).__name__}: {text}")[:_MAX_CAUSE_LENGTH]
 
 
 def exception(message: str, /, **members: object) -> None:

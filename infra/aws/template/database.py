@@ -1,6 +1,5 @@
 """The database: its password, the PostgreSQL server, and the proxy that functions connect through."""
 
-from chalicelib.migrations.role import SETTINGS
 from infra.aws.template.cfn import (
     Json,
     allow,
@@ -15,13 +14,16 @@ from infra.aws.template.cfn import (
     when,
 )
 from infra.aws.template.network import ANYWHERE, security_group, subnets, tcp
+from infra.postgres_settings import SERVER_SETTINGS
 
 _NAME = "booking"
 """Name of the database and of the role that owns it."""
+_APP = "booking_app"
+"""Name of the role of all functions but `migrate`, which creates it."""
 _PORT = 5432
 _MAJOR_VERSION = "18"
 """AWS chooses the minor version and upgrades it in the maintenance window."""
-_TLS_ONLY = {"rds.force_ssl": "1"}
+_PARAMETERS = {**SERVER_SETTINGS, "rds.force_ssl": "1"}
 _MAX_STORAGE_GB = 1_000
 _MIN_AURORA_UNITS = 0.5
 _BORROW_TIMEOUT_SECONDS = 8
@@ -30,7 +32,8 @@ _BORROW_TIMEOUT_SECONDS = 8
 
 def resources() -> Json:
     return {
-        "DatabaseSecret": _secret(),
+        "DatabaseSecret": _secret(_NAME, "User name and password of the database owner"),
+        "AppDatabaseSecret": _secret(_APP, "User name and password of the database role of the functions"),
         **_security_groups(),
         "DatabaseSubnets": resource(
             "RDS::DBSubnetGroup",
@@ -46,21 +49,29 @@ def resources() -> Json:
     }
 
 
-def url() -> Json:
-    """Return DATABASE_URL. The password has only letters and digits, so it needs no percent-encoding."""
-    return sub(
-        f"postgresql+pg8000://{_NAME}:{{{{resolve:secretsmanager:${{DatabaseSecret}}:SecretString:password}}}}"
-        f"@${{DatabaseProxy.Endpoint}}:{_PORT}/{_NAME}"
-    )
+def owner_url() -> Json:
+    """Return the DATABASE_URL of `migrate`."""
+    return _url(_NAME, "DatabaseSecret")
 
 
-def _secret() -> Json:
+def app_url() -> Json:
+    """Return the DATABASE_URL of all other functions."""
+    return _url(_APP, "AppDatabaseSecret")
+
+
+def _url(user: str, secret: str) -> Json:
+    """Return the URL of the database. Passwords have only letters and digits, so none is percent-encoded."""
+    password = f"{{{{resolve:secretsmanager:${{{secret}}}:SecretString:password}}}}"
+    return sub(f"postgresql+pg8000://{user}:{password}@${{DatabaseProxy.Endpoint}}:{_PORT}/{_NAME}")
+
+
+def _secret(user: str, description: str) -> Json:
     return resource(
         "SecretsManager::Secret",
         {
-            "Description": "User name and password of the database owner",
+            "Description": description,
             "GenerateSecretString": {
-                "SecretStringTemplate": f'{{"username": "{_NAME}"}}',
+                "SecretStringTemplate": f'{{"username": "{user}"}}',
                 "GenerateStringKey": "password",
                 "PasswordLength": 40,
                 "ExcludePunctuation": True,
@@ -114,9 +125,9 @@ def _instance() -> Json:
         "DatabaseParameters": resource(
             "RDS::DBParameterGroup",
             {
-                "Description": f"PostgreSQL {_MAJOR_VERSION}, TLS only",
+                "Description": f"PostgreSQL {_MAJOR_VERSION}: TLS only, time limits, no values in the log",
                 "Family": f"postgres{_MAJOR_VERSION}",
-                "Parameters": _TLS_ONLY,
+                "Parameters": _PARAMETERS,
             },
             Condition="HasInstance",
         ),
@@ -155,9 +166,9 @@ def _aurora() -> Json:
         "DatabaseClusterParameters": resource(
             "RDS::DBClusterParameterGroup",
             {
-                "Description": f"PostgreSQL {_MAJOR_VERSION}, TLS only",
+                "Description": f"PostgreSQL {_MAJOR_VERSION}: TLS only, time limits, no values in the log",
                 "Family": f"aurora-postgresql{_MAJOR_VERSION}",
-                "Parameters": _TLS_ONLY,
+                "Parameters": _PARAMETERS,
             },
             Condition="HasAurora",
         ),
@@ -201,7 +212,10 @@ def _proxy() -> Json:
                     {
                         "PolicyName": "secret",
                         "PolicyDocument": policy(
-                            allow("secretsmanager:GetSecretValue", ref("DatabaseSecret"))
+                            allow(
+                                "secretsmanager:GetSecretValue",
+                                [ref("DatabaseSecret"), ref("AppDatabaseSecret")],
+                            )
                         ),
                     }
                 ],
@@ -219,10 +233,11 @@ def _proxy() -> Json:
                 "Auth": [
                     {
                         "AuthScheme": "SECRETS",
-                        "SecretArn": ref("DatabaseSecret"),
+                        "SecretArn": ref(secret),
                         "IAMAuth": "DISABLED",
                         "ClientPasswordAuthType": "POSTGRES_SCRAM_SHA_256",
                     }
+                    for secret in ("DatabaseSecret", "AppDatabaseSecret")
                 ],
             },
         ),
@@ -240,9 +255,6 @@ def _targets(condition: str, **servers: list[Json]) -> Json:
         "MaxConnectionsPercent": 90,
         "MaxIdleConnectionsPercent": 50,
         "ConnectionBorrowTimeout": _BORROW_TIMEOUT_SECONDS,
-        # The role's settings apply to new sessions only, and the proxy keeps sessions for up to a day. This
-        # query sets them in sessions opened before the first migration.
-        "InitQuery": "; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items()),
     }
     return resource(
         "RDS::DBProxyTargetGroup",

@@ -33,7 +33,10 @@ _INTERFACE_READS = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"]
 
 
 def resources(functions: Iterable[Function]) -> Json:
-    result: Json = {"JwtSecret": _jwt_secret()}
+    result: Json = {
+        "JwtSecret": _key("Signs tokens"),
+        "LinkSecret": _key("Signs unsubscribe links and hashes whom rate limits count"),
+    }
     for function in functions:
         result |= {
             function.logical_name: {"Properties": _properties(function)},
@@ -47,11 +50,11 @@ def public_url() -> Json:
     return when("HasDomain", sub("https://${DomainName}"), ref("PublicUrl"))
 
 
-def _jwt_secret() -> Json:
+def _key(purpose: str) -> Json:
     return resource(
         "SecretsManager::Secret",
         {
-            "Description": "Signs tokens and unsubscribe links",
+            "Description": purpose,
             "GenerateSecretString": {"PasswordLength": 64, "ExcludePunctuation": True},
         },
         removal_policy="Retain",
@@ -59,15 +62,9 @@ def _jwt_secret() -> Json:
 
 
 def _environment(function: Function) -> Json:
-    """Return a function's settings, with only the secrets that it uses."""
     result: Json = {
-        "DATABASE_URL": database.url(),
+        **_secrets(function),
         "DATABASE_POOL_SIZE": str(function.pool_size),
-        "JWT_SECRET": sub("{{resolve:secretsmanager:${JwtSecret}:SecretString}}"),
-        "JWT_SECRET_PREVIOUS": when(
-            "AcceptsPreviousJwtSecret",
-            sub("{{resolve:secretsmanager:${JwtSecret}:SecretString::AWSPREVIOUS}}"),
-        ),
         # Not read by the code: CloudFormation resolves secrets again only if something else changes.
         "SECRETS_ROTATION": ref("SecretsRotation"),
     }
@@ -92,6 +89,24 @@ def _environment(function: Function) -> Json:
         result["MAX_OPEN_HOLDS"] = ref("MaxOpenHolds")
         result["HOLD_COOLDOWN_SECONDS"] = ref("HoldCooldownSeconds")
     if function.calls_stripe or function.receives_webhooks:
+        result["STRIPE_LIVEMODE"] = when("HasStripe", ref("StripeLivemode"))
+    return result
+
+
+def _secrets(function: Function) -> Json:
+    """Return the settings with a secret, only those that the function uses."""
+    result: Json = {"DATABASE_URL": database.app_url()}
+    if function.migrates:
+        result = {"DATABASE_URL": database.owner_url(), "APP_DATABASE_URL": database.app_url()}
+    if function.uses_tokens:
+        result["JWT_SECRET"] = sub("{{resolve:secretsmanager:${JwtSecret}:SecretString}}")
+        result["JWT_SECRET_PREVIOUS"] = when(
+            "AcceptsPreviousJwtSecret",
+            sub("{{resolve:secretsmanager:${JwtSecret}:SecretString::AWSPREVIOUS}}"),
+        )
+    if function.uses_link_secret:
+        result["LINK_SECRET"] = sub("{{resolve:secretsmanager:${LinkSecret}:SecretString}}")
+    if function.calls_stripe:
         result["STRIPE_API_KEY"] = _stripe_secret("apiKey")
     if function.receives_webhooks:
         result["STRIPE_WEBHOOK_SECRETS"] = _stripe_secret("webhookSecrets")

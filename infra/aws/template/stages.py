@@ -70,6 +70,7 @@ def parameters(stage: str) -> Json:
         "DomainName": _text("Custom domain of the API", ""),
         "CertificateArn": _text("ACM certificate of DomainName, in the same region", ""),
         "StripeSecret": _text("ARN of the secret with Stripe's apiKey and webhookSecrets", ""),
+        "StripeLivemode": _choice("Whether StripeSecret has a live key", ("on", "off"), "off"),
         "DatabaseKind": _choice("Type of PostgreSQL server", ("instance", "aurora-serverless"), "instance"),
         "DatabaseClass": _text("Instance class; not used by Aurora", defaults["DatabaseClass"]),
         "DatabaseGigabytes": _number("Initial storage; not used by Aurora", 20),

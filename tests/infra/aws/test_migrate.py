@@ -1,58 +1,77 @@
 """The function `migrate` prepares an empty database for the app."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from chalice.local import LambdaContext
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 import app
-from chalicelib.migrations import role
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Client
-from tests.conftest import SECRET
+from tests.conftest import LINK_SECRET, SECRET
+
+ROLES = ("new_owner", "new_app")
 
 
 @pytest.fixture
-def new(server: Postgres) -> Iterator[Wiring]:
-    """The wiring of an empty database whose owner is a role without settings."""
+def settings(server: Postgres) -> Iterator[Settings]:
+    """The settings of `migrate` for an empty database, with an owner that has the rights of RDS's."""
     postgres.create_database(server, "new")
     administration = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    owner, app_role = (
+        make_url(server.url("new")).set(username=name).render_as_string(hide_password=False) for name in ROLES
+    )
     with administration.connect() as connection:
-        connection.execute(text("CREATE ROLE newcomer LOGIN"))
-        connection.execute(text("ALTER DATABASE new OWNER TO newcomer"))
-    url = make_url(server.url("new")).set(username="newcomer").render_as_string(hide_password=False)
-    with using(Wiring(Settings(database_url=url, jwt_secret=SECRET))) as wiring:
-        yield wiring
+        connection.execute(text("CREATE ROLE new_owner LOGIN CREATEROLE CREATEDB"))
+        connection.execute(text("ALTER DATABASE new OWNER TO new_owner"))
+    yield Settings(database_url=owner, app_database_url=app_role)
     postgres.drop_database(server, "new")
     with administration.connect() as connection:
-        connection.execute(text("DROP ROLE newcomer"))
+        for name in reversed(ROLES):
+            connection.execute(text(f"DROP ROLE IF EXISTS {name}"))
 
 
-def migrate() -> None:
-    app.migrate({}, LambdaContext("migrate", 512, 900_000))
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    """A client of the app, whose functions have another role than `migrate`."""
+    assert settings.app_database_url
+    of_app = Settings(
+        database_url=settings.app_database_url,
+        jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
+        rate_limits=False,
+    )
+    with using(Wiring(of_app)) as wiring:
+        yield Client(wiring)
 
 
-def test_app_is_ready_only_after_migrate(new: Wiring) -> None:
-    client = Client(new)
+def migrate(settings: Settings) -> None:
+    with using(Wiring(settings)):
+        app.migrate({}, LambdaContext("migrate", 512, 900_000))
+
+
+def test_app_is_ready_only_after_migrate(client: Client, settings: Settings) -> None:
     before = client("GET", "/health/ready").status
-    migrate()
+    migrate(settings)
     assert (before, client("GET", "/health/ready").status) == (503, 200)
 
 
-def test_migrate_is_idempotent_and_sets_up_the_role(new: Wiring) -> None:
-    migrate()
-    migrate()
-    written = text("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'newcomer'")
-    with new.database.transaction() as connection:
-        found = connection.scalars(written).all()
-    assert sorted(found) == sorted(
-        f"{'TimeZone' if name == 'timezone' else name}={value}" for name, value in role.SETTINGS.items()
-    )
+def test_bookings_need_no_more_than_the_role_of_the_app(client: Client, settings: Settings) -> None:
+    migrate(settings)
+    migrate(settings)
+
+    event = client.event(client.host())
+    assert client.book(client.attendee(), event["eventId"]).status == 201
 
 
-def test_embedded_server_has_the_same_settings() -> None:
-    assert role.SETTINGS.items() <= postgres.SETTINGS.items()
+def test_without_a_role_of_the_app_only_the_schema_is_migrated(settings: Settings) -> None:
+    migrate(replace(settings, app_database_url=None))
+
+    with using(Wiring(settings)) as wiring, wiring.database.transaction() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM users")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = 'new_app'")) == 0

@@ -18,6 +18,8 @@ from infra.aws import function_table
 from infra.aws.package import ARCHIVE, TEMPLATE, archive, chalice_package
 from infra.aws.package.target import RUNTIME_VERSION, NoInterpreter, lambda_target, local_target
 from tests.api.test_gateway import gateway_event
+from tests.infra.aws.stack import REGION, Stack
+from tests.infra.aws.test_template import GIVEN
 
 RUNTIME_PACKAGES = ("boto3", "botocore", "jmespath", "s3transfer", "dateutil", "six", "urllib3")
 """Packages that Lambda's runtime brings."""
@@ -29,7 +31,7 @@ module, _, name = handler.partition(".")
 function = getattr(importlib.import_module(module), name)
 class Context:
     aws_request_id = "1"
-    def get_remaining_time_in_millis(self): return 60_000
+    def get_remaining_time_in_millis(self): return 0
 try:
     response = function(event, Context())
 except Exception as error:
@@ -60,13 +62,15 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(unpacked: Path, runtime: Path | None, handler: str, event: Any) -> Any:
-    """Call a handler in a process with the package, optionally the runtime, and an empty environment."""
+def run(
+    unpacked: Path, runtime: Path | None, handler: str, event: Any, environment: dict[str, str] | None = None
+) -> Any:
+    """Call a handler in a process with the package, perhaps the runtime, and no other environment."""
     path = [str(unpacked), *([str(runtime)] if runtime else [])]
     program = f"import sys; sys.path[:0] = {path!r}\n{PROGRAM}"
     ran = subprocess.run(  # noqa: S603
         [sys.executable, "-I", "-S", "-c", program, json.dumps([handler, event])],
-        env={},
+        env=environment or {},
         capture_output=True,
         text=True,
         check=True,
@@ -119,18 +123,64 @@ def test_functions_with_routes_respond_503_without_settings(package: Path, unpac
     assert responses == {"app.confirm_payments": (503, 503)}
 
 
-def test_every_handler_runs_from_the_package_alone(package: Path, unpacked: Path, runtime: Path) -> None:
+@pytest.fixture
+def environments(package: Path, database_url: str, owner_url: str) -> dict[str, dict[str, str]]:
+    """The environment of each function, with other values of its secrets."""
+    values = {
+        "DATABASE_URL": database_url,
+        "APP_DATABASE_URL": database_url,
+        "STRIPE_API_KEY": "sk_test_1",
+        "STRIPE_API_BASE": "http://127.0.0.1:9",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_1",
+    }
+    template = json.loads((package / TEMPLATE).read_text())
+    given = {**GIVEN, "StripeSecret": "arn:stripe", "PreviousJwtSecret": "accept"}
+    result = {}
+    for name, part in Stack(template, given).of_type("AWS::Serverless::Function").items():
+        environment = {key: str(value) for key, value in part["Environment"]["Variables"].items()}
+        for key, value in environment.items():
+            if "{{resolve:" in value:
+                environment[key] = values.get(key, f"{key} of a test" * 5)
+        if "APP_DATABASE_URL" in environment:
+            environment["DATABASE_URL"] = owner_url
+        if "STRIPE_API_KEY" in environment:
+            environment["STRIPE_API_BASE"] = values["STRIPE_API_BASE"]
+        result[name] = {**environment, "AWS_DEFAULT_REGION": REGION}
+    return result
+
+
+def test_every_handler_runs_from_the_package_with_its_own_secrets(
+    package: Path, unpacked: Path, runtime: Path, environments: dict[str, dict[str, str]]
+) -> None:
     template = json.loads((package / TEMPLATE).read_text())
     for function in function_table.deployed(app.app):
         if function.name == function_table.API or function.routes:
             continue
         handler = template["Resources"][function.logical_name]["Properties"]["Handler"]
         event = sqs_event(function.queue.name) if function.queue else SCHEDULED_EVENT
-        response = run(unpacked, runtime, handler, event)
-        if function.queue and "raised" not in response:
-            assert response == {"batchItemFailures": [{"itemIdentifier": "1"}]}, handler
-        else:
-            assert response["raised"] == "BadSetting: DATABASE_URL is not set", handler
+        response = run(unpacked, runtime, handler, event, environments[function.logical_name])
+        assert (response is None) == (function.queue is None), handler
+        assert "raised" not in (response or {}), handler
+
+
+def test_the_routes_need_only_their_own_secrets(
+    unpacked: Path, runtime: Path, environments: dict[str, dict[str, str]]
+) -> None:
+    login = {
+        **request("/auth/login", "POST"),
+        "body": '{"email": "ada@example.com", "password": "a password"}',
+    }
+    login["headers"] = {"Content-Type": "application/json"}
+    webhook = request("/webhooks/stripe", "POST")
+    responses = [
+        run(unpacked, runtime, handler, event, environments[name])["statusCode"]
+        for name, handler, event in (
+            ("APIHandler", "app.app", request("/health/ready")),
+            ("APIHandler", "app.app", login),
+            ("ConfirmPayments", "app.confirm_payments", webhook),
+        )
+    ]
+    assert responses == [200, 401, 400]
 
 
 def test_the_zip_has_only_the_app_and_its_libraries(package: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parseaddr
 from fnmatch import fnmatchcase
 from threading import current_thread
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import boto3
@@ -31,7 +31,7 @@ from infra.local import aws, triggers
 from infra.local.pollers import count
 from infra.local.ses_simulator import Simulator
 from tests.client import Client
-from tests.conftest import SECRET
+from tests.conftest import LINK_SECRET, SECRET
 from tests.infra.aws.stack import ACCOUNT, REGION, Stack
 from tests.infra.aws.test_template import GIVEN
 from tests.infra.local.conftest import becomes_true
@@ -62,8 +62,27 @@ WITHOUT_RESOURCES = {
 }
 """Actions without resource-level permissions."""
 
+SECRETS = {
+    "jwt_secret": "JWT_SECRET",
+    "link_secret": "LINK_SECRET",
+    "stripe_webhook_secrets": "STRIPE_WEBHOOK_SECRETS",
+}
+"""Variables by setting. Stripe's key is not needed here, because all events are free."""
+
 Call = tuple[str, str, str]
 """A function, an action and a resource."""
+
+
+class WatchedSettings(Settings):
+    """Settings that record which trigger uses which secret."""
+
+    used: ClassVar[set[tuple[str, str]]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        kind, _space, function = current_thread().name.partition(" ")
+        if kind == "trigger" and name in SECRETS:
+            self.used.add((function, SECRETS[name]))
+        return super().__getattribute__(name)
 
 
 @dataclass
@@ -180,9 +199,10 @@ def test_no_role_allows_all_actions_or_resources(stack: Stack) -> None:
 def test_roles_allow_exactly_what_the_functions_call(
     stack: Stack, environments: dict[str, dict[str, str]], recorder: Recorder, database_url: str
 ) -> None:
-    settings = Settings(
+    settings = WatchedSettings(
         database_url=database_url,
         jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
         database_pool_size=16,
         domain_events_topic_arn=environments["RelayOutbox"]["DOMAIN_EVENTS_TOPIC_ARN"],
         mail_sender=environments["SendEmail"]["MAIL_SENDER"],
@@ -206,6 +226,13 @@ def test_roles_allow_exactly_what_the_functions_call(
         assert becomes_true(all_is_processed)
         urls = [stack.known[queue_name(queue), "Ref"] for queue in queues.QUEUES]
         assert becomes_true(lambda: not any(count(sqs, url, hidden=True) for url in urls))
+
+    given = {
+        (function.name, name)
+        for function in function_table.deployed(app.app)
+        for name in environments[function.logical_name]
+    }
+    assert {("send_email", "LINK_SECRET"), ("send_account_email", "LINK_SECRET")} <= settings.used <= given
 
     # The functions share a process here, so only the first to send looks up the URL of a queue.
     looks_up = any(action == "sqs:GetQueueUrl" for _, action, _ in recorder.calls)

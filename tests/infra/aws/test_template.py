@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import app
 from chalicelib.adapters.stripe import API_VERSION
 from chalicelib.payments import stripe_events
@@ -19,6 +21,7 @@ from infra.aws import function_table
 from infra.aws.template.alarms import TOPIC
 from infra.aws.template.cfn import logical_name
 from infra.aws.template.lambdas import RUNTIME
+from infra.postgres_settings import SERVER_SETTINGS
 from tests.infra.aws.stack import Stack
 
 CHECKOUT = Path(__file__).parents[3]
@@ -230,20 +233,73 @@ def test_functions_have_only_variables_that_the_app_reads(template: dict[str, An
     assert [name for name in used - {"SECRETS_ROTATION"} if f'"{name}"' not in source] == []
 
 
+DATABASE = {"DATABASE_URL"}
+STRIPE = {"STRIPE_API_KEY"}
+LINKS = {"LINK_SECRET"}
+SECRETS = {
+    "api_handler": DATABASE | STRIPE | LINKS | {"JWT_SECRET", "JWT_SECRET_PREVIOUS"},
+    "confirm_payments": DATABASE | {"STRIPE_WEBHOOK_SECRETS"},
+    "relay_outbox": DATABASE,
+    "start_sales": DATABASE,
+    "notify_hosts": DATABASE,
+    "expire_holds": DATABASE | STRIPE,
+    "purge_expired": DATABASE,
+    "notify_followers": DATABASE,
+    "notify_interested": DATABASE,
+    "notify_attendees": DATABASE,
+    "send_email": DATABASE | LINKS,
+    "send_account_email": DATABASE | LINKS,
+    "handle_mail_reports": DATABASE,
+    "refund_payments": DATABASE | STRIPE,
+    "reconcile_payments": DATABASE | STRIPE,
+    "migrate": {"DATABASE_URL", "APP_DATABASE_URL"},
+}
+"""The variables with a secret, by function."""
+
+
 def test_a_function_has_only_the_secrets_that_it_uses(template: dict[str, Any]) -> None:
-    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe"})
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", "PreviousJwtSecret": "accept"})
     lambdas = stack.of_type("AWS::Serverless::Function")
+    found = {}
     for function in function_table.deployed(app.app):
         variables = lambdas[function.logical_name]["Environment"]["Variables"]
-        assert ("STRIPE_API_KEY" in variables) == (function.calls_stripe or function.receives_webhooks)
-        assert ("STRIPE_WEBHOOK_SECRETS" in variables) == function.receives_webhooks
+        found[function.name] = {name for name, value in variables.items() if "{{resolve:" in str(value)}
         assert ("DOMAIN_EVENTS_TOPIC_ARN" in variables) == function.publishes
         assert ("MAIL_SENDER" in variables) == function.sends_email
-        assert variables["DATABASE_URL"] == (
-            "postgresql+pg8000://booking:{{resolve:secretsmanager:DatabaseSecret.Ref:SecretString:password}}"
-            "@DatabaseProxy.Endpoint:5432/booking"
-        )
+    assert found == SECRETS
+
+
+def test_only_migrate_connects_as_the_owner_of_the_database(template: dict[str, Any]) -> None:
+    stack = Stack(template, GIVEN)
+    owner, app_role = (
+        f"postgresql+pg8000://{user}:{{{{resolve:secretsmanager:{secret}.Ref:SecretString:password}}}}"
+        "@DatabaseProxy.Endpoint:5432/booking"
+        for user, secret in (("booking", "DatabaseSecret"), ("booking_app", "AppDatabaseSecret"))
+    )
+    for name, part in stack.of_type("AWS::Serverless::Function").items():
+        variables = part["Environment"]["Variables"]
+        assert variables["DATABASE_URL"] == (owner if name == "Migrate" else app_role)
+        assert variables.get("APP_DATABASE_URL") == (app_role if name == "Migrate" else None)
         assert "JWT_SECRET_PREVIOUS" not in variables
+    (proxy,) = stack.of_type("AWS::RDS::DBProxy").values()
+    logins = {"DatabaseSecret.Ref", "AppDatabaseSecret.Ref"}
+    assert {login["SecretArn"] for login in proxy["Auth"]} == logins
+    [statement] = stack.of_type("AWS::IAM::Role")["DatabaseProxyRole"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
+    assert set(statement["Resource"]) == logins
+
+
+@pytest.mark.parametrize("kind", ["instance", "aurora-serverless"])
+def test_the_server_has_the_settings_that_the_app_relies_on(template: dict[str, Any], kind: str) -> None:
+    stack = Stack(template, {**GIVEN, "DatabaseKind": kind})
+    groups = [
+        *stack.of_type("AWS::RDS::DBParameterGroup").values(),
+        *stack.of_type("AWS::RDS::DBClusterParameterGroup").values(),
+    ]
+    assert [group["Parameters"] for group in groups] == [{**SERVER_SETTINGS, "rds.force_ssl": "1"}]
+    (targets,) = stack.of_type("AWS::RDS::DBProxyTargetGroup").values()
+    assert "InitQuery" not in targets["ConnectionPoolConfigurationInfo"]
 
 
 def test_the_production_database_is_protected(build_template: Any) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from infra.local import aws, localstack, postgres
 from infra.local.localstack_host import COMPOSE
 from infra.local.startup import CHECKOUT
+from infra.postgres_settings import SERVER_SETTINGS
 from tests.infra.local.conftest import LOCALSTACK_PYTHON, becomes_true
 from tests.infra.local.project import Project, free_port, get
 
@@ -19,9 +20,9 @@ SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 
 @pytest.mark.skipif(not LOCALSTACK_PYTHON, reason="runs on LocalStack only: make localstack-check")
 def test_a_run_on_localstack_sends_emails_and_leaves_it_running(
-    project: Project, endpoint: str, database_url: str
+    project: Project, endpoint: str, owner_url: str
 ) -> None:
-    environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": database_url}
+    environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": owner_url}
     for _ in range(2):
         with project.run(**environment) as run:
             run.wait_for(re.escape(f"Using the LocalStack at {endpoint}"))
@@ -35,18 +36,18 @@ def test_a_run_on_localstack_sends_emails_and_leaves_it_running(
         assert "Stopping PostgreSQL" not in run.output
 
 
-def test_a_missing_localstack_is_reported_with_its_command(project: Project, database_url: str) -> None:
+def test_a_missing_localstack_is_reported_with_its_command(project: Project, owner_url: str) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": database_url}
+    environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": owner_url}
     output = project.fail("run", **environment)
     assert f"No LocalStack answers at {endpoint}" in output
     assert localstack.START_COMMAND in output
 
 
 @pytest.mark.moto
-def test_another_fake_of_aws_is_refused(project: Project, database_url: str) -> None:
+def test_another_fake_of_aws_is_refused(project: Project, owner_url: str) -> None:
     with aws.running() as endpoint:
-        environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": database_url}
+        environment = {"STACK": "localstack", "AWS_ENDPOINT_URL": endpoint, "DATABASE_URL": owner_url}
         assert f"No LocalStack answers at {endpoint}" in project.fail("run", **environment)
 
 
@@ -81,7 +82,7 @@ def test_the_compose_file_has_the_addresses_of_a_run() -> None:
 def test_the_compose_files_database_has_the_embedded_settings() -> None:
     flags = dict(flag.removeprefix("-c").split("=") for flag in SERVICES["postgres"]["command"][1:])
     assert flags == {name: postgres.SETTINGS[name] for name in flags}
-    assert {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} <= flags.keys()
+    assert SERVER_SETTINGS.keys() <= flags.keys()
 
 
 def test_the_compose_file_pins_the_tested_release() -> None:

@@ -17,7 +17,7 @@ from infra.local.startup import CannotStart
 from tests.client import Client
 from tests.infra.local.conftest import becomes_true
 from tests.infra.local.project import Project, get
-from tests.rows import rows
+from tests.rows import alter
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's prctl")
 
@@ -140,9 +140,9 @@ def test_data_of_an_older_version_is_refused(folder: Path, stamp: str | None) ->
 
 
 def test_a_secret_is_made_once_and_private(folder: Path) -> None:
-    secret = run_dir.secret(folder)
+    secret = run_dir.secret(folder, "jwt-secret")
     assert len(secret) >= 64
-    assert run_dir.secret(folder) == secret
+    assert run_dir.secret(folder, "jwt-secret") == secret
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
@@ -158,8 +158,8 @@ def test_a_reset_removes_everything(folder: Path) -> None:
     assert not project.run_folder.exists()
 
 
-def test_data_of_an_unknown_schema_is_refused(client: Client, database_url: str) -> None:
-    rows(client, "UPDATE alembic_version SET version_num = '0004'")
+def test_data_of_an_unknown_schema_is_refused(client: Client, database_url: str, owner_url: str) -> None:
+    alter(client, "UPDATE alembic_version SET version_num = '0004'")
 
     with pytest.raises(CannotStart, match="make reset"):
-        migrate(database_url)
+        migrate(owner_url, database_url)

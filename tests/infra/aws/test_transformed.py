@@ -1,0 +1,38 @@
+"""The template after SAM's transformation, which is what CloudFormation deploys."""
+
+import copy
+from typing import Any
+
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from tests.infra.aws.stack import REGION, Stack
+from tests.infra.aws.test_template import GIVEN
+
+
+@pytest.fixture
+def transformed(template: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    uploaded = copy.deepcopy(template)
+    for part in uploaded["Resources"].values():
+        if "CodeUri" in part["Properties"]:
+            part["Properties"]["CodeUri"] = "s3://bucket/deployment.zip"
+    return dict(Translator({}, Parser()).translate(uploaded, {}))
+
+
+def test_the_api_has_one_stage_with_limits_log_and_traces(transformed: dict[str, Any]) -> None:
+    stages = Stack(transformed, GIVEN).of_type("AWS::ApiGateway::Stage")
+    assert [stage["StageName"] for stage in stages.values()] == ["api"]
+    (stage,) = stages.values()
+    assert stage["MethodSettings"]
+    assert stage["AccessLogSetting"]["DestinationArn"] == "AccessLogs.Arn"
+    assert stage["TracingEnabled"] is True
+
+
+@pytest.mark.parametrize("domain", ["", "api.example.com"])
+def test_with_a_domain_the_api_has_no_other_address(transformed: dict[str, Any], domain: str) -> None:
+    stack = Stack(transformed, {**GIVEN, "DomainName": domain})
+    (api,) = stack.of_type("AWS::ApiGateway::RestApi").values()
+    configuration = api["Body"]["x-amazon-apigateway-endpoint-configuration"]
+    assert configuration == {"disableExecuteApiEndpoint": domain != ""}
