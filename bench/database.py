@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,22 @@ def clear_bookings(url: str) -> None:
 
 def sell_out(url: str, event: int) -> None:
     run(url, f"UPDATE places SET taken = capacity WHERE event_id = '{event_id(event)}'")  # noqa: S608 (our own id)
+
+
+def check_bookings(url: str, event_ids: Collection[str], expected: int, tickets: int) -> None:
+    """Check how many bookings the events have, each with so many tickets.
+
+    Raises:
+        RuntimeError: There are others.
+    """
+    ids = ", ".join(f"'{event_id}'" for event_id in event_ids)
+    query = (
+        "SELECT count(DISTINCT booking_id), count(*) FROM bookings JOIN tickets USING (booking_id)"  # noqa: S608 (our own ids)
+        f" WHERE event_id IN ({ids})"
+    )
+    [[booked, made]] = run(url, query)
+    if (booked, made) != (expected, expected * tickets):
+        raise RuntimeError(f"{expected} calls made {booked} bookings with {made} tickets")
 
 
 def run(url: str, *statements: str) -> list[list[Any]]:

@@ -87,11 +87,8 @@ class Pgbench:
             RuntimeError: The number of bookings is wrong.
         """
         tally = self.call(call_text(tickets), first_event, clients, events)
-        ids = ", ".join(f"'{database.event_id(first_event + number)}'" for number in range(events))
-        query = f"SELECT count(*) FROM bookings WHERE event_id IN ({ids})"  # noqa: S608 (our own ids)
-        booked = database.value(self.url, query)
-        if booked != (0 if sold_out else tally.calls):
-            raise RuntimeError(f"pgbench made {tally.calls} calls and {booked} bookings")
+        event_ids = [database.event_id(first_event + number) for number in range(events)]
+        database.check_bookings(self.url, event_ids, 0 if sold_out else tally.calls, tickets)
         return tally
 
     def call(self, sql: str, first_event: int, clients: int, events: int = 1) -> Tally:

@@ -106,14 +106,14 @@ def waiting(client: Client) -> int:
 
 
 def deadlocks(client: Client) -> int:
-    """End all other sessions of the test's database, and return how many deadlocks it has had.
+    """End the app's other sessions at the test's database, and return how many deadlocks it has had.
 
     A session reports its deadlocks when it ends, at the latest.
     """
     rows(
         client,
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()",
     )
     return int(value(client, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
 

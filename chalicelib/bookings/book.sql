@@ -195,9 +195,9 @@ BEGIN
             END LOOP;
             IF outcome IS NULL AND cardinality(v_types) < coalesce(cardinality(p_types), 1) THEN
                 outcome := 'no-such-ticket-type';
-                booking := json_build_object(
-                    'item', (SELECT min(i.item) FROM unnest(p_types) WITH ORDINALITY AS i (id, item) WHERE id <> ALL (v_types))
-                );
+                SELECT json_build_object('item', min(i.item)) INTO booking
+                FROM unnest(p_types) WITH ORDINALITY AS i (ticket_type_id, item)
+                WHERE i.ticket_type_id <> ALL (v_types);
             ELSIF outcome IS NULL THEN
                 IF v_event.taken + v_quantity > v_event.capacity THEN
                     v_sold_out := ',"' || array_to_string(v_types, '","') || '"';
@@ -218,8 +218,8 @@ BEGIN
                         outcome := 'email-not-verified';
                     END IF;
                 END IF;
-                -- With a limit of one, the unique index finds the earlier booking of an order that is not refused.
-                IF outcome IS NOT NULL OR p_quote OR v_event.max_per_attendee > 1 THEN
+                -- With a limit of one, the unique index finds the earlier booking of a free order.
+                IF outcome IS NOT NULL OR p_quote OR v_amount > 0 OR v_event.max_per_attendee > 1 THEN
                     SELECT coalesce(sum(b.quantity), 0) INTO v_booked
                     FROM bookings b
                     WHERE b.event_id = p_event_id AND b.user_id = p_user_id AND b.status IN ('pending', 'confirmed');
