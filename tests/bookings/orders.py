@@ -158,7 +158,7 @@ def taken_by_pool(client: Client, event_id: str) -> Mapping[str, int]:
         " AND b.status IN ('pending', 'confirmed'))"
         " ELSE (SELECT count(*) FROM tickets t WHERE t.ticket_type_id = pool_id"
         " AND t.status <> 'cancelled') END AS live"
-        " FROM pools WHERE event_id = :event_id AND taken IS NOT NULL",
+        " FROM pools WHERE event_id = :event_id AND taken IS NOT NULL ORDER BY kind, pool_id",
         event_id=event_id,
     )
     for row in counted:

@@ -73,6 +73,12 @@ class Sale:
         }
         body = {**BODIES[kind], **more}
         body.update({name: value for name, value in ids.items() if name in body})
+        if "tickets" in body:
+            path = f"/bookings/{self.booking_id}/tickets"
+            listed = self.client("GET", path, by=self.attendee).json
+            body["tickets"] = [
+                {name: ticket[name] for name in ("ticketId", "ticketTypeId")} for ticket in listed
+            ]
         with self.client.wiring.database.transaction() as connection:
             event = domain_events.BY_TYPE[kind].from_json(body)
             outbox.record(connection, event, subject=UUID(self.event_id), now=datetime.now(UTC))

@@ -276,14 +276,14 @@ def _message_for(declared: Any) -> str | None:  # noqa: C901, PLR0911 (one retur
     """Return the message for a bad value: as declared, or else derived from the type and its constraints."""
     meta = _meta(declared)
     base = _base(declared)
+    if meta.extra and "message" in meta.extra:
+        return str(meta.extra["message"])
     if isinstance(base, type) and issubclass(base, Struct):
         return "must be an object"
     if get_origin(base) is list:
         if meta.max_length:
             return f"must be a list of {meta.min_length} to {meta.max_length} items"
         return _message_for(get_args(base)[0])
-    if meta.extra and "message" in meta.extra:
-        return str(meta.extra["message"])
     if get_origin(base) is Literal:
         *others, last = get_args(base)
         return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
