@@ -74,10 +74,10 @@ class Sale:
         body = {**BODIES[kind], **more}
         body.update({name: value for name, value in ids.items() if name in body})
         if "tickets" in body:
-            path = f"/bookings/{self.booking_id}/tickets"
-            listed = self.client("GET", path, by=self.attendee).json
+            of_booking = "SELECT ticket_id, ticket_type_id FROM tickets WHERE booking_id = :id"
             body["tickets"] = [
-                {name: ticket[name] for name in ("ticketId", "ticketTypeId")} for ticket in listed
+                {"ticketId": str(row.ticket_id), "ticketTypeId": str(row.ticket_type_id)}
+                for row in rows(self.client, of_booking, id=self.booking_id)
             ]
         with self.client.wiring.database.transaction() as connection:
             event = domain_events.BY_TYPE[kind].from_json(body)
