@@ -259,7 +259,7 @@ def test_a_code_reduces_the_price_of_each_ticket(
         assert [item["unitPrice"] for item in reply.json["items"]] == [price, 3000]
 
 
-def test_an_order_that_costs_nothing_is_confirmed_at_once(
+def test_an_order_that_costs_nothing_is_confirmed_immediately(
     client: Client, host: Account, attendee: Account
 ) -> None:
     sale = sell(client, host, ticket_type(price=2000))
