@@ -11,7 +11,20 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import wiring
-from chalicelib.api import auth, bookings, docs, events, health, notifications, pages, stripe_webhook, users
+from chalicelib.api import (
+    auth,
+    bookings,
+    codes,
+    docs,
+    events,
+    health,
+    notifications,
+    pages,
+    stripe_webhook,
+    ticket_types,
+    tickets,
+    users,
+)
 from chalicelib.events import sale_start
 from chalicelib.notifications import booking_activity, bounces, deliveries, digest
 from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
@@ -33,7 +46,20 @@ app.api.binary_types = []  # no response is binary, and Chalice would look up th
 app.register_middleware(render_chalice_responses, "http")
 
 resources = [
-    module.routes for module in (auth, users, events, bookings, notifications, stripe_webhook, pages, health)
+    module.routes
+    for module in (
+        auth,
+        users,
+        events,
+        ticket_types,
+        codes,
+        bookings,
+        tickets,
+        notifications,
+        stripe_webhook,
+        pages,
+        health,
+    )
 ]
 routers = [*resources, docs.docs_router(resources)]
 for router in routers:

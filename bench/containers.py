@@ -28,6 +28,7 @@ class Job:
 
     way: str
     event_id: str
+    tickets: int
     expected_status: int
     starts_at: float
 
@@ -50,7 +51,9 @@ class Containers:
         self._scale = scale
         self._pipes = pipes
 
-    def book(self, way: str, event: int, processes: int, *, sold_out: bool = False) -> Tally:
+    def book(
+        self, way: str, event: int, processes: int, *, tickets: int = 1, sold_out: bool = False
+    ) -> Tally:
         """Book with several processes for one run, and check that every request booked, or none did.
 
         Raises:
@@ -60,13 +63,10 @@ class Containers:
         event_id = database.event_id(event)
         start = time.perf_counter() + 0.05 + processes * 0.005  # all containers have the job by then
         for pipe in self._pipes[:processes]:
-            pipe.send(Job(way, event_id, 409 if sold_out else 201, start))
+            pipe.send(Job(way, event_id, tickets, 409 if sold_out else 201, start))
         results: list[Result] = [pipe.recv() for pipe in self._pipes[:processes]]
         calls = sum(result.calls for result in results)
-        query = f"SELECT count(*) FROM bookings WHERE event_id = '{event_id}'"  # noqa: S608 (our own id)
-        booked = database.value(self._url, query)
-        if booked != (0 if sold_out else calls):
-            raise RuntimeError(f"{calls} requests were answered, and {booked} bookings made")
+        database.check_bookings(self._url, [event_id], 0 if sold_out else calls, tickets)
         latencies = sorted(each for result in results for each in result.latencies)
         cpu = sum(result.cpu for result in results) / max(1, len(latencies))
         return Tally(self._scale.seconds, latencies, calls, cpu)
@@ -108,7 +108,7 @@ def _work(job: Job, scale: Scale, handle: Handler, tokens: Sequence[str]) -> Res
         began = time.perf_counter()
         if began >= counts_from + scale.seconds:
             return Result(latencies, time.process_time() - cpu if latencies else nan, calls)
-        response = handle(booking_request(token, job.event_id), None)
+        response = handle(booking_request(token, job.event_id, job.tickets), None)
         ended = time.perf_counter()
         if response["statusCode"] != job.expected_status:
             raise RuntimeError(f"status {response['statusCode']}: {response['body']}")

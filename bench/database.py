@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,11 @@ FLUSH_DELAY = 0.002
 HOST = "00000000-0000-7000-a000-"
 PERSON = "00000000-0000-7000-8000-"
 EVENT = "00000000-0000-7000-9000-"
+TYPE = "00000000-0000-7000-b000-"
+SECOND_TYPE = "00000000-0000-7000-b001-"
 FIRST = 100_000_000_000
-"""Number of the first host, person and event. The last twelve digits of an id can be counted up in SQL."""
+"""Number of the first host, person, event and ticket type. The last twelve digits of an id can be counted
+up in SQL."""
 
 FILL = "SET statement_timeout = 0; SET session_replication_role = replica; SET synchronous_commit = off;"
 """For connections that write many rows whose references are known to be valid."""
@@ -47,23 +50,40 @@ SELECT ('{PERSON}' || {FIRST} + n)::uuid, 'attendee', 'Person ' || n, n || '@exa
 FROM generate_series(0, {people} - 1) n;
 INSERT INTO credentials SELECT user_id, '', 1 FROM users;
 INSERT INTO events (event_id, host_id, title, description, starts_at, ends_at, timezone, currency, status,
-                    created_at, updated_at)
+                    max_per_attendee, min_charge, max_charge, charge_step, created_at, updated_at)
 SELECT ('{EVENT}' || {FIRST} + n)::uuid, ('{HOST}' || {FIRST} + n % {hosts})::uuid,
        (ARRAY['Jazz', 'Opera', 'Poetry', 'Chess', 'Football'])[1 + n % 5] || ' in the yard ' || n,
        'Come early. ' || md5((n % ({events} / 25 + 1))::text), start, start + interval '2 hours', 'UTC',
-       'eur', 'published', now(), now()
+       'eur', 'published', CASE WHEN n < {events} - {with_two_types} THEN 1 ELSE 4 END, 50, 99999999, 1,
+       now(), now()
 FROM (SELECT n, now() + interval '1 day' + make_interval(mins => (n::bigint * 7919 % 500000)::int) AS start
       FROM generate_series(0, {events} - 1) n);
 INSERT INTO places (event_id, capacity, popularity)
 SELECT event_id, 1000000000, 10 * ln(1 + row_number() OVER () % 500) FROM events;
-INSERT INTO ticket_types SELECT uuidv7(), event_id, 'General admission', 0 FROM events
+INSERT INTO ticket_types (ticket_type_id, event_id, name, price, created_at)
+SELECT replace(event_id::text, '{EVENT}', prefix)::uuid, event_id, 'General admission', 0, now()
+FROM events CROSS JOIN unnest(ARRAY['{TYPE}', '{SECOND_TYPE}']) AS prefix
+WHERE prefix = '{TYPE}' OR max_per_attendee > 1;
+INSERT INTO pools (pool_id, event_id, kind, taken)
+SELECT ticket_type_id, event_id, 'ticket-type', CASE WHEN max_per_attendee > 1 THEN 0 END
+FROM ticket_types JOIN events USING (event_id)
 """
 _BOOKINGS = """
-INSERT INTO bookings (booking_id, user_id, event_id, host_id, ticket_type_id, status, amount, currency,
-                      created_at, updated_at)
-SELECT uuidv7(make_interval(secs => n - {number})), ('{PERSON}' || {FIRST} + {person})::uuid, event_id,
-       host_id, uuidv7(), {status}, 0, 'eur', now(), now()
-FROM generate_series(0, {number} - 1) n JOIN events ON event_id = ('{EVENT}' || {FIRST} + {event})::uuid
+WITH made AS (
+    INSERT INTO bookings (booking_id, user_id, event_id, host_id, status, quantity, amount, currency, sole,
+                          created_at, updated_at)
+    SELECT uuidv7(make_interval(secs => n - {number})), ('{PERSON}' || {FIRST} + {person})::uuid, event_id,
+           host_id, made_as, (made_as = 'confirmed')::int, 0, 'eur', true, now(), now()
+    FROM generate_series(0, {number} - 1) n CROSS JOIN LATERAL (SELECT {status} AS made_as)
+         JOIN events ON event_id = ('{EVENT}' || {FIRST} + {event})::uuid
+    RETURNING booking_id, event_id, quantity
+)
+INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, cancellation_reason,
+                     updated_at)
+SELECT uuidv7(), booking_id, replace(event_id::text, '{EVENT}', '{TYPE}')::uuid, 0, 0,
+       CASE WHEN quantity > 0 THEN 'valid' ELSE 'cancelled' END, CASE WHEN quantity = 0 THEN 'attendee' END,
+       now()
+FROM made
 """
 
 
@@ -79,6 +99,11 @@ def event_id(number: int) -> str:
     return f"{EVENT}{FIRST + number}"
 
 
+def type_ids(event_id: str) -> list[str]:
+    """Return the ids that the ticket types of an event have if it has two."""
+    return [event_id.replace(EVENT, prefix) for prefix in (TYPE, SECOND_TYPE)]
+
+
 @contextlib.contextmanager
 def server() -> Iterator[Postgres]:
     """Run an empty server, and remove its data afterwards."""
@@ -90,12 +115,18 @@ def server() -> Iterator[Postgres]:
             yield running
 
 
-def populate(on: Postgres, name: str, people: int, events: int, hosts: int = 1) -> str:
-    """Create a database with people who have no bookings and events that never sell out; return its URL."""
+def populate(
+    on: Postgres, name: str, people: int, events: int, hosts: int = 1, with_two_types: int = 0
+) -> str:
+    """Create a database with people who have no bookings and events that never sell out; return its URL.
+
+    The last `with_two_types` events have two ticket types, and four tickets for each attendee. The others
+    have one of both.
+    """
     url = on.url(name)
     postgres.create_database(on, name)
     upgrade(url)
-    fill(url, _POPULATE, people=people, events=events, hosts=hosts)
+    fill(url, _POPULATE, people=people, events=events, hosts=hosts, with_two_types=with_two_types)
     return url
 
 
@@ -106,7 +137,8 @@ def add_bookings(url: str, number: int, person: str, event: str, status: str) ->
 
 def fill(url: str, statements: str, **values: object) -> None:
     """Write many rows, then do what autovacuum and a checkpoint would otherwise do during a run."""
-    run(url, FILL + statements.format(HOST=HOST, PERSON=PERSON, EVENT=EVENT, FIRST=FIRST, **values))
+    names = {"HOST": HOST, "PERSON": PERSON, "EVENT": EVENT, "TYPE": TYPE, "SECOND_TYPE": SECOND_TYPE}
+    run(url, FILL + statements.format(FIRST=FIRST, **names, **values))
     run(url, "SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT")
 
 
@@ -116,6 +148,22 @@ def clear_bookings(url: str) -> None:
 
 def sell_out(url: str, event: int) -> None:
     run(url, f"UPDATE places SET taken = capacity WHERE event_id = '{event_id(event)}'")  # noqa: S608 (our own id)
+
+
+def check_bookings(url: str, event_ids: Collection[str], expected: int, tickets: int) -> None:
+    """Check how many bookings the events have, each with so many tickets.
+
+    Raises:
+        RuntimeError: There are others.
+    """
+    ids = ", ".join(f"'{event_id}'" for event_id in event_ids)
+    query = (
+        "SELECT count(DISTINCT booking_id), count(*) FROM bookings JOIN tickets USING (booking_id)"  # noqa: S608 (our own ids)
+        f" WHERE event_id IN ({ids})"
+    )
+    [[booked, made]] = run(url, query)
+    if (booked, made) != (expected, expected * tickets):
+        raise RuntimeError(f"{expected} calls made {booked} bookings with {made} tickets")
 
 
 def run(url: str, *statements: str) -> list[list[Any]]:

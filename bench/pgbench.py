@@ -18,7 +18,7 @@ from bench.figures import Tally
 from bench.requests import REQUEST_ID
 from bench.scale import Scale
 from chalicelib.bookings import booking
-from chalicelib.bookings.booking import BookingLimits
+from chalicelib.bookings.booking import BookingLimits, Item, Order
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import request_context
 from chalicelib.platform.security import Caller
@@ -34,26 +34,33 @@ _UUID_OF_PYTHON = re.compile("'[0-9a-f]{12}7[0-9a-f]{19}'")
 
 
 class RecordingDatabase(Database):
-    """Record the last call, and pretend that it booked a place."""
+    """Record the last call, and pretend that it booked a place or priced an order."""
 
     def __init__(self) -> None:
         self.sql = ""
 
     def call(self, sql: str) -> Sequence[Any]:
         self.sql = sql
-        return "booked", "{}"
+        quoted = ", True, NULL, NULL, " in sql
+        return ("quoted", '{"revision":1,"quote":{}}') if quoted else ("booked", "{}")
 
 
-def call_text() -> str:
+def call_text(tickets: int = 1, *, quote: bool = False) -> str:
     """Return the SQL by which the app books, with :person, :event and new ids in place of its ids."""
     recorder, person, event = RecordingDatabase(), UUID(database.person_id(0)), UUID(database.event_id(0))
+    types = [UUID(type_id) for type_id in database.type_ids(str(event))]
+    items = tuple(Item(type_id, tickets // 2) for type_id in types) if tickets > 1 else None
+    caller, order, now = Caller(person, "attendee", 1), Order(event, items), datetime.now(UTC)
     with request_context.bind(REQUEST_ID):
-        booking.book(
-            recorder, Caller(person, "attendee", 1), event, key=None, limits=LIMITS, now=datetime.now(UTC)
-        )
+        if quote:
+            booking.quote(recorder, caller, order, limits=LIMITS, now=now)
+        else:
+            booking.book(recorder, caller, order, key=None, limits=LIMITS, now=now)
     # pgbench passes variables of a prepared statement as parameters, which must not be in quotes.
     text = recorder.sql.replace(f"'{person.hex}'", f"('{database.PERSON}' || :person)::uuid")
     text = text.replace(f"'{event.hex}'", f"('{database.EVENT}' || :event)::uuid")
+    prefixes = f"'{database.TYPE}' || :event, '{database.SECOND_TYPE}' || :event"
+    text = text.replace(f"'{{{types[0].hex},{types[1].hex}}}'", f"ARRAY[{prefixes}]::uuid[]")
     return _UUID_OF_PYTHON.sub("uuidv7()", text)
 
 
@@ -71,26 +78,29 @@ class Pgbench:
     url: str
     scale: Scale
 
-    def book(self, first_event: int, clients: int, events: int = 1, *, sold_out: bool = False) -> Tally:
+    def book(
+        self, first_event: int, clients: int, events: int = 1, *, tickets: int = 1, sold_out: bool = False
+    ) -> Tally:
         """Book with several clients for one run, and check that every call booked, or none did.
 
         Raises:
             RuntimeError: The number of bookings is wrong.
         """
+        tally = self.call(call_text(tickets), first_event, clients, events)
+        event_ids = [database.event_id(first_event + number) for number in range(events)]
+        database.check_bookings(self.url, event_ids, 0 if sold_out else tally.calls, tickets)
+        return tally
+
+    def call(self, sql: str, first_event: int, clients: int, events: int = 1) -> Tally:
+        """Make the same call with several clients for one run, with :person and :event that change."""
         script = _SCRIPT.format(
-            call=call_text(),
+            call=sql,
             first=database.FIRST,
             first_event=database.FIRST + first_event,
             people=self.scale.people // clients,
             events=events,
         )
-        tally = self._run(script, clients)
-        ids = ", ".join(f"'{database.event_id(first_event + number)}'" for number in range(events))
-        query = f"SELECT count(*) FROM bookings WHERE event_id IN ({ids})"  # noqa: S608 (our own ids)
-        booked = database.value(self.url, query)
-        if booked != (0 if sold_out else tally.calls):
-            raise RuntimeError(f"pgbench made {tally.calls} calls and {booked} bookings")
-        return tally
+        return self._run(script, clients)
 
     def _run(self, script: str, clients: int) -> Tally:
         at = make_url(self.url)

@@ -1,10 +1,12 @@
 """API Gateway events as the Lambda function receives them, and access tokens."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+from bench import database
 from chalicelib.platform.security import Caller, Role, Tokens
 
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
@@ -41,8 +43,14 @@ def request(
     }
 
 
-def booking_request(token: str, event_id: str) -> dict[str, Any]:
-    return request("POST", "/bookings", token=token, body=f'{{"eventId":"{event_id}"}}')
+def booking_request(token: str, event_id: str, tickets: int = 1) -> dict[str, Any]:
+    """Order a ticket of an event's only type, or several tickets, half of them of each of its two types."""
+    body: dict[str, Any] = {"eventId": event_id}
+    if tickets > 1:
+        body["items"] = [
+            {"ticketTypeId": type_id, "quantity": tickets // 2} for type_id in database.type_ids(event_id)
+        ]
+    return request("POST", "/bookings", token=token, body=json.dumps(body, separators=(",", ":")))
 
 
 def token_of(tokens: Tokens, user_id: str, role: Role = "attendee") -> str:

@@ -11,7 +11,7 @@ from bench.figures import Figure
 from bench.scale import Scale
 
 SUITES = {
-    "booking": "Booking one event, against pgbench and five separate statements",
+    "booking": "Orders of 1 and 4 tickets of one event, against pgbench and five separate steps",
     "contention": "Booking with a long table, a single event and a sold-out event",
     "lists": "Lists: short and long, first and deep pages, filters",
     "cold-start": "Cold start: import, first request, memory",

@@ -33,7 +33,7 @@ RefundReason = Literal[
 
 AttendeeId = Annotated[UUID, {"description": "The attendee."}]
 Timezone = Annotated[str, {"description": "IANA name of the event's time zone."}]
-Quantity = Annotated[int, {"minimum": 1, "description": "Places."}]
+Quantity = Annotated[int, {"minimum": 1, "description": "Tickets."}]
 Amount = Annotated[int, {"minimum": 0, "description": "In minor units of the currency."}]
 PaidAmount = Annotated[int, {"minimum": 1, "description": "In minor units of the currency."}]
 Currency = Annotated[str, {"pattern": "^[a-z]{3}$", "description": "ISO 4217, in lower case."}]
@@ -139,14 +139,38 @@ class DailyDigestDue(DomainEventBody, name="daily-digest-due"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BookingItem:
+    """The tickets of one type. The price is that of one ticket, without the discount of a code."""
+
+    ticket_type_id: UUID
+    name: str
+    quantity: Quantity
+    unit_price: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookedTicket:
+    ticket_id: UUID
+    ticket_type_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class BookingDetails(DomainEventBody):
-    """The subject is the booked event, so that its bookings and its own changes are in one order."""
+    """The subject is the booked event, so that its bookings and its own changes are in one order.
+
+    `quantity`, `items`, `discount` and `tickets` are of the tickets that are confirmed, cancelled or expired.
+    `amount` is the price of the whole booking.
+    """
 
     booking_id: UUID
+    reference: Annotated[str, {"pattern": "^[0-9A-HJKMNP-TV-Z]{8}$", "description": "For people."}]
     user_id: AttendeeId
     event_id: UUID
     quantity: Quantity
+    items: Annotated[tuple[BookingItem, ...], {"minItems": 1}]
+    discount: Annotated[int | None, {"minimum": 1, "description": "What a code has taken off."}] = None
     amount: Amount
+    tickets: Annotated[tuple[BookedTicket, ...], {"minItems": 1}]
     currency: Currency
     created_at: SystemTime
     updated_at: SystemTime
@@ -162,7 +186,7 @@ class BookingConfirmed(BookingDetails, name="booking-confirmed"):
 
 @dataclass(frozen=True, kw_only=True)
 class BookingCancelled(BookingDetails, name="booking-cancelled"):
-    """A booking is cancelled, and its place is free.
+    """A booking is cancelled, and its places are free.
 
     The reason is the attendee's or the host's wish (`attendee`, `host`), the end of the event
     (`event-cancelled`, `event-deleted`) or of the attendee's account (`account-deleted`), a refund made
@@ -175,10 +199,21 @@ class BookingCancelled(BookingDetails, name="booking-cancelled"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookingExpired(BookingDetails, name="booking-expired"):
-    """An attendee did not pay in time. The place is free again, and nothing was charged.
+class TicketsCancelled(BookingDetails, name="tickets-cancelled"):
+    """Some tickets of a booking are cancelled, and their places are free. The others stay valid.
 
-    A payment that arrives later may still confirm the booking, if a place is left.
+    Money that is due back has a `payment-refund-due` of its own.
+    """
+
+    status: Literal["confirmed"]
+    reason: Literal["attendee", "host"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingExpired(BookingDetails, name="booking-expired"):
+    """An attendee did not pay in time. The places are free again, and nothing was charged.
+
+    A payment that arrives later may still confirm the booking, if its places are left.
     """
 
     status: Literal["expired"]
@@ -209,14 +244,17 @@ class PaymentFailed(PaymentDetails, name="payment-failed"):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRefundDue(PaymentDetails, name="payment-refund-due"):
-    """A payment is due back to the attendee. This system makes the refund.
+    """The price of cancelled tickets is due back to the attendee. This system makes the refund.
 
-    The amount is the payment, less what has gone back before.
+    There is one for each refund. The amount is the sum of the tickets' prices, or what is left of the payment
+    if that is less, because a part has gone back before.
 
     The reasons are those of `booking-cancelled`, and `late-payment`: the money arrived after the hold, and no
     place was left, or the booking had been cancelled, or the attendee had another booking.
     """
 
+    refund_id: UUID
+    tickets: Annotated[tuple[BookedTicket, ...], {"minItems": 1}]
     reason: RefundReason
 
 
@@ -333,6 +371,7 @@ ALL: tuple[type[DomainEventBody], ...] = (
     EventCancelled,
     BookingConfirmed,
     BookingCancelled,
+    TicketsCancelled,
     BookingExpired,
     PaymentFailed,
     PaymentRefundDue,

@@ -62,6 +62,8 @@ def _object(cls: Any) -> dict[str, Any]:
 def _value(kind: Any, *, nullable: bool) -> dict[str, Any]:
     if is_dataclass(kind):
         return _object(kind)
+    if get_origin(kind) is tuple:
+        return {"type": "array", "items": _object(get_args(kind)[0])}
     if get_origin(kind) is Literal:
         values = get_args(kind)
         return {"const": values[0]} if len(values) == 1 else {"enum": list(values)}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, update
 
 import app
 from chalicelib.bookings import booking as bookings
-from chalicelib.bookings.booking import BookingLimits
+from chalicelib.bookings.booking import BookingLimits, Order
 from chalicelib.events import publishing as events
 from chalicelib.events.rules import Details
 from chalicelib.platform import security
@@ -231,7 +231,8 @@ class Client:
     def book_as_of(self, attendee: Account, event_id: str, at: datetime) -> str:
         """Book a place as of an earlier time, before the event ended, and return the id of the booking."""
         caller = self.wiring.tokens.read(attendee.token)
-        booked = bookings.book(self.wiring.database, caller, UUID(event_id), key=None, limits=LIMITS, now=at)
+        order = Order(UUID(event_id))
+        booked = bookings.book(self.wiring.database, caller, order, key=None, limits=LIMITS, now=at)
         return str(json.loads(booked.booking)["bookingId"])
 
     def pages(self, path: str, by: Account | None = None) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.client import Account, Client, Reply
-from tests.rows import value
+from tests.rows import rows, value
 
 T = TypeVar("T")
 
@@ -103,6 +103,19 @@ def waiting(client: Client) -> int:
             " WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
     )
+
+
+def deadlocks(client: Client) -> int:
+    """End the app's other sessions at the test's database, and return how many deadlocks it has had.
+
+    A session reports its deadlocks when it ends, at the latest.
+    """
+    rows(
+        client,
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()",
+    )
+    return int(value(client, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
 
 
 def until_waiting(client: Client, sessions: int, *unless_done: Future[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chalicelib.notifications.mailer import AddressRefused, EmailRefused
-from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
+from chalicelib.payments.gateway import Charge, DueRefund, PaymentIntent, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging.ports import DomainEvent
 
@@ -158,27 +158,31 @@ class FakePayments:
         self.at_step()
         return self.intents[intent_id]
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+    def create_refund(self, due: DueRefund) -> Refund:
         self._call()
-        if self.intents[intent_id].status != "succeeded":
+        if self.intents[due.intent_id].status != "succeeded":
             raise PaymentRefused("payment_intent_unexpected_state")
-        known = next((one for one in self.refunds.values() if one.intent_id == intent_id), None)
-        made = known or Refund(
-            refund_id=f"re_{uuid4().hex}",
-            intent_id=intent_id,
-            status="succeeded",
-            amount=charge.amount,
-            currency=charge.currency,
-            booking_id=charge.booking_id,
-            attempt=charge.attempt,
+        same = (
+            one
+            for one in list(self.refunds.values())
+            if (one.refund_id, one.attempt) == (due.refund_id, due.attempt)
         )
-        self.refunds[made.refund_id] = made
+        made = next(same, None) or Refund(
+            stripe_refund_id=f"re_{uuid4().hex}",
+            intent_id=due.intent_id,
+            status="succeeded",
+            amount=due.amount,
+            currency=due.currency,
+            refund_id=due.refund_id,
+            attempt=due.attempt,
+        )
+        self.refunds[made.stripe_refund_id] = made
         self.at_step()
         return made
 
-    def get_refund(self, refund_id: str) -> Refund:
+    def get_refund(self, stripe_refund_id: str) -> Refund:
         self._call()
-        return self.refunds[refund_id]
+        return self.refunds[stripe_refund_id]
 
     def list_refunds(self, intent_id: str) -> list[Refund]:
         self._call()

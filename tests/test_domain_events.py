@@ -32,8 +32,11 @@ from tests.client import PASSWORD, Client, in_days
 from tests.events.announcements import announce_changes
 from tests.notifications import examples
 from tests.notifications.examples import BOOKING_BODY, PAID
-from tests.payments.purchases import Hold, expire, hold
+from tests.notifications.orders import add_code, cancel_ticket, event_with_types, order
+from tests.payments import orders
+from tests.payments.purchases import Hold, cancel, expire, hold
 from tests.payments.webhook_delivery import event, intent_of, send
+from tests.rows import domain_events as recorded
 from tests.rows import rows
 from tests.users.verification_emails import verify_pending
 
@@ -77,7 +80,7 @@ def messages(client: Client) -> list[dict[str, Any]]:
 def walk(client: Client) -> None:
     for step in (accounts, changes, sale, cancelled_bookings, cancelled_events, deleted_accounts):
         step(client)
-    for step in (unpaid, refunded, paid_too_late, taken_back):
+    for step in (several_types, unpaid, several_tickets, refunded, paid_too_late, taken_back):
         step(client)
 
 
@@ -140,10 +143,35 @@ def deleted_accounts(client: Client) -> None:
         assert client("DELETE", "/users/me", by=who).status == 204
 
 
+def several_types(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    free, [day, weekend] = event_with_types(client, host)
+    priced, [early, late] = event_with_types(client, host, price=2500)
+    for _ in range(2):
+        cancel_ticket(client, order(client, attendee, free, {day: 1, weekend: 2}), "host")
+    given = order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, priced, 100))
+    cancel_ticket(client, given)
+    assert client("DELETE", f"/bookings/{given}", by=attendee).status == 204
+    order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, priced, 10))
+    assert expire(client) == 1
+
+
 def unpaid(client: Client) -> None:
     held = hold(client)
     failed = intent_of(client, held, status="requires_payment_method", last_payment_error={"code": "expired"})
     happens(client, "payment_intent.payment_failed", failed)
+    assert expire(client) == 1
+
+
+def several_tickets(client: Client) -> None:
+    on_sale = orders.sale(client, 2500)
+    for code in (orders.CODE, None):
+        held = orders.order(client, on_sale, 3, code=code)
+        happens(client, "payment_intent.succeeded", intent_of(client, held))
+        orders.cancel_ticket(client, held, 0)
+        orders.cancel_ticket(client, held, 1, by=held.host)
+        cancel(client, held)
+    orders.order(client, on_sale, 1, code=orders.CODE)
     assert expire(client) == 1
 
 
@@ -237,6 +265,30 @@ def test_booking_procedure_writes_the_body_of_its_class(client: Client) -> None:
     assert row.version == BookingConfirmed.version
     assert BookingConfirmed.from_json(row.body).as_json() == row.body
     assert row.body["bookingId"] == booking["bookingId"]
+    assert row.body["reference"] == booking["reference"]
+    assert row.body["items"] == booking["items"]
+
+
+@pytest.mark.parametrize("percent", [None, 100])
+def test_domain_events_of_an_order_name_its_tickets(client: Client, percent: int | None) -> None:
+    attendee = client.attendee()
+    price = 0 if percent is None else 2500
+    event_id, [day, weekend] = event_with_types(client, client.host(), price=price)
+    more = {} if percent is None else {"code": add_code(client, event_id, percent)}
+    booking_id = order(client, attendee, event_id, {weekend: 2, day: 2}, **more)
+    cancel_ticket(client, booking_id)
+    assert client("DELETE", f"/bookings/{booking_id}", by=attendee).status == 204
+
+    bodies = {one.type: one.body for one in recorded(client, event_id) if "bookingId" in one.body}
+
+    confirmed, fewer, cancelled = bodies.values()
+    assert list(bodies) == ["booking-confirmed", "tickets-cancelled", "booking-cancelled"]
+    assert [body["quantity"] for body in bodies.values()] == [4, 1, 3]
+    assert sorted(fewer["tickets"] + cancelled["tickets"], key=str) == sorted(confirmed["tickets"], key=str)
+    for body in bodies.values():
+        assert sum(item["quantity"] for item in body["items"]) == len(body["tickets"]) == body["quantity"]
+        assert body.get("discount", 0) == sum(item["quantity"] * item["unitPrice"] for item in body["items"])
+    assert [item["name"] for item in confirmed["items"]] == ["Day ticket", "Weekend ticket"]
 
 
 def test_subject_is_the_event_the_user_or_the_address(messages: list[dict[str, Any]]) -> None:
@@ -317,6 +369,18 @@ def test_a_body_without_a_required_member_is_refused(name: str) -> None:
         ("currency", 7),
         ("createdAt", "yesterday"),
         ("createdAt", 1800000000),
+        ("items", None),
+        ("items", "Day ticket"),
+        ("items", {}),
+        ("items", [None]),
+        ("items", ["Day ticket"]),
+        ("items", [7]),
+        ("items", [[]]),
+        ("items", [{}]),
+        ("items", [BOOKING_BODY["items"][0], []]),
+        ("items", [{**BOOKING_BODY["items"][0], "quantity": "2"}]),
+        ("items", [{**BOOKING_BODY["items"][0], "ticketTypeId": "no UUID"}]),
+        ("tickets", [{**BOOKING_BODY["tickets"][0], "ticketId": None}]),
     ],
 )
 def test_a_member_of_another_type_is_refused(member: str, value: Any) -> None:

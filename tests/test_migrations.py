@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from chalicelib import migrations
 from chalicelib.bookings import booking
+from chalicelib.events import expressions
 from chalicelib.migrations import role, upgrade
 from chalicelib.platform.database import engine
-from chalicelib.platform.database.engine import metadata, violated
+from chalicelib.platform.database.engine import metadata
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.bookings.procedure import SOURCE
 from tests.client import Client
-from tests.rows import alter, rows
+from tests.rows import alter
 
 CATALOG = {
     "columns": """
@@ -49,6 +50,7 @@ PROCEDURES = (
 )
 
 FUNCTIONS = Path(engine.__file__).with_name("functions.sql").read_text()
+BOOKABLE = Path(expressions.__file__).with_name("bookable.sql").read_text()
 
 
 @pytest.fixture
@@ -94,8 +96,8 @@ def test_migrated_schema_equals_the_models(owner_url: str, empty_database: str) 
 
 def test_migrated_procedures_equal_their_sources(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
-        connection.exec_driver_sql(FUNCTIONS)
-        connection.exec_driver_sql(SOURCE)
+        for source in (FUNCTIONS, BOOKABLE, SOURCE):
+            connection.exec_driver_sql(source)
 
     migrated = procedures(owner_url)
 
@@ -116,20 +118,6 @@ def test_unknown_schema_is_refused(client: Client, owner_url: str) -> None:
 
     with pytest.raises(migrations.UnknownSchema, match="0004"):
         migrations.upgrade(owner_url)
-
-
-def test_event_has_at_most_one_ticket_type(client: Client) -> None:
-    event = client.event(client.host())
-
-    with pytest.raises(IntegrityError) as refused:
-        rows(
-            client,
-            "INSERT INTO ticket_types (ticket_type_id, event_id, name, price)"
-            " VALUES (uuidv7(), :id, 'VIP', 0)",
-            id=event["eventId"],
-        )
-
-    assert violated(refused.value) == "uq_ticket_types_event_id"
 
 
 @pytest.mark.parametrize(

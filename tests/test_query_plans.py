@@ -11,9 +11,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
-from chalicelib.api.schemas.events import event_json
+from chalicelib.api.schemas.events import viewed_event_json
 from chalicelib.api.schemas.users import user_json
-from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS
+from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS, HOST_SEARCH
 from chalicelib.events.search import EVENTS
 from chalicelib.platform import ids
 from chalicelib.platform.database.engine import Database, metadata
@@ -28,9 +28,10 @@ from tests.conftest import TEMPLATE
 DATABASE = "full"
 
 LISTS: dict[str, tuple[ListQuery, Render]] = {
-    "events": (EVENTS, event_json),
+    "events": (EVENTS, viewed_event_json),
     "attendee's bookings": (BOOKINGS, attendee_booking_json),
     "host's bookings": (HOST_BOOKINGS, host_booking_json),
+    "host's search": (HOST_SEARCH, host_booking_json),
     "users": (USERS, user_json),
 }
 
@@ -42,32 +43,40 @@ SELECT uuidv7(make_interval(secs => n - 6000)), CASE WHEN n % 100 = 0 THEN 'host
 FROM generate_series(1, 4000) n;
 
 INSERT INTO events (event_id, host_id, title, description, starts_at, ends_at, timezone, currency, status,
-                    created_at, updated_at)
+                    created_at, updated_at, min_charge, max_charge, charge_step)
 SELECT uuidv7(make_interval(secs => n - 6000)), hosts.ids[1 + n % 40], md5(n::text) || ' something', 'common',
        now() + make_interval(hours => n * 7919 % 4000), now() + make_interval(hours => n * 7919 % 4000 + 3),
        'UTC', 'eur', CASE n % 20 WHEN 0 THEN 'draft' WHEN 1 THEN 'cancelled' ELSE 'published' END,
-       now(), now()
+       now(), now(), 50, 99999999, 1
 FROM generate_series(1, 4000) n, (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'host') hosts;
 
 INSERT INTO places (event_id, capacity, taken, popularity)
 SELECT event_id, 1000, taken, 10 * ln(taken + 1)
 FROM (SELECT event_id, row_number() OVER () * 7919 % 500 AS taken FROM events) popular;
 
-INSERT INTO ticket_types SELECT uuidv7(), event_id, 'General admission', 0 FROM events;
+INSERT INTO ticket_types (ticket_type_id, event_id, name, price, created_at)
+SELECT uuidv7(), event_id, 'General admission', 0, now() FROM events;
 
-INSERT INTO bookings (booking_id, user_id, event_id, host_id, ticket_type_id, status, amount, currency,
+INSERT INTO pools (pool_id, event_id, kind) SELECT ticket_type_id, event_id, 'ticket-type' FROM ticket_types;
+
+INSERT INTO bookings (booking_id, user_id, event_id, host_id, status, quantity, amount, currency,
                       created_at, updated_at)
-SELECT uuidv7(make_interval(secs => n - 30000)), people.ids[1 + n % 400], event_id, host_id, uuidv7(),
-       'cancelled', 0, 'eur', now(), now()
+SELECT uuidv7(make_interval(secs => n - 30000)), people.ids[1 + n % 400], event_id, host_id,
+       'cancelled', 0, 0, 'eur', now(), now()
 FROM generate_series(1, 20000) n
 CROSS JOIN (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'attendee') people
 JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbered ON place = 1 + n % 4000;
+
+INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, cancellation_reason,
+                     updated_at)
+SELECT uuidv7(), booking_id, ticket_type_id, 0, 0, 'cancelled', 'attendee', now()
+FROM bookings JOIN ticket_types USING (event_id);
 
 -- Each search reads the pending list of a GIN index, which matters more in small tables.
 SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words');
 
 SET default_statistics_target = 1000;
-ANALYZE users, events, places, ticket_types, bookings
+ANALYZE users, events, places, ticket_types, pools, bookings, tickets
 """
 # With exact statistics, and without an autovacuum that could sample the tables again, plans do not vary.
 WITHOUT_AUTOVACUUM = "ALTER TABLE {} SET (autovacuum_enabled = off)"
@@ -136,11 +145,19 @@ class Plan:
         return {node["Relation Name"] for node in self.page if node["Node Type"] == "Seq Scan"}
 
     def sorts(self) -> list[str]:
-        """Return the sorts of more rows than a page has."""
+        """Return the sorts of more rows than a page has, or than belong to one of its rows."""
+        of_one_row = [
+            id(node)
+            for part in self.page
+            if part.get("Parent Relationship") == "SubPlan"
+            for node in nodes(part)
+        ]
         return [
             node["Node Type"]
             for node in self.page
-            if node["Node Type"].endswith("Sort") and node["Sort Key"] != ['"row".n']
+            if node["Node Type"].endswith("Sort")
+            and node["Sort Key"] != ['"row".n']
+            and id(node) not in of_one_row
         ]
 
 
@@ -179,7 +196,8 @@ def plan(
                 "q": "'c4ca4238a0b923820dcc509a6f75849b':*",
                 "role": ["attendee"],
                 "status": ["cancelled"],
-                "caller": host if listing == "host's bookings" else attendee,
+                "suffix": "06d0c8a1e9",
+                "caller": host if listing.startswith("host's") else attendee,
                 "host": host,
                 "event": event,
                 **{
@@ -211,6 +229,7 @@ WALKS = [
     ("host's bookings", [], "createdAt", "ix_bookings_host_id", ("a middle booking",)),
     ("host's bookings", ["status"], "createdAt", "ix_bookings_host_id", ("a middle booking",)),
     ("host's bookings", ["event"], "createdAt", "ix_bookings_event_id", ("a middle booking",)),
+    ("host's bookings", ["event", "status"], "createdAt", "ix_bookings_event_id", ("a middle booking",)),
     ("users", [], "name", "ix_users_name", ("8", "a middle id")),
     ("users", ["role"], "name", "ix_users_name", ("8", "a middle id")),
     ("users", [], "createdAt", "pk_users", ("a middle id",)),
@@ -275,6 +294,8 @@ def test_an_offset_skips_within_the_index(database: Database, filters: list[str]
         ("events", ["cancelled"], "title", "ix_events_cancelled", "events"),
         ("events", ["host", "draft"], "title", "ix_events_host_id", "events"),
         ("attendee's bookings", [], "date", "ix_bookings_user_id", "bookings"),
+        ("attendee's bookings", ["from"], "createdAt", "ix_bookings_user_id", "bookings"),
+        ("host's search", ["q", "event"], "createdAt", "ix_bookings_event_id", "bookings"),
         ("host's bookings", [], "date", "ix_bookings_host_id", "bookings"),
     ],
 )
@@ -293,6 +314,7 @@ def test_a_selective_filter_uses_its_index(
         ("events", ["published", "q"], "date", "ix_events_words", "pk_events", "ix_events_date"),
         ("events", ["published", "q"], "popularity", "ix_events_words", "pk_events", "ix_places_popularity"),
         ("users", ["q"], "name", "ix_users_words", "pk_users", "ix_users_name"),
+        ("host's search", ["q"], "createdAt", "ix_users_words", "ix_bookings_host_id", "ix_bookings_host_id"),
     ],
 )
 def test_a_search_uses_indexes_for_few_and_for_many_rows(
@@ -323,8 +345,48 @@ def test_events_that_are_not_on_sale_are_found_by_the_index_of_each_reason(datab
 
     found = list(nodes(search.counting))
     reasons = {"ix_events_sale_from", "ix_events_sale_until", "ix_events_date", "ix_places_sold_out"}
-    assert reasons <= {node.get("Index Name") for node in found}
+    reasons |= {"ix_ticket_types_sale_from", "ix_ticket_types_sale_until", "ix_ticket_types_groups"}
+    assert reasons | {"ix_pools_sold_out"} <= {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+def test_a_host_finds_bookings_by_the_index_of_each_way(database: Database) -> None:
+    search = plan(database, "host's search", ["q"], "createdAt")
+
+    found = list(nodes(search.counting))
+    ways = {"ix_users_words", "uq_users_email", "ix_bookings_host_id"}
+    assert ways <= {node.get("Index Name") for node in found}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize("listing", ["host's bookings", "host's search"])
+def test_bookings_of_events_to_come_are_found_by_indexes(database: Database, listing: str) -> None:
+    filters = ["from", "q"] if listing == "host's search" else ["from"]
+    for sort in ("createdAt", "date"):
+        found = plan(database, listing, filters, sort)
+
+        everything = [*nodes(found.counting), *found.page]
+        assert found.indexes() & {"ix_bookings_host_id", "ix_bookings_event_id"}
+        assert "Seq Scan" not in {node["Node Type"] for node in everything}
+
+
+@pytest.mark.parametrize("availability", ["on_sale", "not_on_sale", "published_not_on_sale"])
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        ("date", "ix_events_date"),
+        ("title", "ix_events_title"),
+        ("createdAt", "ix_events_created"),
+        ("popularity", "ix_places_popularity"),
+    ],
+)
+def test_availability_is_checked_in_the_order_of_the_list(
+    database: Database, availability: str, sort: str, index: str
+) -> None:
+    search = plan(database, "events", ["published", "from", availability], sort)
+
+    assert index in search.indexes()
+    assert search.scanned_tables().isdisjoint({"events", "places", "ticket_types", "pools"})
 
 
 @pytest.mark.parametrize("listing", ["events", "users"])

@@ -11,7 +11,7 @@ from uuid import UUID
 import stripe
 
 from chalicelib.payments import stripe_objects
-from chalicelib.payments.gateway import Charge, PaymentIntent, PaymentRefused, Refund
+from chalicelib.payments.gateway import Charge, DueRefund, PaymentIntent, PaymentRefused, Refund
 from chalicelib.payments.stripe_objects import to_stripe_amount
 from chalicelib.platform.errors import Unreachable
 
@@ -85,20 +85,24 @@ class StripePayments:
             return self.get_payment_intent(intent_id)
         return stripe_objects.parse_payment_intent(_as_dict(intent))
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+    def create_refund(self, due: DueRefund) -> Refund:
         params: RefundCreateParams = {
-            "payment_intent": intent_id,
-            "amount": to_stripe_amount(charge.amount, charge.currency),
-            "metadata": _metadata(charge),
+            "payment_intent": due.intent_id,
+            "amount": to_stripe_amount(due.amount, due.currency),
+            "metadata": {
+                "bookingId": str(due.booking_id),
+                "refundId": str(due.refund_id),
+                "attempt": str(due.attempt),
+            },
         }
         with _translate_errors(idempotent=True):
-            key = _idempotency_key("refund", charge)
+            key = f"refund-{due.refund_id}-{due.attempt}"
             refund = _send(lambda: self._stripe.v1.refunds.create(params, {"idempotency_key": key}))
         return stripe_objects.parse_refund(_as_dict(refund))
 
-    def get_refund(self, refund_id: str) -> Refund:
+    def get_refund(self, stripe_refund_id: str) -> Refund:
         with _translate_errors():
-            refund = _send(lambda: self._stripe.v1.refunds.retrieve(refund_id))
+            refund = _send(lambda: self._stripe.v1.refunds.retrieve(stripe_refund_id))
         return stripe_objects.parse_refund(_as_dict(refund))
 
     def list_refunds(self, intent_id: str) -> list[Refund]:

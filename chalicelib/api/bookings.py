@@ -1,11 +1,14 @@
 """/bookings: book, pay, list, get, cancel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from chalicelib import wiring
+from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.bookings import (
     Booking,
@@ -13,6 +16,7 @@ from chalicelib.api.schemas.bookings import (
     BookingRequest,
     BookingWithEvent,
     PayablePayment,
+    Quote,
     attendee_booking_json,
     held_booking_json,
     host_booking_json,
@@ -21,18 +25,30 @@ from chalicelib.bookings import booking, queries
 from chalicelib.bookings.booking import (
     AlreadyBooked,
     BookingLimits,
+    CodeInvalid,
+    Item,
+    LimitReached,
+    Order,
     OwnEvent,
     SaleEnded,
     SaleNotStarted,
     SoldOut,
     TooManyHolds,
 )
+from chalicelib.bookings.codes import Code
 from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
 from chalicelib.payments.checkout import NotPayable, PaymentRejected
-from chalicelib.platform.errors import StaleVersion, Unavailable, Unreachable
+from chalicelib.platform.errors import (
+    FieldError,
+    Forbidden,
+    InvalidInput,
+    StaleVersion,
+    Unavailable,
+    Unreachable,
+)
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import key_of
 from chalicelib.platform.http.pagination import list_response
@@ -45,6 +61,21 @@ BOOKINGS = BookingQueries(
     for_attendee=attendee_booking_json, for_host=host_booking_json, for_hold=held_booking_json
 )
 
+ORDER_ERRORS = (
+    NoSuchEvent,
+    OwnEvent,
+    EventCancelled,
+    EventEnded,
+    SaleNotStarted,
+    SaleEnded,
+    AlreadyBooked,
+    LimitReached,
+    SoldOut,
+    CodeInvalid,
+    EmailNotVerified,
+    StaleVersion,
+)
+
 routes = new_router("bookings", "Book places, pay for them, cancel them.")
 
 
@@ -52,27 +83,18 @@ routes = new_router("bookings", "Book places, pay for them, cancel them.")
     "/bookings",
     auth="required",
     responses={201: Booking, 200: Booking},
-    errors=(
-        NoSuchEvent,
-        OwnEvent,
-        EventCancelled,
-        EventEnded,
-        SaleNotStarted,
-        SaleEnded,
-        AlreadyBooked,
-        SoldOut,
-        PaymentRejected,
-        EmailNotVerified,
-        TooManyHolds,
-    ),
+    errors=(*ORDER_ERRORS, PaymentRejected, TooManyHolds),
     idempotent=True,
     conditional=True,
     account_check="view",  # the booking procedure checks it
+    limited=True,
 )
 def create_booking(request: Request, body: BookingRequest) -> Response:
-    """Book one place. Hosts book at events of others.
+    """Book places: all that you order, or none. Hosts book at events of others.
 
-    A place that costs something is held until `expiresAt`. Pay with Stripe's library and the `payment` of the
+    Without `items` and `quantity` it is one ticket of the event's only type.
+
+    Places that cost something are held until `expiresAt`. Pay with Stripe's library and the `payment` of the
     response. `payment` is null while Stripe cannot be reached: create it later by
     `POST /bookings/{bookingId}/payment`. If Stripe can never charge the price, the response is 409
     `payment-rejected` and the place is free again. If you already hold an unpaid place at this event, the
@@ -82,19 +104,23 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     hold ended unpaid or with `payment-rejected`: both are 409 `too-many-holds`, with `Retry-After`. An event
     can require a verified e-mail address (`verifiedAttendeesOnly`): 403 `email-not-verified`.
 
+    Wrong codes are limited per account and per client.
+
     With an `Idempotency-Key`, a replay is the first response. If the place cost something, a replay is the
     booking as it is now, with the present `status` and `payment`: it may be confirmed, expired or cancelled.
     """
     caller = request.require_caller()
+    order, key = _order(request, body), key_of(request)
     try:
-        result = booking.book(
-            request.database,
-            caller,
-            body.event_id,
-            key=key_of(request),
-            limits=_limits(request.settings),
-            now=request.now,
-        )
+        with _limit_wrong_codes(request, order.code):
+            result = booking.book(
+                request.database,
+                caller,
+                order,
+                key=key,
+                limits=_limits(request.settings),
+                now=request.now,
+            )
     except (AlreadyBooked, SaleEnded, SaleNotStarted):
         with request.database.transaction() as connection:
             held = queries.find_hold(connection, caller, body.event_id, request.now)
@@ -105,6 +131,78 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     if result.held:
         return _held(request, 201, result.booking_id, headers)
     return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
+
+
+@contextmanager
+def _limit_wrong_codes(request: Request, code: Code | None) -> Iterator[None]:
+    """Count an order with a code as one with a wrong code, and give it back unless the code is wrong.
+
+    Counting afterwards would let concurrent guesses pass the check together.
+    """
+    if code is None:
+        yield
+        return
+    wrong = limits.wrong_code(request)
+    with request.database.transaction() as connection:
+        request.limit(connection, wrong)
+    is_wrong = False
+    try:
+        yield
+    except CodeInvalid:
+        is_wrong = True
+        raise
+    finally:
+        if not is_wrong:
+            with suppress(Unavailable), request.database.transaction() as connection:
+                request.give_back(connection, wrong)  # not worth failing a booking that is made
+
+
+def _order(request: Request, body: BookingRequest) -> Order:
+    """Check what the body's schema cannot."""
+    items = None
+    if body.items is not None:
+        if body.quantity is not None:
+            raise InvalidInput(errors=[FieldError("quantity", "must be left out if there are items")])
+        items = tuple(Item(item.ticket_type_id, item.quantity) for item in body.items)
+        seen: set[UUID] = set()
+        for index, item in enumerate(items):
+            if item.ticket_type_id in seen:
+                message = "must not repeat the ticket type of another item"
+                raise InvalidInput(errors=[FieldError(f"items[{index}].ticketTypeId", message)])
+            seen.add(item.ticket_type_id)
+    return Order(
+        event_id=body.event_id,
+        items=items,
+        quantity=body.quantity or 1,
+        code=Code(body.code) if body.code is not None else None,
+        revisions=expected_versions(request),
+    )
+
+
+@routes.post(
+    "/bookings/quote",
+    auth="required",
+    responses={200: Quote},
+    errors=ORDER_ERRORS,
+    account_check="view",
+    limited=True,
+)
+def quote_booking(request: Request, body: BookingRequest) -> Response:
+    """Price an order without booking anything.
+
+    It is refused as the booking would be. To book at this price only, send the `ETag` in `If-Match`: if the
+    host has changed anything about the event since, the response is 412.
+    """
+    order = _order(request, body)
+    with _limit_wrong_codes(request, order.code):
+        quoted, revision = booking.quote(
+            request.database,
+            request.require_caller(),
+            order,
+            limits=_limits(request.settings),
+            now=request.now,
+        )
+    return written_response(200, quoted, revision)
 
 
 def _limits(settings: Settings) -> BookingLimits:
@@ -136,9 +234,14 @@ def _location(request: Request, booking_id: UUID) -> dict[str, str]:
     return {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
 
 
-@routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]})
+@routes.get("/bookings", auth="required", responses={200: list[BookingWithEvent]}, errors=(Forbidden,))
 def list_bookings(request: Request, connection: Connection, query: BookingQuery) -> Response:
-    """List your bookings, and as a host also the bookings of your events with their attendees."""
+    """List your bookings, and as a host also the bookings of your events with their attendees.
+
+    Filters can be combined. `q` is for hosts, and finds bookings of their events only.
+    """
+    if query.q is not None:
+        request.require_role("host")
     page_request = query.page(query.sort)
     page = BOOKINGS.list_bookings(
         connection,
@@ -146,6 +249,8 @@ def list_bookings(request: Request, connection: Connection, query: BookingQuery)
         page_request,
         event_id=query.event_id,
         statuses=query.status,
+        ends_after=query.from_,
+        words=query.q,
         now=request.now,
     )
     return list_response(request, page_request, page)

@@ -14,24 +14,33 @@ from chalicelib.api.schemas.events import (
     EventDetails,
     EventQuery,
     Integrity,
-    event_json,
+    NewEvent,
+    viewed_event_json,
 )
 from chalicelib.events import interest, publishing
-from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted, NotPublished, NotYourEvent
-from chalicelib.events.publishing import AlreadyPublished, CapacityBelowTaken
+from chalicelib.events.locks import (
+    CapacityBelowTaken,
+    EventCancelled,
+    EventEnded,
+    EventStarted,
+    NotPublished,
+    NotYourEvent,
+)
+from chalicelib.events.publishing import AlreadyPublished
 from chalicelib.events.rules import Details
 from chalicelib.events.search import EventFilters, EventQueries, NoSuchEvent
+from chalicelib.events.ticket_types import TypeDetails
 from chalicelib.payments import cancellation, integrity
 from chalicelib.platform.errors import FieldError, Forbidden, InvalidInput, StaleVersion, Unauthenticated
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import run_idempotent
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
-from chalicelib.platform.http.validation import fields_set
+from chalicelib.platform.http.validation import fields_set, without_blanks
 from chalicelib.users import verification
 from chalicelib.users.verification import EmailNotVerified
 
-EVENTS = EventQueries(event_json)
+EVENTS = EventQueries(viewed_event_json)
 
 CHANGE_ERRORS = (
     NoSuchEvent,
@@ -57,13 +66,16 @@ routes = new_router("events", "Publish, find, change and cancel events.")
     conditional=True,
     limited=True,
 )
-def create_event(request: Request, connection: Connection, body: EventDetails) -> Response:
+def create_event(request: Request, connection: Connection, body: NewEvent) -> Response:
     """Create an event. It is published immediately unless `status` is draft.
 
-    A host can publish a limited number of events a day. Drafts are not limited.
+    It has one ticket type, "General admission", at its `price`, unless you list its `ticketTypes`. Leave the
+    `price` out then. A host can publish a limited number of events a day. Drafts are not limited.
     """
     host_id = request.require_caller().user_id
-    details = Details(**_values(body, request))
+    values = _values(body, request)
+    types = [TypeDetails(**without_blanks(fields_set(kind))) for kind in values.pop("ticket_types", ())]
+    details = Details(**values)
 
     def create() -> Response:
         event_id = publishing.create(
@@ -73,6 +85,7 @@ def create_event(request: Request, connection: Connection, body: EventDetails) -
             request.now,
             may_publish=_may_publish(connection, request),
             charges=request.settings.charges,
+            types=types,
         )
         if details.status == "published":
             request.limit(connection, limits.publication(host_id))
@@ -100,7 +113,7 @@ def list_events(request: Request, connection: Connection, query: EventQuery) -> 
         statuses=tuple(query.status or (() if query.mine else ("published",))),
         on_sale=query.on_sale,
     )
-    page = EVENTS.list_events(connection, filters, page_request, request.now)
+    page = EVENTS.list_events(connection, filters, page_request, caller_id=request.caller_id, now=request.now)
     return list_response(request, page_request, page, public=True)
 
 
@@ -136,7 +149,8 @@ def get_event(request: Request, connection: Connection, event_id: UUID) -> Respo
 def replace_event(request: Request, connection: Connection, event_id: UUID, body: EventDetails) -> Response:
     """Replace the details of an event. A member left out gets its default, except `status`, which stays.
 
-    Changes that notify others are limited.
+    Ticket types stay too, with their prices if there are several that are not archived. If there is one, it
+    has the `price` of the event. Changes that notify others are limited.
     """
     return _change(request, connection, event_id, _values(body, request))
 
@@ -152,7 +166,7 @@ def replace_event(request: Request, connection: Connection, event_id: UUID, body
 )
 def change_event(request: Request, connection: Connection, event_id: UUID, body: EventChange) -> Response:
     """Change some details of an event. Changes that notify others are limited."""
-    return _change(request, connection, event_id, _without_blanks(fields_set(body)))
+    return _change(request, connection, event_id, without_blanks(fields_set(body)))
 
 
 def _change(request: Request, connection: Connection, event_id: UUID, changes: dict[str, Any]) -> Response:
@@ -183,17 +197,12 @@ def _may_publish(connection: Connection, request: Request) -> bool:
 
 
 def _values(body: EventDetails, request: Request) -> dict[str, Any]:
-    """Return all details of a body, without `status` if none was sent."""
-    values = _without_blanks(fields_set(body))
+    """Return all details of a body, without `status` if none was sent. The default of the price is None."""
+    values = {"price": None, **without_blanks(fields_set(body))}
     values["currency"] = values["currency"] or request.settings.default_currency
     if values["status"] is None:
         del values["status"]
     return values
-
-
-def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace blank optional text by None."""
-    return {name: None if value == "" else value for name, value in values.items()}
 
 
 @routes.post(

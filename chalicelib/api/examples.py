@@ -14,11 +14,27 @@ from chalicelib.api.schemas.auth import (
     Refresh,
     Registration,
 )
-from chalicelib.api.schemas.bookings import Booking, BookingRequest, BookingWithEvent, PayablePayment
-from chalicelib.api.schemas.events import Event, EventCancellation, EventChange, EventDetails, Integrity
+from chalicelib.api.schemas.bookings import (
+    Booking,
+    BookingRequest,
+    BookingWithEvent,
+    PayablePayment,
+    Quote,
+)
+from chalicelib.api.schemas.codes import Code, CodeChange, NewCode
+from chalicelib.api.schemas.events import (
+    Event,
+    EventCancellation,
+    EventChange,
+    EventDetails,
+    Integrity,
+    NewEvent,
+)
 from chalicelib.api.schemas.notifications import Notification
 from chalicelib.api.schemas.pages import NewPassword
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
+from chalicelib.api.schemas.ticket_types import NewTicketType, TicketType, TicketTypeChange
+from chalicelib.api.schemas.tickets import Ticket, TicketChange
 from chalicelib.api.schemas.users import (
     Preferences,
     Profile,
@@ -31,7 +47,9 @@ _HOST = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
 _ATTENDEE = "019b2f40-11d2-7c03-8a6e-5b7f90d1c244"
 _EVENT = "019b2f41-a0b7-7e19-b3c5-91d2e8f60a17"
 _TICKET_TYPE = "019b2f41-a0b8-7d20-8f11-6c0e4a9b2d35"
+_CODE = "019b2f43-6c1d-7e02-a4b8-0d7f3e9c5a61"
 _BOOKING = "019b2f45-3c6e-7a81-9e02-d4b8c7f1a653"
+_TICKET = "019b2f45-3c6f-7d14-b0a2-7e5c1f9d8b36"
 _NOTIFICATION = "019b2f46-0a1b-7c2d-8e3f-405162738495"
 _PASSWORD = "correct horse battery"  # noqa: S105 (an example)
 _EMAIL_TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
@@ -61,7 +79,24 @@ _NEW_EVENT = {
     "currency": "eur",
     "saleEndsAt": "2030-06-05T18:00:00+02:00",
     "refundUntil": "2030-06-01T00:00:00+02:00",
+    "maxPerAttendee": 4,
     "status": "published",
+}
+
+_NEW_TYPE = {
+    "name": "Early bird",
+    "description": "For the first twenty.",
+    "price": 1800,
+    "capacity": 20,
+    "maxPerBooking": 2,
+}
+
+_NEW_CODE = {
+    "code": "EARLYBIRD",
+    "kind": "percent",
+    "value": 20,
+    "ticketTypeIds": [_TICKET_TYPE],
+    "maxUses": 50,
 }
 
 _JAZZ = {
@@ -82,20 +117,37 @@ _JAZZ = {
     "refundUntil": "2030-05-31T22:00:00Z",
     "status": "published",
     "ticketTypes": [
-        {"ticketTypeId": _TICKET_TYPE, "name": "General admission", "price": 2500, "currency": "eur"}
+        {
+            "ticketTypeId": _TICKET_TYPE,
+            "name": "General admission",
+            "price": 2500,
+            "currency": "eur",
+            "taken": 42,
+            "minPerBooking": 1,
+            "maxPerBooking": 100,
+            "codeRequired": False,
+            "availability": "on-sale",
+        }
     ],
+    "availability": "on-sale",
+    "maxPerAttendee": 4,
     "verifiedAttendeesOnly": False,
     "onSale": True,
     "createdAt": "2030-01-15T09:00:00.000Z",
     "updatedAt": "2030-01-15T09:00:00.000Z",
+    "viewer": {"following": True, "interested": False, "bookingIds": []},
 }
+
+_ITEMS = [{"ticketTypeId": _TICKET_TYPE, "name": "General admission", "quantity": 1, "unitPrice": 2500}]
 
 _HOLD = {
     "bookingId": _BOOKING,
+    "reference": "7YJ3K0QX",
     "userId": _ATTENDEE,
     "eventId": _EVENT,
     "status": "pending",
     "quantity": 1,
+    "items": _ITEMS,
     "amount": 2500,
     "refunded": 0,
     "currency": "eur",
@@ -151,14 +203,39 @@ EXAMPLES: Mapping[Any, Any] = {
             "dailyDigest": True,
         }
     },
+    NewEvent: _NEW_EVENT,
     EventDetails: _NEW_EVENT,
     EventChange: {"title": "Jazz in the hall", "location": "Konzerthaus, Berlin", "description": None},
     EventCancellation: {"reason": "The singer is ill. We are sorry."},
     Event: _JAZZ,
+    NewTicketType: _NEW_TYPE,
+    TicketTypeChange: {"price": 2000, "capacity": None},
+    TicketType: {
+        "ticketTypeId": _TICKET_TYPE,
+        **_NEW_TYPE,
+        "currency": "eur",
+        "taken": 0,
+        "minPerBooking": 1,
+        "codeRequired": False,
+        "availability": "on-sale",
+    },
+    NewCode: _NEW_CODE,
+    CodeChange: {"maxUses": 100, "validUntil": "2030-04-01T00:00:00+02:00"},
+    Code: {
+        "codeId": _CODE,
+        **_NEW_CODE,
+        "uses": 7,
+        "createdAt": "2030-01-15T09:05:00.000Z",
+        "updatedAt": "2030-01-15T09:05:00.000Z",
+    },
     Integrity: {
         "eventId": _EVENT,
         "checkedAt": "2030-02-01T12:30:00.000Z",
         "places": {"capacity": 100, "taken": 42, "counted": 42},
+        "ticketTypes": [
+            {"ticketTypeId": _TICKET_TYPE, "name": "General admission", "taken": 42, "counted": 42}
+        ],
+        "codes": [],
         "bookings": {"pending": 2, "confirmed": 40, "cancelled": 3, "expired": 5},
         "money": [
             {
@@ -175,6 +252,7 @@ EXAMPLES: Mapping[Any, Any] = {
         "differences": [],
     },
     BookingRequest: {"eventId": _EVENT},
+    Quote: {"eventId": _EVENT, "quantity": 1, "items": _ITEMS, "amount": 2500, "currency": "eur"},
     Booking: _HOLD,
     BookingWithEvent: {
         **{name: value for name, value in _HOLD.items() if name != "expiresAt"},
@@ -190,6 +268,21 @@ EXAMPLES: Mapping[Any, Any] = {
         "clientSecret": _CLIENT_SECRET,
         "status": "requires_payment",
     },
+    Ticket: {
+        "ticketId": _TICKET,
+        "bookingId": _BOOKING,
+        "eventId": _EVENT,
+        "ticketTypeId": _TICKET_TYPE,
+        "name": "General admission",
+        "price": 2500,
+        "currency": "eur",
+        "status": "valid",
+        "holderName": "Grace Hopper",
+        "holderEmail": "grace@example.com",
+        "createdAt": "2030-02-01T12:00:00.000Z",
+        "updatedAt": "2030-02-02T18:30:00.000Z",
+    },
+    TicketChange: {"holderName": "Grace Hopper", "holderEmail": "grace@example.com"},
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

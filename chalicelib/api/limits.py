@@ -1,4 +1,4 @@
-"""The rate limits of /auth, /users and /events. docs/abuse.md says what each of them is for."""
+"""The rate limits of /auth, /users, /events and /bookings. docs/abuse.md says what each of them is for."""
 
 from uuid import UUID
 
@@ -53,3 +53,11 @@ def publication(host_id: UUID) -> list[Charge]:
 def event_change(host_id: UUID) -> list[Charge]:
     """A change of an event that others are notified about."""
     return [Charge("event_changes_per_host", str(host_id))]
+
+
+def wrong_code(request: Request) -> list[Charge]:
+    """An order or quote with a code, counted before the code is checked and given back unless it is wrong."""
+    return [
+        Charge("wrong_codes_per_account", str(request.require_caller().user_id)),
+        Charge("wrong_codes_per_client", client_of(request.client_address)),
+    ]

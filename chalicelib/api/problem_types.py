@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
-from chalicelib.bookings import booking
-from chalicelib.events import locks, publishing
+from chalicelib.bookings import booking, codes, holders
+from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
-from chalicelib.payments import checkout, signatures, stripe_events
+from chalicelib.payments import cancellation, checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
@@ -41,7 +41,11 @@ ADVICE: dict[type[Refusal], str] = {
     email_tokens.InvalidEmailToken: "Use the newest e-mail, or request another one.",
     unsubscribe.InvalidLink: "Copy the whole link from the e-mail.",
     publishing.AlreadyPublished: "Leave `status` out, or cancel the event.",
-    publishing.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
+    ticket_types.NoSuchTicketType: "Get the event: it lists its ticket types.",
+    ticket_types.TooManyTicketTypes: "Change a ticket type instead. Archived ones count too.",
+    ticket_types.TicketTypeArchived: "Add another ticket type. This one can no longer be booked or changed.",
+    ticket_types.LastTicketType: "Add another ticket type first, or cancel the event.",
+    locks.CapacityBelowTaken: "Choose a capacity of at least the number of booked places.",
     locks.NotYourEvent: "Log in as the host of the event.",
     locks.EventCancelled: "Nothing can be booked or changed any more.",
     locks.EventEnded: "This is possible only before the event ends.",
@@ -49,10 +53,20 @@ ADVICE: dict[type[Refusal], str] = {
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
     booking.OwnEvent: "Book with another account. The host needs no place.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
-    booking.SoldOut: "Try again later: a cancelled booking or an expired hold frees a place.",
+    booking.LimitReached: "Order fewer tickets: `left` says how many you can still book.",
+    booking.CodeInvalid: "Check the code. It may be used up, out of date, or for other ticket types.",
+    booking.SoldOut: "Order other or fewer tickets: `ticketTypeIds` names the types that lack places. "
+    "A cancelled booking or an expired hold may free some.",
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
+    holders.NotYourTicket: "Log in as the attendee who booked the ticket.",
+    holders.TicketCancelled: "Choose another ticket of the booking.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
+    cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
+    codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
+    codes.CodeExists: "Change the existing code, or choose another text.",
+    codes.TooManyCodes: "Delete codes that are no longer needed.",
+    codes.MaxUsesBelowUses: "Choose a `maxUses` of at least `uses`.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

@@ -1,15 +1,20 @@
-"""Cancel bookings or expire holds, and free their places. For refunds, see payments.cancellation.
+"""Cancel bookings and tickets or expire holds, and free their places. For refunds, see payments.cancellation.
 
-Callers must lock the places of the events first, in the order of event ids.
+Callers must lock the pools of the events or of the bookings first, see `lock_places` and `lock_places_of`.
 """
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
+    FromClause,
+    Insert,
+    Select,
     Text,
     Uuid,
     any_,
@@ -17,14 +22,22 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import Update
 
-from chalicelib.bookings.models import bookings, live
-from chalicelib.domain_events import BookingCancelled, BookingExpired, CancellationReason
-from chalicelib.events.models import place_counters, places
+from chalicelib.bookings.models import bookings, live, live_ticket, tickets
+from chalicelib.bookings.tickets import with_tickets
+from chalicelib.domain_events import (
+    BookingCancelled,
+    BookingDetails,
+    BookingExpired,
+    CancellationReason,
+    TicketsCancelled,
+)
+from chalicelib.events.models import place_counters, places, pools
 from chalicelib.platform.database.columns import now_parameter, sql_literal
 from chalicelib.platform.messaging.outbox import recording
 
@@ -43,6 +56,7 @@ def _cancel_statement(
         .where(*conditions)
         .values(
             status="expired" if expired else "cancelled",
+            quantity=0,
             cancellation_reason=_reason,
             version=bookings.c.version + 1,
             updated_at=now_parameter,
@@ -50,23 +64,73 @@ def _cancel_statement(
         .returning(bookings)
         .cte("ended")
     )
-    about = {"subject": ended.c.event_id, "now": now_parameter}
-    recorded = (
-        recording(BookingExpired, ended, **about)
-        if expired
-        else recording(BookingCancelled, ended, **about, reason=cast(_reason, Text))
-    ).cte("recorded")
-    freed = (
-        select(ended.c.event_id, func.sum(ended.c.quantity).label("places"))
-        .group_by(ended.c.event_id)
-        .subquery("freed")
+    void = _void(ended)
+    recorded = _record(ended, void, BookingExpired if expired else BookingCancelled)
+    uses = (
+        select(ended.c.code_id.label("pool_id"), func.count().label("freed"))
+        .where(ended.c.code_id.is_not(None))
+        .group_by(ended.c.code_id)
     )
-    statement = (
+    statement = _free_places(void, uses)
+    return statement if silently else statement.add_cte(recorded.cte("recorded"))
+
+
+def _void(ended: FromClause, *conditions: ColumnElement[bool]) -> CTE:
+    """Cancel the live tickets of these bookings that meet the conditions."""
+    return (
+        update(tickets)
+        .where(tickets.c.booking_id == ended.c.booking_id, live_ticket, *conditions)
+        .values(
+            status="cancelled",
+            cancellation_reason=_reason,
+            version=tickets.c.version + 1,
+            updated_at=now_parameter,
+        )
+        .returning(tickets, ended.c.event_id)
+        .cte("void")
+    )
+
+
+def _record(ended: FromClause, void: FromClause, event: type[BookingDetails]) -> Insert:
+    """Record a domain event for each of these bookings, with the tickets that it has lost."""
+    row = with_tickets(ended, void)
+    reason = {} if event is BookingExpired else {"reason": cast(_reason, Text)}
+    return recording(event, row, subject=row.c.event_id, now=now_parameter, **reason)
+
+
+def _free_places(void: FromClause, *uses: Select[Any]) -> Update:
+    """Free the places of cancelled tickets, and the uses of codes."""
+    of_types = select(void.c.ticket_type_id.label("pool_id"), func.count().label("freed")).group_by(
+        void.c.ticket_type_id
+    )
+    pooled = union_all(of_types, *uses).subquery("pooled")
+    counted = (
+        update(pools)
+        .where(pools.c.pool_id == pooled.c.pool_id, pools.c.taken.is_not(None))
+        .values(taken=pools.c.taken - pooled.c.freed)
+        .cte("counted")
+    )
+    freed = select(void.c.event_id, func.count().label("places")).group_by(void.c.event_id).subquery("freed")
+    return (
         update(places)
         .where(places.c.event_id == freed.c.event_id)
         .values(place_counters(places.c.taken - freed.c.places))
+        .add_cte(counted)
     )
-    return statement if silently else statement.add_cte(recorded)
+
+
+def _cancel_ticket_statement() -> Update:
+    """Build a statement that cancels a ticket of a confirmed booking that has others, with a domain event."""
+    this_ticket = tickets.c.ticket_id == bindparam("this_ticket", type_=Uuid)
+    ended = (
+        update(bookings)
+        .where(_this_booking, bookings.c.status == sql_literal("confirmed"))
+        .values(quantity=bookings.c.quantity - 1, version=bookings.c.version + 1, updated_at=now_parameter)
+        .returning(bookings)
+        .cte("ended")
+    )
+    void = _void(ended, this_ticket)
+    return _free_places(void).add_cte(_record(ended, void, TicketsCancelled).cte("recorded"))
 
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
@@ -81,6 +145,15 @@ _EXPIRE_REFUSED = _cancel_statement(
 )
 _CANCEL_FOR_EVENTS = _cancel_statement(live, _of_events)
 _CANCEL_FOR_ATTENDEE = _cancel_statement(live, _of_attendee, _of_events)
+_CANCEL_TICKET = _cancel_ticket_statement()
+
+
+def cancel_ticket(
+    connection: Connection, booking_id: UUID, ticket_id: UUID, *, reason: CancellationReason, now: datetime
+) -> None:
+    """Cancel one of several live tickets of a confirmed booking."""
+    values = {"this_booking": booking_id, "this_ticket": ticket_id, "reason": reason, "now": now}
+    connection.execute(_CANCEL_TICKET, values)
 
 
 def cancel_one(

@@ -1,14 +1,17 @@
-"""Bookings: table and statuses."""
+"""Bookings, their tickets, and codes: tables and statuses."""
 
 from typing import Literal
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -21,6 +24,44 @@ from chalicelib.platform.database.engine import metadata
 
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
 
+TicketStatus = Literal["held", "valid", "used", "cancelled"]
+
+CodeKind = Literal["percent", "amount", "access"]
+
+codes = Table(
+    "codes",
+    metadata,
+    Column("code_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
+    Column("code", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", BigInteger, nullable=True),
+    Column("ticket_type_ids", ARRAY(Uuid), nullable=True),
+    Column("max_per_attendee", SmallInteger, nullable=True),
+    Column("valid_from", UserTime(), nullable=True),
+    Column("valid_until", UserTime(), nullable=True),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("updated_at", SystemTime(), nullable=False),
+    Column("deleted_at", SystemTime(), nullable=True),
+    CheckConstraint("kind IN ('percent', 'amount', 'access')", name="kind"),
+    CheckConstraint("(kind = 'access') = (value IS NULL) AND value > 0", name="value"),
+    CheckConstraint("kind <> 'percent' OR value <= 100", name="percent"),
+    CheckConstraint("max_per_attendee > 0", name="max_per_attendee"),
+    CheckConstraint("valid_from < valid_until", name="validity"),
+)
+"""Codes that attendees enter: for a discount, in percent or as an amount off each ticket, or for access to
+ticket types that require a code. `ticket_type_ids` is null if the code is for all types. The limit and the
+number of uses are in the code's row of `pools`. A deleted code stays, because bookings refer to it.
+"""
+
+Index(
+    "uq_codes_code",
+    codes.c.event_id,
+    codes.c.code,
+    unique=True,
+    postgresql_where=codes.c.deleted_at.is_(None),
+)
+
 bookings = Table(
     "bookings",
     metadata,
@@ -28,11 +69,12 @@ bookings = Table(
     Column("user_id", Uuid, ForeignKey("users.user_id"), nullable=False),
     Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
     Column("host_id", Uuid, nullable=False),
-    Column("ticket_type_id", Uuid, nullable=False),
+    Column("code_id", Uuid, ForeignKey("codes.code_id"), nullable=True),
     Column("status", Text, nullable=False),
-    Column("quantity", Integer, nullable=False, server_default="1"),
+    Column("quantity", SmallInteger, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
+    Column("sole", Boolean, nullable=True),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", SystemTime(), nullable=False),
     Column("updated_at", SystemTime(), nullable=False),
@@ -40,20 +82,66 @@ bookings = Table(
     Column("refund_until", UserTime(), nullable=True),
     Column("cancellation_reason", Text, nullable=True),
     CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
-    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("(quantity > 0) = (status IN ('pending', 'confirmed'))", name="quantity"),
     CheckConstraint("amount >= 0", name="amount"),
     CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name="held"),
+    CheckConstraint("sole", name="sole"),
 )
-"""`host_id` copies the event's, which never changes, so that a host's bookings are one index scan. `amount`
-and `refund_until` are the terms at the time of booking. A priced booking starts as a hold until `expires_at`;
-the check `held` enforces that it has one. Ids are in the order of creation, so an index that ends in an id is
-sorted by time.
+"""An order of one attendee for one event. Its tickets are rows of `tickets`; `quantity` counts the live ones.
+
+`host_id` copies the event's, which never changes, so that a host's bookings are one index scan. `amount` is
+the sum of the tickets' prices; it and `refund_until` are the terms at the time of booking. A priced booking
+starts as a hold until `expires_at`; the check `held` enforces that it has one. `sole` is true if the attendee
+could have one ticket for the event only, else null: then the unique index does not limit the bookings. Ids
+are in the order of creation, so an index that ends in an id is sorted by time.
+"""
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("ticket_id", Uuid, primary_key=True),
+    Column("booking_id", Uuid, ForeignKey("bookings.booking_id"), nullable=False),
+    Column("ticket_type_id", Uuid, ForeignKey("ticket_types.ticket_type_id"), nullable=False),
+    Column("list_price", BigInteger, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("serial", SmallInteger, nullable=False, server_default="1"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("updated_at", SystemTime(), nullable=False),
+    Column("holder_name", Text, nullable=True),
+    Column("holder_email", Text, nullable=True),
+    Column("cancellation_reason", Text, nullable=True),
+    Column("refund_id", Uuid, ForeignKey("refunds.refund_id"), nullable=True),
+    Column("kept_at", SystemTime(), nullable=True),
+    CheckConstraint("status IN ('held', 'valid', 'used', 'cancelled')", name="status"),
+    CheckConstraint("price >= 0 AND price <= list_price", name="price"),
+    CheckConstraint("(status = 'cancelled') = (cancellation_reason IS NOT NULL)", name="cancelled"),
+    CheckConstraint("status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)", name="returned"),
+    Index(None, "booking_id"),
+)
+"""A ticket is a place: it counts in the pools of its event and type until it is cancelled.
+
+- `list_price` is the price of the type when it was booked, `price` what is paid, with the discount of a code.
+- `serial` is part of the ticket's code: a new one makes the old code void.
+- The holder is the attendee of the booking unless another one is named.
+- `refund_id` is the refund of a cancelled ticket's price. `kept_at` is set if the ticket was cancelled too
+  late for a refund. Both are null of a cancelled ticket that was free or not paid.
 """
 
 live = bookings.c.status.in_([sql_literal("pending"), sql_literal("confirmed")])
-"""The booking occupies a place."""
+"""The booking occupies places."""
 
-Index("uq_bookings_live", bookings.c.event_id, bookings.c.user_id, unique=True, postgresql_where=live)
+live_ticket = tickets.c.status != sql_literal("cancelled")
+"""The ticket occupies a place."""
+
+Index(
+    "uq_bookings_live",
+    bookings.c.event_id,
+    bookings.c.user_id,
+    bookings.c.sole,
+    unique=True,
+    postgresql_where=live,
+)
 Index(
     "ix_bookings_holds",
     bookings.c.user_id,

@@ -11,22 +11,26 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     any_,
     bindparam,
     case,
     cast,
     func,
+    not_,
     or_,
     select,
 )
 
 from chalicelib.bookings.models import Status, bookings
-from chalicelib.events.models import events
+from chalicelib.bookings.references import id_suffix, suffix_of
+from chalicelib.events.models import MAX_DURATION, events
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.platform.errors import NotFound
 from chalicelib.platform.security import Caller
+from chalicelib.users.models import users
 
 
 class NoSuchBooking(NotFound):
@@ -49,6 +53,8 @@ _rows = select(
     case((_is_pending, bookings.c.expires_at)).label("expires_at"),
 ).outerjoin(events, events.c.event_id == bookings.c.event_id)
 
+_from = bindparam("from", type_=UserTime())
+
 BOOKINGS = ListQuery(
     rows=_rows.where(bookings.c.user_id == _caller),
     id="booking_id",
@@ -56,15 +62,54 @@ BOOKINGS = ListQuery(
     filters={
         "event": bookings.c.event_id == bindparam("event", type_=Uuid),
         "status": bookings.c.status == any_(bindparam("status", type_=ARRAY(Text))),
+        "from": events.c.ends_at > _from,
     },
 )
 """The caller's own bookings."""
+
+_events_of_host = events.alias("events_of_host")
+_ends_later = (
+    select(_events_of_host.c.event_id)
+    .where(
+        _events_of_host.c.event_id == bookings.c.event_id,
+        # These conditions follow from the others, and limit the part of the index of a host's events.
+        _events_of_host.c.host_id == bookings.c.host_id,
+        _events_of_host.c.starts_at > _from - MAX_DURATION,
+        _events_of_host.c.ends_at > _from,
+    )
+    .exists()
+)
+
 HOST_BOOKINGS = replace(
     BOOKINGS,
     rows=_rows.where(bookings.c.host_id == _caller),
     also=_rows.where(bookings.c.user_id == _caller, bookings.c.host_id != _caller),
+    filters={**BOOKINGS.filters, "from": _ends_later},
 )
 """The bookings of a host's events, and the host's own at events of others."""
+
+_q = bindparam("q", type_=Text)
+_has_words = users.c.words.bool_op("@@")(func.search_query(_q))
+_has_email = func.lower(users.c.email) == func.lower(_q)
+_has_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=Text)
+_by_attendee = (
+    select(users.c.user_id).where(users.c.user_id == bookings.c.user_id, or_(_has_words, _has_email)).exists()
+)
+
+HOST_SEARCH = replace(
+    HOST_BOOKINGS,
+    also=None,
+    filters={**HOST_BOOKINGS.filters, "q": or_(_by_attendee, _has_reference)},
+    searched=frozenset({"q"}),
+    found_by={
+        "q": (
+            bookings.c.user_id.in_(select(users.c.user_id).where(_has_words)),
+            bookings.c.user_id.in_(select(users.c.user_id).where(_has_email, not_(_has_words))),
+            and_(_has_reference, not_(_by_attendee)),
+        )
+    },
+)
+"""The bookings of a host's events, searched by attendee or reference."""
 
 _HOLD = select(bookings.c.booking_id).where(
     bookings.c.event_id == bindparam("event_id", type_=Uuid),
@@ -121,17 +166,29 @@ class BookingQueries:
         *,
         event_id: UUID | None,
         statuses: list[Status] | None,
+        ends_after: datetime | None,
+        words: str | None,
         now: datetime,
     ) -> Page:
-        """List the caller's own bookings, and for a host also the bookings of the host's events."""
+        """List the caller's own bookings, and for a host also the bookings of the host's events.
+
+        `words` are for hosts: words in the attendee's name, the attendee's e-mail address, or a reference.
+        They find bookings of the host's events only.
+        """
         values: dict[str, Any] = {}
         if event_id is not None:
             values["event"] = event_id
         if statuses is not None:
             values["status"] = statuses
+        if ends_after is not None:
+            values["from"] = ends_after
         query = HOST_BOOKINGS if caller.role == "host" else BOOKINGS
-        parameters = {**values, "caller": caller.user_id, "now": now}
-        return query.fetch(connection, page, list(values), parameters, self._renders[caller.role])
+        parameters: dict[str, Any] = {"caller": caller.user_id, "now": now}
+        if words is not None:
+            values["q"] = words
+            query = HOST_SEARCH
+            parameters["suffix"] = suffix_of(words)
+        return query.fetch(connection, page, list(values), parameters | values, self._renders[caller.role])
 
 
 def _get(render: Render, *owners: str) -> Select[Any]:

@@ -89,6 +89,7 @@ def _close(
             ),
         )
     )
+    lock_places(connection, [event_id])
     connection.execute(
         update(places).where(places.c.event_id == event_id).values(revision=places.c.revision + 1)
     )

@@ -16,9 +16,9 @@ from sqlalchemy import (
     FromClause,
     Index,
     Integer,
+    SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
     and_,
     cast,
@@ -32,6 +32,10 @@ from chalicelib.platform.database.columns import SystemTime, UserTime, sql_liter
 from chalicelib.platform.database.engine import metadata
 
 Status = Literal["draft", "published", "cancelled"]
+
+Availability = Literal["on-sale", "not-started", "ended", "sold-out"]
+
+TypeAvailability = Literal["on-sale", "not-started", "ended", "sold-out", "archived"]
 
 MAX_DURATION = timedelta(days=14)
 
@@ -58,6 +62,10 @@ events = Table(
     Column("sale_announced_at", SystemTime(), nullable=True),
     Column("refund_until", UserTime(), nullable=True),
     Column("verified_attendees_only", Boolean, nullable=False, server_default="false"),
+    Column("max_per_attendee", SmallInteger, nullable=False, server_default="1"),
+    Column("min_charge", BigInteger, nullable=False),
+    Column("max_charge", BigInteger, nullable=False),
+    Column("charge_step", SmallInteger, nullable=False),
     Column(
         "words",
         TSVECTOR,
@@ -68,9 +76,12 @@ events = Table(
     ),
     CheckConstraint("status IN ('draft', 'published', 'cancelled')", name="status"),
     CheckConstraint("starts_at < ends_at", name="duration"),
+    CheckConstraint("max_per_attendee BETWEEN 1 AND 100", name="max_per_attendee"),
+    CheckConstraint("min_charge BETWEEN 1 AND max_charge AND charge_step > 0", name="charge"),
 )
 """The row of a deleted event stays, invisible to the API, because bookings and payments refer to it.
-`sale_announced_at` is when the domain event `sale-started` was recorded."""
+`sale_announced_at` is when the domain event `sale-started` was recorded. `min_charge`, `max_charge` and
+`charge_step` are what Stripe can charge in the event's currency, for the booking procedure: see prices.py."""
 
 interests = Table(
     "interests",
@@ -102,10 +113,28 @@ ticket_types = Table(
     Column("ticket_type_id", Uuid, primary_key=True),
     Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
     Column("name", Text, nullable=False),
+    Column("description", Text, nullable=True),
     Column("price", BigInteger, nullable=False),
+    Column("sale_starts_at", UserTime(), nullable=True),
+    Column("sale_ends_at", UserTime(), nullable=True),
+    Column("min_per_booking", SmallInteger, nullable=False, server_default="1"),
+    Column("max_per_booking", SmallInteger, nullable=False, server_default="100"),
+    Column("code_required", Boolean, nullable=False, server_default="false"),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("archived_at", SystemTime(), nullable=True),
+    Column("deleted_at", SystemTime(), nullable=True),
     CheckConstraint("price >= 0", name="price"),
-    UniqueConstraint("event_id"),
+    CheckConstraint("1 <= min_per_booking AND min_per_booking <= max_per_booking", name="per_booking"),
+    CheckConstraint("sale_starts_at < sale_ends_at", name="sale"),
+    CheckConstraint("deleted_at IS NULL OR archived_at IS NOT NULL", name="deleted"),
+    Index(None, "event_id", "ticket_type_id"),
 )
+"""Ids are in the order in which the host lists the types. A type whose sale window is null has the window of
+its event. An archived type can no longer be booked; it stays, because tickets refer to it.
+
+A deleted type is archived too, and hidden. Its row stays, because a booking that is running may have read it:
+its tickets would violate the foreign key, instead of finding that `places.revision` has changed.
+"""
 
 places = Table(
     "places",
@@ -113,23 +142,50 @@ places = Table(
     Column("event_id", Uuid, ForeignKey("events.event_id"), primary_key=True),
     Column("capacity", Integer, nullable=False),
     Column("taken", Integer, nullable=False, server_default="0"),
+    Column("reserved", Integer, nullable=False, server_default="0"),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("popularity", Integer, nullable=False, server_default="0"),
-    Column("sold_out", Boolean, Computed("taken >= capacity", persisted=True), nullable=False),
+    Column("sold_out", Boolean, Computed("taken + reserved >= capacity", persisted=True), nullable=False),
     CheckConstraint("capacity > 0", name="capacity"),
-    CheckConstraint("taken BETWEEN 0 AND capacity", name="taken"),
+    CheckConstraint("taken >= 0 AND reserved >= 0 AND taken + reserved <= capacity", name="taken"),
     postgresql_with={"fillfactor": "50"},
 )
-"""The counters of an event: one row that all bookings of the event update.
+"""The pool of an event's places: one row that all bookings of the event update.
 
 - The table is separate from `events`, because the foreign keys of bookings lock the row in `events`, and such
   locks on the row with the counter would serialize all bookings.
-- `revision` increases with each change of the event. A booking checks it to detect a change since it read the
-  event.
+- `reserved` places are kept for offers.
+- `revision` increases with each change of the event, its ticket types and its codes. A booking checks it to
+  detect a change since it read them.
 - `popularity` grows with `taken` in steps, so that most bookings do not touch its index (PostgreSQL's
   heap-only updates). Every statement that writes `taken` writes it too, see `place_counters`. A generated
   column would cost more.
 - `sold_out` is a column, because an index with a condition on `taken` would also exclude heap-only updates.
+"""
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("pool_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("capacity", Integer, nullable=True),
+    Column("taken", Integer, nullable=True),
+    Column("reserved", Integer, nullable=False, server_default="0"),
+    Column("sold_out", Boolean, Computed("taken + reserved >= capacity", persisted=True), nullable=True),
+    CheckConstraint("kind IN ('code', 'ticket-type')", name="kind"),
+    CheckConstraint("capacity > 0 AND (capacity IS NULL OR taken IS NOT NULL)", name="capacity"),
+    CheckConstraint("taken >= 0 AND reserved >= 0 AND taken + reserved <= capacity", name="taken"),
+    Index(None, "event_id"),
+    postgresql_with={"fillfactor": "50"},
+)
+"""The pools of an event besides `places`: one for the places of each ticket type, one for the uses of each
+code. `pool_id` is the id of the type or of the code.
+
+- They are not columns of `ticket_types` and `codes`, for the reason that `places` is a table of its own.
+- `capacity` is null without a limit, and then `sold_out` is null too.
+- `taken` is null while the event has a single ticket type without a capacity of its own: then all places of
+  the event are of that type, and a booking updates one counter only.
 """
 
 
@@ -142,6 +198,9 @@ def place_counters(taken: ColumnElement[int]) -> dict[str, ColumnElement[int]]:
 def duration(event: FromClause) -> ColumnElement[timedelta]:
     return event.c.ends_at - event.c.starts_at
 
+
+open_type = ticket_types.c.archived_at.is_(None)
+"""The type can be booked, as far as its sale window and its places allow."""
 
 visible = events.c.deleted_at.is_(None)
 # IS TRUE keeps the index of this condition for statements with this condition: for published events alone,
@@ -190,5 +249,25 @@ Index(
 )
 Index("ix_events_words", events.c.words, postgresql_using="gin")
 Index("ix_events_duration", duration(events))
+Index(
+    "ix_ticket_types_sale_from",
+    ticket_types.c.sale_starts_at,
+    postgresql_where=and_(open_type, ticket_types.c.sale_starts_at.is_not(None)),
+)
+Index(
+    "ix_ticket_types_sale_until",
+    ticket_types.c.sale_ends_at,
+    postgresql_where=and_(open_type, ticket_types.c.sale_ends_at.is_not(None)),
+)
+Index(
+    "ix_ticket_types_groups",
+    ticket_types.c.event_id,
+    postgresql_where=and_(open_type, ticket_types.c.min_per_booking > literal_column("1")),
+)
+Index(
+    "ix_pools_sold_out",
+    pools.c.event_id,
+    postgresql_where=and_(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
+)
 Index("ix_places_popularity", places.c.popularity, places.c.event_id)
 Index("ix_places_sold_out", places.c.event_id, postgresql_where=places.c.sold_out)

@@ -34,16 +34,30 @@ def stripe_units(currency: str) -> int:
     return 100 if currency in _IN_HUNDREDTHS else 1
 
 
+def min_charge(currency: str) -> int:
+    """Return the least amount above 0 that Stripe charges, in minor units."""
+    return max(_MIN_CHARGE.get(currency, 1), charge_step(currency))
+
+
+def max_charge(currency: str) -> int:
+    """Return the largest amount that Stripe charges, in minor units."""
+    maximum = _MAX_CHARGE.get(currency, _MAX_OTHER_CHARGE) // stripe_units(currency)
+    return maximum - maximum % charge_step(currency)
+
+
+def charge_step(currency: str) -> int:
+    """Return the number of minor units of which an amount must be a multiple."""
+    return 10 if decimals(currency) == 3 else 1  # noqa: PLR2004
+
+
 def violation(price: int, currency: str) -> str | None:
     """Return why Stripe cannot charge a price above 0, as words that follow "price", or None if it can."""
     if currency in _UNSUPPORTED:
         return f"must be 0: payments in {currency} are not supported"
-    minimum = _MIN_CHARGE.get(currency, 1)
-    if price < minimum:
+    if price < (minimum := min_charge(currency)):
         return f"must be 0 or at least {minimum} minor units of {currency}, the minimum charge"
-    maximum = _MAX_CHARGE.get(currency, _MAX_OTHER_CHARGE) // stripe_units(currency)
-    if price > maximum:
+    if price > (maximum := max_charge(currency)):
         return f"must be at most {maximum} minor units of {currency}, the maximum charge"
-    if decimals(currency) == 3 and price % 10:  # noqa: PLR2004 (it is the third)
+    if price % charge_step(currency):
         return f"must end in 0: in {currency} the third decimal cannot be charged"
     return None

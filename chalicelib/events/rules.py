@@ -26,8 +26,8 @@ class Details:
     ends_at: datetime
     timezone: str = "UTC"
     capacity: int
-    price: int = 0
-    """Of one place, in minor units of the currency."""
+    price: int | None = 0
+    """Of the only ticket type, in minor units of the currency. None: the event has several types."""
     currency: str
     sale_starts_at: datetime | None = None
     """None: the sale starts when the event is published."""
@@ -37,6 +37,8 @@ class Details:
     """Attendees who cancel until then get a refund. None: until the event starts."""
     verified_attendees_only: bool = False
     """Only attendees with a verified e-mail address can book."""
+    max_per_attendee: int = 1
+    """Live tickets of one attendee."""
     status: Status = "published"
 
 
@@ -71,7 +73,12 @@ def violations(
 def _price_violations(details: Details, *, charges: bool) -> Iterator[FieldError]:
     if details.currency not in CURRENCIES:
         yield FieldError("currency", "must be an ISO 4217 code in lower case, such as eur")
-    elif details.price > 0 and not charges:
+    elif details.price is not None:
+        yield from price_violations(details.price, details.currency, charges=charges)
+
+
+def price_violations(price: int, currency: str, *, charges: bool) -> Iterator[FieldError]:
+    if price > 0 and not charges:
         yield FieldError("price", "must be 0: payments are not set up")
-    elif details.price > 0 and (message := prices.violation(details.price, details.currency)):
+    elif price > 0 and (message := prices.violation(price, currency)):
         yield FieldError("price", message)

@@ -18,10 +18,22 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 
-from chalicelib.events.expressions import in_sale_window, on_sale
-from chalicelib.events.models import MAX_DURATION, Status, duration, events, not_draft, places, visible
+from chalicelib.events.expressions import in_sale_window, on_sale, on_sale_unless_sold_out
+from chalicelib.events.models import (
+    MAX_DURATION,
+    Status,
+    duration,
+    events,
+    not_draft,
+    open_type,
+    places,
+    pools,
+    ticket_types,
+    visible,
+)
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -49,6 +61,8 @@ event_rows = select(
     events,
     places.c.capacity,
     places.c.taken,
+    places.c.reserved,
+    places.c.sold_out,
     places.c.popularity,
     func.lower(events.c.title, type_=Text).label("sort_title"),
 ).outerjoin(places, places.c.event_id == events.c.event_id)
@@ -66,13 +80,37 @@ _sale_not_started = events.c.sale_starts_at > now_parameter
 _sale_ended = events.c.sale_ends_at <= now_parameter
 # The first condition follows from the second, and limits the part of the index that is read.
 _event_ended = and_(events.c.starts_at < now_parameter, events.c.ends_at <= now_parameter)
+_types = ticket_types.c
+_with_closed_types = union_all(
+    select(pools.c.event_id).where(pools.c.sold_out, pools.c.kind == sql_literal("ticket-type")),
+    *(
+        select(_types.event_id).where(open_type, condition)
+        for condition in (
+            _types.sale_starts_at > now_parameter,
+            _types.sale_ends_at <= now_parameter,
+            _types.min_per_booking > literal_column("1"),
+        )
+    ),
+)
+"""Events with a type that may not be on sale while its event is, each reason by its index."""
+_not_bookable = or_(events.c.event_id.in_(_sold_out), not_(on_sale_unless_sold_out(events.c)))
 _off_sale = (
-    and_(_published, _sale_not_started),
-    and_(_published, _sale_ended, _sale_not_started.is_not(true())),
+    and_(_published, _sale_not_started, _not_bookable),
+    and_(_published, _sale_ended, _sale_not_started.is_not(true()), _not_bookable),
     and_(_published, _event_ended, _sale_ended.is_not(true()), _sale_not_started.is_not(true())),
     and_(_published, events.c.event_id.in_(_sold_out), in_sale_window(events.c)),
+    and_(
+        _published,
+        events.c.event_id.in_(_with_closed_types),
+        events.c.event_id.not_in(_sold_out),
+        in_sale_window(events.c),
+        not_(on_sale_unless_sold_out(events.c)),
+    ),
 )
-"""Why a published event cannot be booked now. Each reason has an index and excludes those before it."""
+"""Why a published event cannot be booked now. Each reason has an index and excludes those before it.
+
+A type can have a sale window of its own, so that some events are on sale outside their own window.
+"""
 _with_bookings = places.c.popularity > literal_column("0")
 _without_bookings = and_(places.c.popularity == literal_column("0"), places.c.taken == literal_column("0"))
 
@@ -114,7 +152,7 @@ EVENTS = ListQuery(
     found_by={
         # A constant, of which PostgreSQL can estimate how many events it leaves.
         "from": (and_(events.c.ends_at > _from, events.c.starts_at > _from - MAX_DURATION),),
-        "on_sale": (and_(in_sale_window(events.c), events.c.event_id.not_in(_sold_out)),),
+        "on_sale": (and_(events.c.event_id.not_in(_sold_out), on_sale_unless_sold_out(events.c)),),
         "published_not_on_sale": _off_sale,
         "public_not_on_sale": (events.c.status == sql_literal("cancelled"), *_off_sale),
     },
@@ -124,7 +162,7 @@ _OFF_SALE_BY_INDEX = {"published": "published_not_on_sale", "cancelled or publis
 
 
 class EventQueries:
-    """Read events as JSON text. `render` can use the parameter `now`."""
+    """Read events as JSON text. `render` can use the parameters `now` and `caller`."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -149,7 +187,13 @@ class EventQueries:
         return row[0], row[1]
 
     def list_events(
-        self, connection: Connection, filters: EventFilters, page: PageRequest, now: datetime
+        self,
+        connection: Connection,
+        filters: EventFilters,
+        page: PageRequest,
+        *,
+        caller_id: UUID | None,
+        now: datetime,
     ) -> Page:
         """List events that are not deleted. The API decides whose drafts may be listed."""
         values: dict[str, Any] = {
@@ -165,7 +209,10 @@ class EventQueries:
         if filters.on_sale:
             names.append("on_sale")
         elif filters.on_sale is False and (not filters.statuses or "published" in filters.statuses):
-            by_index = _OFF_SALE_BY_INDEX if filters.host_id is None else {}
+            # A host's events, and those until a given time, are few enough to be checked one by one.
+            is_short = filters.host_id is not None or filters.starts_before is not None
+            by_index = {} if is_short else _OFF_SALE_BY_INDEX
             names.append(by_index.get(statuses, "not_on_sale"))
         bound = {name: value for name, value in values.items() if value is not None}
-        return EVENTS.fetch(connection, page, names, {**bound, "now": now}, self._render)
+        parameters = {**bound, "caller": caller_id, "now": now}
+        return EVENTS.fetch(connection, page, names, parameters, self._render)

@@ -20,10 +20,16 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from chalicelib import domain_events
 from chalicelib.bookings.models import bookings
-from chalicelib.domain_events import BookingCancelled, BookingConfirmed, BookingDetails, PaymentRefundDue
+from chalicelib.domain_events import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingDetails,
+    PaymentRefundDue,
+    TicketsCancelled,
+)
 from chalicelib.events.models import events
 from chalicelib.notifications.models import booking_activity, is_growing, notifications
-from chalicelib.payments.models import payments
+from chalicelib.payments.models import payments, refunds
 from chalicelib.platform.database.columns import now_parameter, sql_literal
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.ports import DomainEvent
@@ -38,10 +44,12 @@ BATCH_SIZE = 10_000
 RETURNED_AT_STRIPE = ("refunded", "dispute-lost")
 """Reasons of a cancellation after which no refund is due: the money has gone back."""
 
-_was_confirmed = or_(
-    bookings.c.amount == 0,
-    and_(payments.c.paid_at.is_not(None), payments.c.refund_reason.is_distinct_from("late-payment")),
+_came_too_late = (
+    select(refunds.c.refund_id)
+    .where(refunds.c.booking_id == payments.c.booking_id, refunds.c.reason == sql_literal("late-payment"))
+    .exists()
 )
+_was_confirmed = or_(bookings.c.amount == 0, and_(payments.c.paid_at.is_not(None), ~_came_too_late))
 """An unpaid hold that is cancelled is no news, nor is a late payment that goes back."""
 
 _ROW = {
@@ -127,10 +135,10 @@ def record(connection: Connection, domain_event: DomainEvent) -> None:
     booked = cancelled = revenue = 0
     match body:
         case BookingConfirmed():
-            booked, revenue = _count(body), body.amount
-        case BookingCancelled():
-            cancelled = _count(body)
-            revenue = -body.amount if body.reason in RETURNED_AT_STRIPE else 0
+            booked, revenue = body.quantity, body.amount
+        case BookingCancelled() | TicketsCancelled():
+            cancelled = body.quantity
+            revenue = -_price(body) if body.reason in RETURNED_AT_STRIPE else 0
         case PaymentRefundDue():
             revenue = -body.amount
         case _:
@@ -148,9 +156,9 @@ def record(connection: Connection, domain_event: DomainEvent) -> None:
     )
 
 
-def _count(_body: BookingDetails) -> int:
-    """Count bookings, whatever their quantity."""
-    return 1
+def _price(body: BookingDetails) -> int:
+    """Sum up what the tickets of a domain event cost."""
+    return sum(item.quantity * item.unit_price for item in body.items) - (body.discount or 0)
 
 
 def combine(database: Database, now: datetime, batch_size: int = BATCH_SIZE) -> int:

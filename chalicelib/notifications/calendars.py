@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from icalendar import Calendar, Event, vCalAddress
 
+from chalicelib.bookings.references import reference_of
 from chalicelib.notifications.kinds import CalendarMethod
 from chalicelib.notifications.mail_context import BookingView, EventView
 from chalicelib.notifications.mime import one_line
@@ -18,7 +19,7 @@ def entry(
     url: str | None,
     now: datetime,
 ) -> str:
-    """A calendar with one event, which adds, updates or removes the entry of a booking.
+    """A calendar with one event, which adds, updates or removes the entry of a booking, whatever its places.
 
     The sequence grows with each change of the event and of the booking, so that calendars take the newest.
     There are no attendees, as PUBLISH requires, because no reply is expected.
@@ -35,6 +36,8 @@ def entry(
     component.add("dtstart", event.starts_at.astimezone(UTC))
     component.add("dtend", event.ends_at.astimezone(UTC))
     component.add("summary", one_line(event.title))
+    if method == "PUBLISH":
+        component.add("description", _description(booking))
     if event.location:
         component.add("location", one_line(event.location))
     if url:
@@ -50,3 +53,15 @@ def entry(
     calendar.add("method", method)
     calendar.add_component(component)
     return str(calendar.to_ical(), "utf-8")
+
+
+def _description(booking: BookingView) -> str:
+    """For example, on three lines: 3 places, 3 x General admission, Booking reference: 7YJ3K0QX."""
+    places = sum(item.quantity for item in booking.items)
+    return "\n".join(
+        [
+            f"{places} place{'s' if places > 1 else ''}",
+            *(f"{item.quantity} x {one_line(item.name)}" for item in booking.items),
+            f"Booking reference: {reference_of(booking.booking_id)}",
+        ]
+    )

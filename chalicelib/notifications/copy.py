@@ -16,9 +16,15 @@ CANCELLATION_REASONS = {
     OTHER: "Your booking was cancelled.",
 }
 
+TICKET_CANCELLATION_REASONS = {
+    "attendee": "You cancelled some of your tickets.",
+    "host": "The host cancelled some of your tickets.",
+    OTHER: "Some of your tickets were cancelled.",
+}
+
 REFUND_REASONS = {
-    "attendee": "You cancelled your booking.",
-    "host": "The host cancelled your booking.",
+    "attendee": "You cancelled the tickets below.",
+    "host": "The host cancelled the tickets below.",
     "event-cancelled": "The event was cancelled.",
     "event-deleted": "The event was cancelled.",
     "late-payment": (

@@ -17,6 +17,7 @@ from chalicelib.domain_events import (
     EmailVerificationRequested,
     EventChanged,
     PaymentDetails,
+    PaymentRefundDue,
 )
 from chalicelib.notifications import deliveries, digest, emails, mail_context, unsubscribe
 from chalicelib.notifications.deliveries import Claim
@@ -83,8 +84,13 @@ def _send_about_event(
             connection, batch.recipients, kind=kind, topic=topic, event_id=event.event_id, now=now
         )
         claim = _claim(connection, domain_event, found, now)
-        bookings_of = mail_context.calendar_bookings(
-            connection, event.event_id, claim.mine, kind=kind, booking_id=getattr(body, "booking_id", None)
+        bookings_of = mail_context.booking_views(
+            connection,
+            event.event_id,
+            claim.mine,
+            kind=kind,
+            booking_id=getattr(body, "booking_id", None),
+            ticket_ids=_refunded_tickets(body),
         )
 
     def compose(recipient: Recipient) -> bytes:
@@ -94,7 +100,7 @@ def _send_about_event(
             settings=context.settings,
             now=now,
             event=event,
-            booking=bookings_of.get(recipient.user_id),
+            bookings=bookings_of.get(recipient.user_id, ()),
             unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
         )
 
@@ -145,6 +151,11 @@ def _require_no_others(claim: Claim) -> None:
     """
     if claim.others:
         raise Unreachable("Another delivery of this message is sending some of its e-mails")
+
+
+def _refunded_tickets(body: DomainEventBody) -> list[UUID] | None:
+    """The tickets whose price is due back, if the domain event is about a refund."""
+    return [ticket.ticket_id for ticket in body.tickets] if isinstance(body, PaymentRefundDue) else None
 
 
 def _is_stale(

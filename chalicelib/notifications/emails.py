@@ -8,14 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chalicelib import domain_events
 from chalicelib.bookings.references import reference_of
 from chalicelib.domain_events import (
+    BookingConfirmed,
     BookingDetails,
+    BookingItem,
     DailyDigestDue,
     DisputeDetails,
     EventCancelled,
@@ -63,16 +65,16 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     settings: Settings,
     now: datetime,
     event: EventView | None = None,
-    booking: BookingView | None = None,
+    bookings: Sequence[BookingView] = (),
     activity: Sequence[EventActivity] | None = None,
     unsubscribe_url: str | None = None,
     token: str | None = None,
 ) -> bytes:
     """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
-    `event` is the event as it is now; None if the domain event is not about one. `booking` is the one whose
-    calendar entry the e-mail changes. `activity` is what a digest reports. `token` is for the kinds that send
-    one.
+    `event` is the event as it is now; None if the domain event is not about one. `bookings` are those that
+    the kind shows, and whose calendar entries the e-mail changes. `activity` is what a digest reports.
+    `token` is for the kinds that send one.
 
     Raises:
         ValueError: There is no such e-mail, or its event, activity or token is missing.
@@ -87,6 +89,7 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         raise ValueError(f"the e-mail for {kind.type} needs activity")
     if event is not None and not recipient.verified:
         event = _without_words(event)
+        bookings = [replace(booking, items=_without_names(booking.items)) for booking in bookings]
     # Also an e-mail about an account has no words: its address may be unverified.
     name = one_line(recipient.name) if (event or activity) and recipient.verified else ""
     sender = settings.mail_sender
@@ -94,12 +97,13 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         "name": name,
         "body": body,
         "unsubscribe_url": unsubscribe_url,
-        "page_link": _page_link(kind, body, event, booking, settings.front_end),
+        "page_link": _page_link(kind, body, event, bookings, settings.front_end),
         "link_text": kind.link_text,
         **_texts(kind, body, event, sender),
         "words_of_host": _words_of_host(body) if recipient.verified else "",
         **_token_context(kind, settings.public_url, token),
         **(_event_context(domain_event, body, event, now) if event else {}),
+        **(_tickets_context(body, bookings, show_names=recipient.verified) if event else {}),
         **(_digest_context(body, activity, settings.front_end) if activity else {}),
     }
     headers = {
@@ -119,7 +123,7 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         headers,
         text=_templates.get_template(f"{kind.type}.txt").render(context),
         html=_templates.get_template(f"{kind.type}.html").render(context),
-        calendar=_calendar(kind, event, booking, settings, now) if recipient.verified else None,
+        calendars=_calendars(kind, event, bookings, settings, now) if recipient.verified else (),
         method=kind.calendar,
     )
 
@@ -127,6 +131,11 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
 def _without_words(event: EventView) -> EventView:
     """The event without what its host wrote, for an address that may belong to a stranger."""
     return replace(event, title="", description=None, location=None, host_name=None)
+
+
+def _without_names(items: Sequence[BookingItem]) -> tuple[BookingItem, ...]:
+    """The items without the names of their ticket types, which the host wrote."""
+    return tuple(replace(item, name="") for item in items)
 
 
 def _domain(sender: str) -> str:
@@ -137,12 +146,12 @@ def _page_link(
     kind: Kind,
     body: DomainEventBody,
     event: EventView | None,
-    booking: BookingView | None,
+    bookings: Sequence[BookingView],
     front_end: FrontEnd,
 ) -> str | None:
     if kind.page is None or event is None:
         return None
-    booking_id = booking.booking_id if booking else getattr(body, "booking_id", None)
+    booking_id = bookings[-1].booking_id if bookings else getattr(body, "booking_id", None)
     return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
 
 
@@ -163,19 +172,18 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
     }
 
 
-def _calendar(
-    kind: Kind, event: EventView | None, booking: BookingView | None, settings: Settings, now: datetime
-) -> str | None:
-    if kind.calendar is None or event is None or booking is None:
-        return None
-    return calendars.entry(
-        kind.calendar,
-        event,
-        booking,
-        organizer=parseaddr(settings.mail_sender)[1],
-        url=settings.front_end.link("event", event_id=event.event_id, booking_id=None),
-        now=now,
-    )
+def _calendars(
+    kind: Kind, event: EventView | None, bookings: Sequence[BookingView], settings: Settings, now: datetime
+) -> list[str]:
+    """A calendar file for each booking: RFC 5546, section 3.2.5, allows one UID per cancellation."""
+    if kind.calendar is None or event is None:
+        return []
+    url = settings.front_end.link("event", event_id=event.event_id, booking_id=None)
+    organizer = parseaddr(settings.mail_sender)[1]
+    return [
+        calendars.entry(kind.calendar, event, booking, organizer=organizer, url=url, now=now)
+        for booking in bookings
+    ]
 
 
 def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, Any]:
@@ -209,6 +217,51 @@ def _event_context(
     }
 
 
+def _tickets_context(
+    body: DomainEventBody, bookings: Sequence[BookingView], *, show_names: bool
+) -> dict[str, Any]:
+    """The tickets that the e-mail is about, and the live tickets of its bookings."""
+    current = [item for booking in bookings for item in booking.items]
+    items: Sequence[BookingItem] = current
+    discount, receipt = 0, None
+    if isinstance(body, BookingDetails):
+        items, discount = body.items if show_names else _without_names(body.items), body.discount or 0
+    price = sum(item.quantity * item.unit_price for item in items)
+    if isinstance(body, BookingConfirmed) and price:
+        receipt = _receipt(body, items)
+    return {
+        "quantity": sum(item.quantity for item in items),
+        "tickets": _ticket_lines(items),
+        "tickets_left": _ticket_lines(current),
+        "number_of_bookings": len(bookings),
+        "price": price - discount,
+        "receipt": receipt,
+    }
+
+
+def _ticket_lines(items: Sequence[BookingItem]) -> list[dict[str, Any]]:
+    """The tickets by type. A type can have several items: of several bookings, or of several prices."""
+    lines: dict[UUID, dict[str, Any]] = {}
+    for item in items:
+        line = lines.setdefault(item.ticket_type_id, {"name": one_line(item.name), "quantity": 0})
+        line["quantity"] += item.quantity
+    return list(lines.values())
+
+
+def _receipt(body: BookingConfirmed, items: Sequence[BookingItem]) -> dict[str, Any]:
+    amount = partial(money.format_amount, currency=body.currency)
+    lines = [
+        {
+            "name": one_line(item.name),
+            "quantity": item.quantity,
+            "each": amount(item.unit_price),
+            "all": amount(item.quantity * item.unit_price),
+        }
+        for item in items
+    ]
+    return {"lines": lines, "discount": f"-{amount(body.discount)}" if body.discount else None}
+
+
 def _digest_context(
     body: DomainEventBody, activity: Sequence[EventActivity], front_end: FrontEnd
 ) -> dict[str, Any]:
@@ -224,8 +277,8 @@ def _digest_context(
 
 def _shown_activity(event: EventActivity, front_end: FrontEnd) -> dict[str, Any]:
     rows = {
-        "New bookings": event.booked or "",
-        "Cancelled bookings": event.cancelled or "",
+        "Tickets booked": event.booked or "",
+        "Tickets cancelled": event.cancelled or "",
         "Places left": "" if event.places_left is None else str(event.places_left),
         "Revenue": ", ".join(
             ("-" if amount < 0 else "") + money.format_amount(abs(amount), currency)

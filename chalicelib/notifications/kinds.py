@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select
 
+from chalicelib.bookings.models import Status
 from chalicelib.domain_events import (
     AccountDeleted,
     BookingCancelled,
@@ -29,6 +30,7 @@ from chalicelib.domain_events import (
     PaymentFailed,
     PaymentRefundDue,
     SaleStarted,
+    TicketsCancelled,
 )
 from chalicelib.notifications import copy, recipients
 from chalicelib.notifications.models import Topic
@@ -93,8 +95,10 @@ class Kind:
     `if-paid`: users who have paid for a place at the event.
     """
 
+    shows_bookings: tuple[Status, ...] = ()
+    """The e-mail shows the recipient's bookings that have one of these statuses when it is sent."""
     calendar: CalendarMethod | None = None
-    """The method of the attached calendar file: what calendars shall do with the entry of the booking."""
+    """The method of the attached calendar files: what calendars do with the entries of these bookings."""
     page: front_end.Page | None = None
     """The page of the front end that the e-mail links to, if the deployment has one."""
     link_text: str = "See the event"
@@ -153,6 +157,7 @@ KINDS = (
         while_event_is="published",
         while_booking=recipients.BOOKING_IS_LIVE,
         to_unverified="if-paid",
+        shows_bookings=("confirmed",),
         calendar="PUBLISH",
         page="booking",
         link_text="See your booking",
@@ -166,7 +171,22 @@ KINDS = (
         reasons=copy.CANCELLATION_REASONS,
         topic="bookingCancelled",
         to_unverified="if-paid",
+        shows_bookings=("cancelled",),
         calendar="CANCEL",
+        page="booking",
+        link_text="See your booking",
+    ),
+    Kind(
+        event=TicketsCancelled,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.ATTENDEE,
+        subject="Some of your tickets are cancelled",
+        footer=_BOOKED,
+        reasons=copy.TICKET_CANCELLATION_REASONS,
+        topic="bookingCancelled",
+        to_unverified="if-paid",
+        shows_bookings=("confirmed",),
+        calendar="PUBLISH",
         page="booking",
         link_text="See your booking",
     ),
@@ -187,6 +207,7 @@ KINDS = (
         footer=_BOOKED,
         topic="eventChanged",
         while_event_is="upcoming",
+        shows_bookings=("confirmed",),
         calendar="PUBLISH",
         page="booking",
         link_text="See your booking",
@@ -198,6 +219,7 @@ KINDS = (
         subject="Event cancelled",
         footer=_BOOKED,
         to_unverified="if-paid",
+        shows_bookings=("cancelled",),
         calendar="CANCEL",
         page="booking",
         link_text="See your booking",
@@ -211,6 +233,7 @@ KINDS = (
         reasons=copy.PAYMENT_FAILURES,
         while_event_is="upcoming",
         while_booking=recipients.BOOKING_CAN_BE_PAID,
+        shows_bookings=("pending",),
         page="payment",
         link_text="Pay now",
     ),
@@ -223,6 +246,7 @@ KINDS = (
         footer="You get this e-mail because you paid for a booking.",
         reasons=copy.REFUND_REASONS,
         to_unverified="if-paid",
+        shows_bookings=("confirmed", "cancelled", "expired"),
         page="booking",
         link_text="See your booking",
     ),

@@ -3,15 +3,32 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import Boolean, Connection, Text, Uuid, and_, any_, bindparam, case, false, func, or_, select
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chalicelib.bookings.models import bookings
-from chalicelib.events.models import Status, events
+from chalicelib.bookings.models import bookings, live_ticket, tickets
+from chalicelib.domain_events import BookingItem
+from chalicelib.events.models import Status, events, ticket_types
 from chalicelib.notifications.kinds import Kind
 from chalicelib.notifications.models import Topic, opt_outs, suppressed_addresses
+from chalicelib.notifications.recipients import ENDED_WITH_EVENT
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.users.models import users
@@ -50,10 +67,12 @@ class EventView:
 
 @dataclass(frozen=True, kw_only=True)
 class BookingView:
-    """A booking as calendars know it."""
+    """A booking as it is now."""
 
     booking_id: UUID
     version: int
+    items: tuple[BookingItem, ...]
+    """Its live tickets. If the booking has ended: those that it had until then."""
 
 
 _suppressions = select(suppressed_addresses.c.email).where(
@@ -158,30 +177,72 @@ def event_view(connection: Connection, event_id: UUID) -> EventView | None:
     return EventView(**row._asdict()) if row else None
 
 
+_ticket_ids = bindparam("ticket_ids", type_=ARRAY(Uuid))
 _BOOKINGS = (
-    select(bookings.c.user_id, bookings.c.booking_id, bookings.c.version)
+    select(
+        bookings.c.user_id,
+        bookings.c.booking_id,
+        bookings.c.version,
+        ticket_types.c.ticket_type_id,
+        ticket_types.c.name,
+        tickets.c.list_price,
+        func.count().label("quantity"),
+    )
+    .join(tickets, tickets.c.booking_id == bookings.c.booking_id)
+    .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
     .where(
         bookings.c.event_id == bindparam("event_id", type_=Uuid),
         bookings.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
-        bookings.c.status == bindparam("status", type_=Text),
+        bookings.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
         bookings.c.booking_id
         == func.coalesce(bindparam("booking_id", type_=Uuid), bookings.c.booking_id, type_=Uuid),
+        or_(not_(bindparam("ended_with_event", type_=Boolean)), ENDED_WITH_EVENT),
+        case(
+            (_ticket_ids.is_not(None), tickets.c.ticket_id == any_(_ticket_ids)),
+            else_=or_(live_ticket, tickets.c.cancellation_reason == bookings.c.cancellation_reason),
+        ),
     )
-    .order_by(bookings.c.booking_id)
+    .group_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
+    .order_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
 )
 
 
-def calendar_bookings(
-    connection: Connection, event_id: UUID, user_ids: Collection[UUID], *, kind: Kind, booking_id: UUID | None
-) -> dict[UUID, BookingView]:
-    """The bookings whose calendar entries an e-mail changes, by user: the given one, or each user's last."""
-    if kind.calendar is None:
+def booking_views(
+    connection: Connection,
+    event_id: UUID,
+    user_ids: Collection[UUID],
+    *,
+    kind: Kind,
+    booking_id: UUID | None,
+    ticket_ids: Collection[UUID] | None,
+) -> dict[UUID, list[BookingView]]:
+    """The bookings that an e-mail shows, by user: the given one, or all that the users have of the event.
+
+    With `ticket_ids`, they have these tickets only, whether live or not.
+    """
+    if not kind.shows_bookings:
         return {}
     parameters = {
         "event_id": event_id,
         "user_ids": list(user_ids),
-        "status": "confirmed" if kind.calendar == "PUBLISH" else "cancelled",
+        "statuses": list(kind.shows_bookings),
         "booking_id": booking_id,
+        "ticket_ids": None if ticket_ids is None else list(ticket_ids),
+        "ended_with_event": kind.calendar == "CANCEL" and booking_id is None,
     }
+    views: dict[UUID, list[BookingView]] = {}
     rows = connection.execute(_BOOKINGS, parameters)
-    return {row.user_id: BookingView(booking_id=row.booking_id, version=row.version) for row in rows}
+    by_booking = groupby(rows, lambda row: (row.user_id, row.booking_id, row.version))
+    for (user_id, own_booking_id, version), lines in by_booking:
+        items = tuple(
+            BookingItem(
+                ticket_type_id=line.ticket_type_id,
+                name=line.name,
+                quantity=line.quantity,
+                unit_price=line.list_price,
+            )
+            for line in lines
+        )
+        view = BookingView(booking_id=own_booking_id, version=version, items=items)
+        views.setdefault(user_id, []).append(view)
+    return views

@@ -6,7 +6,7 @@ but unsubscribe links must be plain.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.charset import QP, Charset
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
@@ -67,19 +67,22 @@ def pack(
     *,
     text: str,
     html: str,
-    calendar: str | None = None,
+    calendars: Sequence[str] = (),
     method: str | None = None,
 ) -> bytes:
     """Make a message from encoded headers and a body in plain text and HTML.
 
-    `calendar` is attached as an iCalendar file with the method `method`.
+    `calendars` are attached as iCalendar files with the method `method`.
     """
     body = MIMEMultipart("alternative", None, [_part(text, "plain"), _part(html, "html")])
-    if calendar is not None:
+    if calendars:
+        body = MIMEMultipart("mixed", None, [body])
+    for number, calendar in enumerate(calendars, 1):
         attachment = _part(calendar, "calendar")
         attachment.set_param("method", method or "PUBLISH")
-        attachment.add_header("Content-Disposition", "attachment", filename="event.ics")
-        body = MIMEMultipart("mixed", None, [body, attachment])
+        filename = "event.ics" if len(calendars) == 1 else f"event-{number}.ics"
+        attachment.add_header("Content-Disposition", "attachment", filename=filename)
+        body.attach(attachment)
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return head.encode("ascii") + body.as_bytes(policy=_POLICY)
 

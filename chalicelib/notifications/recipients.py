@@ -7,7 +7,7 @@ Parameters: `event_id`, `host_id`, `booking_id`, `since`, `until`, `now`, and fo
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, Uuid, and_, bindparam, or_, select
 
 from chalicelib.bookings.models import bookings, live
 from chalicelib.events.models import events, interests
@@ -80,15 +80,33 @@ ATTENDEE_OF_CANCELLED_BOOKING = _attendee(
     # Bookings cancelled with their event are covered by event-cancelled.
     bookings.c.cancellation_reason.in_(["attendee", "host", "refunded", "dispute-lost"])
 )
-ATTENDEES = _page(
-    bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _event_is_upcoming
-).select_from(_bookings_with_account)
+ATTENDEES = (
+    _page(bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _event_is_upcoming)
+    .select_from(_bookings_with_account)
+    .distinct()
+)
+_earlier = bookings.alias("earlier")
+
+
+def _ended_with_event(booking: FromClause) -> ColumnElement[bool]:
+    return booking.c.cancellation_reason.in_(["event-cancelled", "event-deleted"])
+
+
+ENDED_WITH_EVENT = _ended_with_event(bookings)
 ATTENDEES_OF_CANCELLED_EVENT = _page(
-    # By booking: an attendee who cancelled and booked again has several, one of which ended with the event.
+    # By booking, because there is an index for it: the first of each attendee's bookings.
     bookings.c.booking_id,
     bookings.c.user_id,
     bookings.c.event_id == _event_id,
-    bookings.c.cancellation_reason.in_(["event-cancelled", "event-deleted"]),
+    ENDED_WITH_EVENT,
+    ~select(_earlier.c.booking_id)
+    .where(
+        _earlier.c.user_id == bookings.c.user_id,
+        _earlier.c.event_id == _event_id,
+        _earlier.c.booking_id < bookings.c.booking_id,
+        _ended_with_event(_earlier),
+    )
+    .exists(),
 ).select_from(_bookings_with_account)
 
 IN_DIGEST = and_(

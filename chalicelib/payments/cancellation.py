@@ -1,15 +1,16 @@
-"""Cancel bookings, events and accounts, and request the refunds."""
+"""Cancel bookings, tickets, events and accounts, and request the refunds."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
 
-from chalicelib.bookings import cancellation
-from chalicelib.bookings.models import bookings, live
+from chalicelib.bookings import cancellation, holders
+from chalicelib.bookings.models import bookings, live, tickets
 from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.bookings.tickets import NoSuchTicket
 from chalicelib.domain_events import CancellationReason
 from chalicelib.events import cancellation as event_cancellation
 from chalicelib.events.locks import EventStarted, lock_places
@@ -17,19 +18,34 @@ from chalicelib.events.models import events
 from chalicelib.payments import refund_requests
 from chalicelib.payments.locks import lock_places_of
 from chalicelib.platform.database.engine import check_version
+from chalicelib.platform.errors import Conflict
 from chalicelib.platform.security import Caller
 from chalicelib.users import deletion, profile
 
+
+class BookingUnpaid(Conflict):
+    """An unpaid booking can only be cancelled as a whole."""
+
+
+_is_of_caller = or_(
+    bookings.c.user_id == bindparam("caller", type_=Uuid),
+    bookings.c.host_id == bindparam("caller", type_=Uuid),
+)
 _READ = (
     select(bookings, events.c.starts_at)
     .join(events, events.c.event_id == bookings.c.event_id)
-    .where(
-        bookings.c.booking_id == bindparam("booking_id", type_=Uuid),
-        or_(
-            bookings.c.user_id == bindparam("caller", type_=Uuid),
-            bookings.c.host_id == bindparam("caller", type_=Uuid),
-        ),
+    .where(bookings.c.booking_id == bindparam("booking_id", type_=Uuid), _is_of_caller)
+)
+_READ_TICKET = (
+    select(
+        bookings,
+        events.c.starts_at,
+        tickets.c.status.label("ticket_status"),
+        tickets.c.version.label("ticket_version"),
     )
+    .join(events, events.c.event_id == bookings.c.event_id)
+    .join(tickets, tickets.c.booking_id == bookings.c.booking_id)
+    .where(tickets.c.ticket_id == bindparam("ticket_id", type_=Uuid), _is_of_caller)
 )
 
 
@@ -64,6 +80,54 @@ def _read(connection: Connection, caller: Caller, booking_id: UUID) -> Row[Any]:
     row = connection.execute(_READ, {"booking_id": booking_id, "caller": caller.user_id}).one_or_none()
     if row is None:
         raise NoSuchBooking
+    return row
+
+
+def cancel_ticket(
+    connection: Connection,
+    caller: Caller,
+    ticket_id: UUID,
+    *,
+    expected: Collection[int] | None,
+    now: datetime,
+) -> None:
+    """Cancel a ticket as its booker or as the event's host, and request its refund. Idempotent.
+
+    The last live ticket of a booking is cancelled with its booking. `expected` are versions of the ticket or
+    of its booking.
+
+    Raises:
+        NoSuchTicket: It does not exist or belongs to others.
+        StaleVersion: The ticket and its booking have changed since.
+        EventStarted: The event has started.
+        BookingUnpaid: The payment is for all tickets of the booking.
+    """
+    row = _read_ticket(connection, caller, ticket_id)
+    if row.ticket_status == "cancelled":
+        return
+    lock_places_of(connection, row.booking_id)
+    row = _read_ticket(connection, caller, ticket_id)
+    if row.ticket_status == "cancelled":
+        return
+    if expected is not None and row.ticket_version not in expected:
+        check_version(row.version, expected)
+    if row.starts_at <= now:
+        raise EventStarted
+    reason: Literal["attendee", "host"] = "host" if row.host_id == caller.user_id else "attendee"
+    if row.quantity == 1:
+        cancel_and_refund(connection, row.booking_id, reason=reason, now=now)
+        return
+    if row.status == "pending":
+        raise BookingUnpaid
+    cancellation.cancel_ticket(connection, row.booking_id, ticket_id, reason=reason, now=now)
+    refund_requests.request_for_one(connection, row.booking_id, reason=reason, now=now)
+
+
+def _read_ticket(connection: Connection, caller: Caller, ticket_id: UUID) -> Row[Any]:
+    values = {"ticket_id": ticket_id, "caller": caller.user_id}
+    row = connection.execute(_READ_TICKET, values).one_or_none()
+    if row is None:
+        raise NoSuchTicket
     return row
 
 
@@ -113,7 +177,7 @@ def delete_event(
 def delete_account(
     connection: Connection, caller: Caller, *, expected: Collection[int] | None, now: datetime
 ) -> None:
-    """Delete an account: cancel its events and future bookings, and erase its name and e-mail address.
+    """Delete an account: cancel its events and future bookings, and erase names and e-mail addresses.
 
     Past events, bookings and payments stay, without the name. The caller's credentials must be locked for
     update, so that no concurrent request adds rows to it.
@@ -126,6 +190,7 @@ def delete_account(
         cancelled = event_cancellation.cancel_all_of_host(connection, caller.user_id, now)
         _cancel_and_refund_all(connection, cancelled, "event-cancelled", now)
     _cancel_own_bookings(connection, caller.user_id, now)
+    holders.erase(connection, caller.user_id)
     deletion.erase(connection, caller.user_id, now)
 
 

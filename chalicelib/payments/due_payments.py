@@ -1,11 +1,11 @@
-"""Claim payments whose next check is due, and process them concurrently."""
+"""Claim payments and refunds whose next check is due, and process them concurrently."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Integer, Row, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Integer, Row, Table, Update, bindparam, select, update
 
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import now_parameter
@@ -13,44 +13,39 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import logs
 
 BATCH_SIZE = 100
-"""Payments per claim."""
+"""Payments or refunds per claim."""
 
 STRIPE_CONCURRENCY = 8
 """Concurrent calls to Stripe. Stripe admits 100 per second, and a rush of holds expires within a minute."""
 
 CLAIM_LEASE = timedelta(seconds=45)
-"""When a claimed payment can be claimed again, if the process died or Stripe did not respond."""
+"""When a claimed row can be claimed again, if the process died or Stripe did not respond."""
 
 T = TypeVar("T")
 
 is_open = payments.c.status == "requires_payment"
 
 
-def claim_statement(condition: ColumnElement[bool], next_check_at: ColumnElement[datetime]) -> Update:
-    """Build the statement that claims due payments with a condition and schedules their next check."""
+def claim_statement(
+    condition: ColumnElement[bool],
+    next_check_at: ColumnElement[datetime],
+    *,
+    table: Table = payments,
+) -> Update:
+    """Build the statement that claims due rows with a condition and schedules their next check."""
+    (key,) = table.primary_key
     due = (
-        select(payments.c.booking_id)
-        .where(payments.c.next_check_at <= now_parameter, condition)
-        .order_by(payments.c.next_check_at)
+        select(key)
+        .where(table.c.next_check_at <= now_parameter, condition)
+        .order_by(table.c.next_check_at)
         .limit(bindparam("batch_size", type_=Integer))
         .with_for_update(key_share=True, skip_locked=True)
     )
-    return (
-        update(payments)
-        .where(payments.c.booking_id.in_(due))
-        .values(next_check_at=next_check_at)
-        .returning(
-            payments.c.booking_id,
-            payments.c.status,
-            payments.c.intent_id,
-            payments.c.refund_id,
-            payments.c.currency,
-        )
-    )
+    return update(table).where(key.in_(due)).values(next_check_at=next_check_at).returning(table)
 
 
 def claim_due(database: Database, statement: Update, now: datetime) -> Sequence[Row[Any]]:
-    """Claim a batch of due payments, so that no other process checks them before their next check."""
+    """Claim a batch of due rows, so that no other process checks them before their next check."""
     with database.transaction() as connection:
         return connection.execute(statement, {"now": now, "batch_size": BATCH_SIZE}).all()
 

@@ -20,7 +20,7 @@ class PaymentRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """The amount to pay or to refund for a booking, in ISO 4217 minor units."""
+    """The amount to pay for a booking, in ISO 4217 minor units."""
 
     booking_id: UUID
     amount: int
@@ -47,15 +47,28 @@ class PaymentIntent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DueRefund:
+    """A refund to make, in ISO 4217 minor units."""
+
+    refund_id: UUID
+    booking_id: UUID
+    intent_id: str
+    amount: int
+    currency: str
+    attempt: int
+    """Part of the idempotency key, as for `Charge`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refund:
     """A refund as the payment service reports it."""
 
-    refund_id: str
+    stripe_refund_id: str
     intent_id: str | None
     status: Literal["pending", "succeeded", "failed"]
     amount: int
     currency: str
-    booking_id: UUID | None
+    refund_id: UUID | None
     """None if the refund was not created by this system."""
     attempt: int
 
@@ -84,14 +97,14 @@ class PaymentGateway(Protocol):
             PaymentRefused, Unreachable
         """
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
-        """Refund a payment.
+    def create_refund(self, due: DueRefund) -> Refund:
+        """Refund a payment or a part of it.
 
         Raises:
             PaymentRefused, Unreachable
         """
 
-    def get_refund(self, refund_id: str) -> Refund:
+    def get_refund(self, stripe_refund_id: str) -> Refund:
         """Return the present state of a refund.
 
         Raises:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, and_
 
 from chalicelib.bookings import cancellation
 from chalicelib.payments import settlement
+from chalicelib.payments.balances import flag_for_review
 from chalicelib.payments.due_payments import (
     CLAIM_LEASE,
     claim_due,
@@ -89,7 +90,7 @@ def _cancel_at_stripe(database: Database, gateway: PaymentGateway, row: Row[Any]
         if refused.code != "resource_missing":
             raise
         with database.transaction() as connection:
-            settlement.flag_for_review(connection, row.booking_id, "unknown-at-stripe")
+            flag_for_review(connection, row.booking_id, "unknown-at-stripe")
         return True
     if intent.status in {"open", "processing"}:
         return False

@@ -1,4 +1,4 @@
-"""Lock order: an event's places, then a booking, then its payment.
+"""Lock order: the pools of a booking, then the booking, then its payment.
 
 Every transaction that cancels or expires a booking follows this order, to avoid deadlocks.
 """
@@ -6,13 +6,28 @@ Every transaction that cancels or expires a booking follows this order, to avoid
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Uuid, bindparam, select
+from sqlalchemy import Connection, Row, Uuid, bindparam, select, union_all
 
-from chalicelib.bookings.models import bookings
-from chalicelib.events.models import places
-from chalicelib.payments.models import payments
+from chalicelib.bookings.models import bookings, tickets
+from chalicelib.events.models import places, pools
+from chalicelib.payments.models import payments, pending_amount
 
 _this_booking = bookings.c.booking_id == bindparam("this_booking", type_=Uuid)
+_LOCK_POOLS = (
+    select(pools.c.pool_id)
+    .where(
+        pools.c.pool_id.in_(
+            union_all(
+                select(tickets.c.ticket_type_id).where(
+                    tickets.c.booking_id == bindparam("this_booking", type_=Uuid)
+                ),
+                select(bookings.c.code_id).where(_this_booking),
+            )
+        )
+    )
+    .order_by(pools.c.kind, pools.c.pool_id)
+    .with_for_update()
+)
 _LOCK_PLACES = (
     select(places.c.event_id)
     .where(places.c.event_id == select(bookings.c.event_id).where(_this_booking).scalar_subquery())
@@ -22,6 +37,7 @@ _LOCK_BOOKING = select(bookings.c.booking_id).where(_this_booking).with_for_upda
 _LOCK_PAYMENT = (
     select(
         payments,
+        pending_amount.label("pending_amount"),
         bookings.c.user_id,
         bookings.c.event_id,
         bookings.c.host_id,
@@ -35,7 +51,8 @@ _LOCK_PAYMENT = (
 
 
 def lock_places_of(connection: Connection, booking_id: UUID) -> None:
-    """Lock the places of a booking's event."""
+    """Lock the pools of a booking: of its code, of its ticket types, and of its event."""
+    connection.execute(_LOCK_POOLS, {"this_booking": booking_id})
     connection.execute(_LOCK_PLACES, {"this_booking": booking_id})
 
 
@@ -46,6 +63,6 @@ def lock_places_then_booking(connection: Connection, booking_id: UUID) -> Row[An
 
 
 def lock_booking(connection: Connection, booking_id: UUID) -> Row[Any]:
-    """Lock a booking and its payment. Return both."""
+    """Lock a booking, its payment and the refunds of that. Return booking and payment."""
     connection.execute(_LOCK_BOOKING, {"this_booking": booking_id})
     return connection.execute(_LOCK_PAYMENT, {"this_booking": booking_id}).one()

@@ -1,4 +1,4 @@
-"""Payments: one row per priced booking, and the events received from Stripe."""
+"""Payments: one row per priced booking, the refunds of payments, and the events received from Stripe."""
 
 from typing import Literal
 
@@ -13,13 +13,19 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     case,
+    func,
+    literal_column,
+    select,
 )
 
 from chalicelib.platform.database.columns import SystemTime, sql_literal
 from chalicelib.platform.database.engine import metadata
 
 PaymentStatus = Literal["requires_payment", "paid", "partly_refunded", "refund_pending", "refunded", "failed"]
+
+RefundStatus = Literal["pending", "refunded", "covered"]
 
 DisputeStatus = Literal["open", "won", "lost"]
 
@@ -32,7 +38,7 @@ PAYMENT_TRANSITIONS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
     "paid": frozenset({"partly_refunded", "refund_pending", "refunded"}),
     # To paid: a bank returned the only partial refund.
     "partly_refunded": frozenset({"paid", "refund_pending", "refunded"}),
-    "refund_pending": frozenset({"refunded"}),
+    "refund_pending": frozenset({"partly_refunded", "refunded"}),
     "refunded": frozenset({"refund_pending"}),  # a bank returned the refund
 }
 
@@ -60,11 +66,6 @@ payments = Table(
     Column("open_until", SystemTime(), nullable=False),
     Column("next_check_at", SystemTime(), nullable=True),
     Column("paid_at", SystemTime(), nullable=True),
-    Column("kept_at", SystemTime(), nullable=True),
-    Column("refund_reason", Text, nullable=True),
-    Column("refund_attempt", Integer, nullable=False, server_default="0"),
-    Column("refund_id", Text, nullable=True, unique=True),
-    Column("refunded_at", SystemTime(), nullable=True),
     Column("refunded_amount", BigInteger, nullable=False, server_default="0"),
     Column("dispute", Text, nullable=True),
     Column("dispute_id", Text, nullable=True),
@@ -82,12 +83,13 @@ payments = Table(
 )
 """Created with the hold by the booking procedure, and never deleted: payments outlive events and accounts.
 
-- `attempt` and `refund_attempt` count the calls that Stripe has definitively rejected. They are part of the
-  idempotency keys, so that every other retry is the same request.
+- `status` follows from the sums, once the payment has arrived: `refund_pending` while a refund of it is
+  pending, else `refunded`, `partly_refunded` or `paid`, by how much has gone back.
+- `attempt` counts the calls that Stripe has definitively rejected. It is part of the idempotency key, so that
+  every other retry is the same request.
 - `open_until` is when an open payment is canceled at Stripe.
 - `next_check_at` is when the reconciler next asks Stripe, or null if there is nothing to ask.
-- `kept_at` is set if a booking was cancelled too late for a refund.
-- `refunded_amount` is the sum of the refunds, without one that is still pending here.
+- `refunded_amount` is the sum of the refunds that were made, also in Stripe's dashboard.
 - `disputed_amount` has gone back too if the dispute is lost.
 - `flag` names a problem for manual handling.
 """
@@ -102,6 +104,51 @@ Index(
     "ix_payments_next_check_at",
     payments.c.next_check_at,
     postgresql_where=payments.c.next_check_at.is_not(None),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("refund_id", Uuid, primary_key=True),
+    Column("booking_id", Uuid, ForeignKey("payments.booking_id"), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("stripe_refund_id", Text, nullable=True, unique=True),
+    Column("next_check_at", SystemTime(), nullable=True),
+    Column("flag", Text, nullable=True),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("updated_at", SystemTime(), nullable=False),
+    Column("refunded_at", SystemTime(), nullable=True),
+    CheckConstraint("status IN ('pending', 'refunded', 'covered')", name="status"),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("(status = 'refunded') = (refunded_at IS NOT NULL)", name="refunded"),
+    Index(None, "booking_id"),
+)
+"""A refund for each decision to cancel tickets of a payment. The tickets refer to it.
+
+- `status` is `covered` if the money has gone back in another way: by Stripe's dashboard or a lost dispute.
+- `attempt` counts the attempts that have failed. It is part of the idempotency key.
+- `stripe_refund_id` is set while Stripe has accepted the refund. A bank may still refuse or return it.
+- `next_check_at` is when the reconciler next makes the refund or asks about it.
+- `flag` is set after the last attempt, for manual handling.
+"""
+
+is_waiting = and_(refunds.c.status == sql_literal("pending"), refunds.c.stripe_refund_id.is_(None))
+"""Stripe has not accepted the refund, as far as is known here."""
+
+pending_amount = (
+    select(func.coalesce(func.sum(refunds.c.amount), literal_column("0")))
+    .where(refunds.c.booking_id == payments.c.booking_id, refunds.c.status == sql_literal("pending"))
+    .scalar_subquery()
+)
+"""The sum of the pending refunds of a payment."""
+
+Index(
+    "ix_refunds_next_check_at",
+    refunds.c.next_check_at,
+    postgresql_where=refunds.c.next_check_at.is_not(None),
 )
 
 

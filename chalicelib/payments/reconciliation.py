@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, and_, func, or_
 
 from chalicelib.bookings.booking import FIRST_CHECK_AFTER
-from chalicelib.payments import refunds, settlement
+from chalicelib.payments import settlement
 from chalicelib.payments.due_payments import (
     CLAIM_LEASE,
     claim_due,
@@ -16,18 +17,20 @@ from chalicelib.payments.due_payments import (
     process_concurrently,
 )
 from chalicelib.payments.gateway import PaymentGateway
-from chalicelib.payments.models import payments
+from chalicelib.payments.models import payments, refunds
+from chalicelib.payments.refund_reports import HAS_ARRIVED, apply_refund
+from chalicelib.payments.refunds import check_refunds, make_refund
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 
-_CLAIM_UNSETTLED = claim_statement(
-    or_(
-        and_(is_open, payments.c.open_until > now_parameter),
-        payments.c.status.in_(["refund_pending", "paid", "partly_refunded"]),
-    ),
+_CLAIM_PAYMENTS = claim_statement(
+    or_(and_(is_open, payments.c.open_until > now_parameter), payments.c.status.in_(HAS_ARRIVED)),
     func.least(
         now_parameter + FIRST_CHECK_AFTER, func.greatest(payments.c.open_until, now_parameter + CLAIM_LEASE)
     ),
+)
+_CLAIM_REFUNDS = claim_statement(
+    refunds.c.status == "pending", now_parameter + FIRST_CHECK_AFTER, table=refunds
 )
 
 
@@ -37,24 +40,32 @@ def reconcile(database: Database, gateway: Callable[[], PaymentGateway], now: da
     This repairs the effects of lost webhooks and lost domain events.
     """
     checked = 0
-    while rows := claim_due(database, _CLAIM_UNSETTLED, now):
-        process_concurrently(rows, lambda row: _reconcile_one(database, gateway, row, now))
-        checked += len(rows)
+    for claim, check in ((_CLAIM_PAYMENTS, _check_payment), (_CLAIM_REFUNDS, _check_refund)):
+        while rows := claim_due(database, claim, now):
+            process_concurrently(rows, partial(check, database, gateway, now))
+            checked += len(rows)
     return checked
 
 
-def _reconcile_one(
-    database: Database, gateway: Callable[[], PaymentGateway], row: Row[Any], now: datetime
+def _check_payment(
+    database: Database, gateway: Callable[[], PaymentGateway], now: datetime, row: Row[Any]
 ) -> None:
-    if row.status == "refund_pending" and row.refund_id is None:
-        refunds.make_refund(database, gateway(), row.booking_id, now)
-    elif row.status == "refund_pending":
-        refund = gateway().get_refund(row.refund_id)
-        with database.transaction() as connection:
-            refunds.apply_refund(connection, refund, now)
-    elif row.status in {"paid", "partly_refunded"}:
-        refunds.check_refunded_total(database, gateway(), row.intent_id, row.currency, now)
-    elif row.intent_id is not None:
-        intent = gateway().get_payment_intent(row.intent_id)
-        with database.transaction() as connection:
-            settlement.settle(connection, intent, now)
+    if row.intent_id is None:
+        return
+    if row.status in HAS_ARRIVED:
+        check_refunds(database, gateway(), row.booking_id, row.intent_id, now)
+        return
+    intent = gateway().get_payment_intent(row.intent_id)
+    with database.transaction() as connection:
+        settlement.settle(connection, intent, now)
+
+
+def _check_refund(
+    database: Database, gateway: Callable[[], PaymentGateway], now: datetime, row: Row[Any]
+) -> None:
+    if row.stripe_refund_id is None:
+        make_refund(database, gateway(), row.refund_id, now)
+        return
+    refund = gateway().get_refund(row.stripe_refund_id)
+    with database.transaction() as connection:
+        apply_refund(connection, refund, now)

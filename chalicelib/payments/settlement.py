@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Row, Text, Uuid, bindparam, select, update
 from chalicelib.bookings import holds
 from chalicelib.domain_events import PaymentFailed
 from chalicelib.payments import refund_requests
+from chalicelib.payments.balances import AMOUNT_DIFFERS, flag_for_review, status_of, update_payment
 from chalicelib.payments.gateway import PaymentIntent
 from chalicelib.payments.locks import lock_booking
-from chalicelib.payments.models import PaymentStatus, check_transition, payments
+from chalicelib.payments.models import payments
 from chalicelib.platform.messaging import outbox
-from chalicelib.platform.observability import logs, metrics
 
 Outcome = Literal[
     "confirmed",
@@ -86,28 +86,6 @@ def booking_of_intent(connection: Connection, intent_id: str | None) -> UUID | N
     return found
 
 
-def lost(row: Row[Any]) -> int:
-    """Return the amount that the attendee's bank has taken back."""
-    return row.disputed_amount if row.dispute == "lost" else 0
-
-
-def returned(row: Row[Any]) -> int:
-    """Return the amount that has gone back to the attendee, by refunds and by a lost dispute."""
-    return int(row.refunded_amount) + lost(row)
-
-
-def paid_status(returned_amount: int) -> PaymentStatus:
-    """Return the status of a payment that has arrived and of which less than the whole has gone back."""
-    return "partly_refunded" if returned_amount else "paid"
-
-
-def update_payment(connection: Connection, row: Row[Any], now: datetime, **values: Any) -> None:
-    """Update a locked payment. `row` is the payment as it was read under the lock."""
-    if "status" in values:
-        check_transition(row.status, values["status"])
-    connection.execute(_SET.values(**values, updated_at=now), {"this_booking": row.booking_id})
-
-
 def _adopt(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Row[Any]:
     """Store the id of a PaymentIntent whose webhook arrived before the id was stored."""
     if row.status != "requires_payment" or row.attempt != intent.attempt:
@@ -123,19 +101,21 @@ def _handle_replaced(connection: Connection, intent: PaymentIntent, row: Row[Any
     """
     if intent.status != "succeeded":
         return "no-change"
-    return flag_for_review(connection, row.booking_id, "stray-payment")
+    flag_for_review(connection, row.booking_id, "stray-payment")
+    return "flagged"
 
 
 def _handle_success(connection: Connection, intent: PaymentIntent, row: Row[Any], now: datetime) -> Outcome:
     if row.status not in {"requires_payment", "failed"}:
         return "no-change"
     if (intent.amount, intent.received, intent.currency) != (row.amount, row.amount, row.currency):
-        return flag_for_review(connection, row.booking_id, "amount-differs")
+        flag_for_review(connection, row.booking_id, AMOUNT_DIFFERS)
+        return "flagged"
     update_payment(
         connection,
         row,
         now,
-        status=paid_status(returned(row)),
+        status=status_of(row, has_arrived=True),
         paid_at=now,
         client_secret=None,
         next_check_at=None,
@@ -195,11 +175,3 @@ def record_failure(connection: Connection, intent: PaymentIntent, now: datetime)
     )
     outbox.record(connection, failed, subject=row.event_id, now=now)
     return "failed", booking_id
-
-
-def flag_for_review(connection: Connection, booking_id: UUID, flag: str) -> Outcome:
-    """Flag a payment for manual handling. The flag is logged and shown at GET /events/{eventId}/integrity."""
-    connection.execute(_SET.values(flag=flag), {"this_booking": booking_id})
-    metrics.put("PaymentsFlagged", 1, "Count")
-    logs.error("payment flagged", bookingId=str(booking_id), flag=flag)
-    return "flagged"

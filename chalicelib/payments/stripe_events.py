@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
-from chalicelib.payments import disputes, refunds, settlement, stripe_objects
+from chalicelib.payments import disputes, refund_reports, settlement, stripe_objects
 from chalicelib.payments.models import stripe_events
 from chalicelib.payments.settlement import FOREIGN, Effect, Outcome
-from chalicelib.payments.stripe_objects import RefundedTotal, is_short_text
+from chalicelib.payments.stripe_objects import is_short_text
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.observability import metrics
@@ -124,24 +124,16 @@ def _record(connection: Connection, event: StripeEvent, now: datetime) -> bool:
     return recorded.first() is not None
 
 
-def _apply_refunded_total(connection: Connection, refunded: RefundedTotal, now: datetime) -> Effect:
-    if refunded.intent_id is None:
-        return FOREIGN
-    return refunds.apply_refunded_total(
-        connection, refunded.intent_id, refunded.amount, refunded.currency, now, is_current=False
-    )
-
-
 _HANDLERS: dict[
     str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Connection, Any, datetime], Effect]]
 ] = {
     "payment_intent.succeeded": (stripe_objects.parse_payment_intent, settlement.settle),
     "payment_intent.canceled": (stripe_objects.parse_payment_intent, settlement.settle),
     "payment_intent.payment_failed": (stripe_objects.parse_payment_intent, settlement.record_failure),
-    "charge.refunded": (stripe_objects.parse_refunded_total, _apply_refunded_total),
-    "refund.created": (stripe_objects.parse_refund, refunds.apply_refund),
-    "refund.updated": (stripe_objects.parse_refund, refunds.apply_refund),
-    "refund.failed": (stripe_objects.parse_refund, refunds.apply_refund),
+    "charge.refunded": (stripe_objects.parse_refunded_total, refund_reports.apply_refunded_total),
+    "refund.created": (stripe_objects.parse_refund, refund_reports.apply_refund),
+    "refund.updated": (stripe_objects.parse_refund, refund_reports.apply_refund),
+    "refund.failed": (stripe_objects.parse_refund, refund_reports.apply_refund),
     "charge.dispute.created": (stripe_objects.parse_dispute, disputes.apply_dispute),
     "charge.dispute.closed": (stripe_objects.parse_dispute, disputes.apply_dispute),
 }

@@ -85,7 +85,7 @@ def _from_stripe_amount(amount: Any, currency: str) -> int:
 def parse_payment_intent(stripe_object: Mapping[str, Any]) -> PaymentIntent:
     """Parse a PaymentIntent."""
     currency = _text(stripe_object["currency"])
-    booking_id, attempt = _own_metadata(stripe_object)
+    booking_id, attempt = _own_metadata(stripe_object, "bookingId")
     error = stripe_object.get("last_payment_error") or {}
     failure = error.get("decline_code") or error.get("code")
     secret = stripe_object.get("client_secret")
@@ -104,14 +104,14 @@ def parse_payment_intent(stripe_object: Mapping[str, Any]) -> PaymentIntent:
 
 def parse_refund(stripe_object: Mapping[str, Any]) -> Refund:
     """Parse a Refund."""
-    booking_id, attempt = _own_metadata(stripe_object)
+    refund_id, attempt = _own_metadata(stripe_object, "refundId")
     return Refund(
-        refund_id=_text(stripe_object["id"]),
+        stripe_refund_id=_text(stripe_object["id"]),
         intent_id=_intent_id(stripe_object),
         status=_REFUND_STATUS[stripe_object["status"]],
         amount=_from_stripe_amount(stripe_object["amount"], _text(stripe_object["currency"])),
         currency=_text(stripe_object["currency"]),
-        booking_id=booking_id,
+        refund_id=refund_id,
         attempt=attempt,
     )
 
@@ -160,13 +160,13 @@ def _intent_id(stripe_object: Mapping[str, Any]) -> str | None:
     return _text(value) if value is not None else None
 
 
-def _own_metadata(stripe_object: Mapping[str, Any]) -> tuple[UUID | None, int]:
-    """Return the booking id and the attempt that this system has stored in an object.
+def _own_metadata(stripe_object: Mapping[str, Any], name: str) -> tuple[UUID | None, int]:
+    """Return the id with this name and the attempt that this system has stored in an object.
 
     Objects of other systems may have any metadata, or none.
     """
     metadata = stripe_object.get("metadata") or {}
     try:
-        return UUID(metadata["bookingId"]), int(metadata["attempt"])
+        return UUID(metadata[name]), int(metadata["attempt"])
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return None, 0

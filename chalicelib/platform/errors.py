@@ -5,7 +5,7 @@ A refusal derives from a kind, which decides the HTTP status. Its class name in 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -26,10 +26,13 @@ class Refusal(Exception):
         *,
         errors: Sequence[FieldError] = (),
         retry_after: int | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail or self.title())
         self.detail = detail
         self.errors = tuple(errors)
+        self.members = dict(members or {})
+        """Further members of the problem document (RFC 9457, section 3.2)."""
         self.retry_after = retry_after
         """Seconds after which the client should retry."""
 

@@ -127,6 +127,12 @@ class Settings:
     event_changes_per_host: Quota = field(default=Quota(500, 86_400))
     """Changes of one host's events that notify attendees. Changes that share a notice count once."""
 
+    wrong_codes_per_account: Quota = field(default=Quota(10, 900))
+    """Orders and quotes of one account with a code that is not valid."""
+
+    wrong_codes_per_client: Quota = field(default=Quota(100, 900))
+    """Such orders and quotes from one client, of any accounts."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -233,6 +239,10 @@ class Settings:
             ),
             publications_per_host=_quota(environment, "PUBLICATIONS_PER_HOST", cls.publications_per_host),
             event_changes_per_host=_quota(environment, "EVENT_CHANGES_PER_HOST", cls.event_changes_per_host),
+            wrong_codes_per_account=_quota(
+                environment, "WRONG_CODES_PER_ACCOUNT", cls.wrong_codes_per_account
+            ),
+            wrong_codes_per_client=_quota(environment, "WRONG_CODES_PER_CLIENT", cls.wrong_codes_per_client),
         )
 
 

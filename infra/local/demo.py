@@ -1,6 +1,6 @@
-"""Demo data for `make run`: a host, an attendee and six events in different states."""
+"""Demo data for `make run`: a host, an attendee, and events with different tickets and states."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +9,13 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from chalicelib.bookings import booking as bookings
-from chalicelib.bookings.booking import BookingLimits
+from chalicelib.bookings import codes
+from chalicelib.bookings.booking import BookingLimits, Order
+from chalicelib.bookings.codes import CodeDetails
 from chalicelib.events import publishing as events
 from chalicelib.events.models import events as events_table
 from chalicelib.events.rules import Details
+from chalicelib.events.ticket_types import TypeDetails
 from chalicelib.payments import cancellation
 from chalicelib.platform import security
 from chalicelib.platform.database.engine import Database
@@ -27,6 +30,7 @@ ATTENDEE_EMAIL = "attendee@example.com"
 PASSWORD = "correct horse battery"  # noqa: S105 - `make run` prints it
 FREE_EVENT = "Jazz in the yard"
 PRICED_EVENT = "Late night trio"
+CLUB_NIGHT = "Club night"
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,13 @@ def _bookable(session: Connection, host: Caller, title: str, now: datetime) -> U
 def _create_events(database: Database, host: Caller, attendee: Caller, now: datetime) -> dict[str, UUID]:
     with database.transaction() as session:
         created = {
-            details.title: events.create(session, host.user_id, details, now, may_publish=True, charges=True)
-            for details in _events(now)
+            details.title: events.create(
+                session, host.user_id, details, now, may_publish=True, charges=True, types=types
+            )
+            for details, types in _events(now)
         }
+        code = CodeDetails(code="FRIENDS", kind="percent", value=20, max_uses=50)
+        codes.create(session, host.user_id, created[CLUB_NIGHT], code, now)
         rained_out = created["Rained out"]
         reason = "The yard is under water."
         cancellation.cancel_event(session, host.user_id, rained_out, reason=reason, expected=None, now=now)
@@ -104,28 +112,48 @@ def _create_events(database: Database, host: Caller, attendee: Caller, now: date
         hold_cooldown=timedelta(0),
         verified_attendees_only=False,
     )
-    bookings.book(database, attendee, created["Living room concert"], key=None, limits=limits, now=now)
+    bookings.book(database, attendee, Order(created["Living room concert"]), key=None, limits=limits, now=now)
     return created
 
 
-def _events(now: datetime) -> Iterator[Details]:
-    """Return a free and a priced event on sale, a sold-out one, a future sale, a draft, and one to cancel."""
+def _events(now: datetime) -> Iterator[tuple[Details, Sequence[TypeDetails]]]:
+    """Return events on sale, a sold-out one, a future sale, a draft, and one to cancel, with ticket types."""
     evening = now.replace(hour=18, minute=0, second=0) + timedelta(days=30)
+    until_saturday = (5 - evening.weekday()) % 7
 
-    def details(title: str, days: int, **others: Any) -> Details:
+    def details(title: str, days: int, *, hours: int = 3, **others: Any) -> Details:
         return Details(
             title=title,
             location="Kulturhof, Berlin",
             starts_at=evening + timedelta(days=days),
-            ends_at=evening + timedelta(days=days, hours=3),
+            ends_at=evening + timedelta(days=days, hours=hours),
             timezone="Europe/Berlin",
             currency="eur",
             **{"capacity": 100, **others},
         )
 
-    yield details(FREE_EVENT, 0, description="Four musicians, one yard, and the swifts above.")
-    yield details(PRICED_EVENT, 3, description="After midnight, by candlelight.", capacity=30, price=2500)
-    yield details("Living room concert", 7, capacity=1)
-    yield details("Summer festival", 14, capacity=5000, sale_starts_at=now + timedelta(days=7))
-    yield details("Secret session", 21, status="draft")
-    yield details("Rained out", 28)
+    yield details(FREE_EVENT, 0, description="Four musicians, one yard, and the swifts above."), ()
+    yield details(PRICED_EVENT, 3, description="After midnight, by candlelight.", capacity=30, price=2500), ()
+    yield details("How to listen", 5, description="A talk, with questions.", max_per_attendee=2), ()
+    yield details("Living room concert", 7, capacity=1), ()
+    yield (
+        details(CLUB_NIGHT, 10, capacity=300, price=None, max_per_attendee=4),
+        (
+            TypeDetails(name="Early bird", price=1200, capacity=50, sale_ends_at=now + timedelta(days=14)),
+            TypeDetails(name="Regular", price=1800),
+            TypeDetails(name="Guest list", price=0, capacity=20, code_required=True),
+        ),
+    )
+    yield (
+        details(
+            "Summer festival", 14 + until_saturday, hours=28, capacity=5000, price=None, max_per_attendee=10
+        ),
+        (
+            TypeDetails(name="Weekend", price=9900, description="Saturday and Sunday."),
+            TypeDetails(name="Saturday", price=5900, capacity=2000),
+            TypeDetails(name="Sunday", price=5900, capacity=2000),
+        ),
+    )
+    yield details("Open air opera", 18, capacity=800, price=3500, sale_starts_at=now + timedelta(days=7)), ()
+    yield details("Secret session", 21, status="draft"), ()
+    yield details("Rained out", 28), ()

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
-from tests.api.resources import notification
+from tests.api.resources import notification, ticket
 from tests.client import Account, Client
 from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, WEBHOOK_SECRET
 from tests.fakes import FakePayments
@@ -27,23 +28,56 @@ class World:
     attendee: Account
     event: dict[str, Any]
     draft: dict[str, Any]
+    festival: dict[str, Any]
+    """An event with two ticket types and a code."""
+    code_id: str
     booking: dict[str, Any]
     hold: dict[str, Any]
+    ticket_id: str
+    """The ticket of the booking."""
     notification_id: str
     """A notification of the attendee."""
+
+    def path(self, operation: Operation, **ids: str) -> str:
+        """Return the path of an operation on these resources, or on those with the given ids."""
+        of_festival = "{ticketTypeId}" in operation.path or "{codeId}" in operation.path
+        existing = {
+            "userId": "me",
+            "eventId": (self.festival if of_festival else self.event)["eventId"],
+            "ticketTypeId": self.festival["ticketTypes"][1]["ticketTypeId"],
+            "codeId": self.code_id,
+            "bookingId": self.booking["bookingId"],
+            "ticketId": self.ticket_id,
+            "notificationId": self.notification_id,
+        }
+        return operation.path.format_map(existing | ids)  # a new kind of id fails here: add it above
+
+
+def make_festival(client: Client, host: Account) -> tuple[dict[str, Any], str]:
+    """Return a new event with two ticket types, and the id of its code."""
+    types = [{"name": "Weekend", "price": 5000}, {"name": "Saturday", "price": 3000}]
+    festival = client.event(host, ticketTypes=types)
+    code = {"code": "EARLYBIRD", "kind": "percent", "value": 20}
+    made = client("POST", f"/events/{festival['eventId']}/codes", code, by=host)
+    return festival, made.json["codeId"]
 
 
 def make_world(client: Client) -> World:
     host, attendee = client.host(), client.attendee()
     event = client.event(host)
+    festival, code_id = make_festival(client, host)
+    booking = client.book(attendee, event["eventId"]).json
     return World(
         client=client,
         host=host,
         attendee=attendee,
         event=event,
         draft=client.event(host, status="draft"),
-        booking=client.book(attendee, event["eventId"]).json,
+        festival=festival,
+        code_id=code_id,
+        booking=booking,
         hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
+        ticket_id=ticket(client, booking["bookingId"]),
         notification_id=notification(client, attendee),
     )
 

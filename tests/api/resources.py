@@ -10,7 +10,7 @@ from chalicelib.users.email_tokens import Purpose
 from infra.stripe_fake.webhooks import sign
 from tests.client import PASSWORD, Account, Client
 from tests.conftest import WEBHOOK_SECRET
-from tests.rows import rows
+from tests.rows import rows, value
 from tests.users.verification_emails import token
 
 
@@ -44,6 +44,12 @@ def notification(client: Client, user: Account) -> str:
         domain_event_id=str(uuid4()),
     )
     return str(made.notification_id)
+
+
+def ticket(client: Client, booking_id: str) -> str:
+    """Return the id of a ticket of a booking."""
+    sql = "SELECT ticket_id FROM tickets WHERE booking_id = :id LIMIT 1"
+    return str(value(client, sql, id=booking_id))
 
 
 def stripe_event() -> tuple[bytes, dict[str, str]]:

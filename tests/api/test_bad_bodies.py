@@ -63,7 +63,7 @@ OTHER_CONTENT_TYPES = [
 def send_to(operation: Operation, world: World, raw: bytes) -> Reply:
     return world.client(
         operation.method,
-        operation.path.format(userId="me", eventId=world.event["eventId"]),
+        world.path(operation),
         by=world.attendee if operation.auth == "attendee" else world.host,
         raw=raw,
         headers={"Content-Type": "application/json"},

@@ -79,6 +79,7 @@ EVENT_MEMBERS: dict[str, list[Any]] = {
     + [timedelta(days=31), timedelta(days=400)],
     "saleEndsAt": [time for time in NOT_TIMES if time is not None]
     + [timedelta(days=31), "9999-12-31T23:59:59Z"],
+    "maxPerAttendee": [0, -1, 101, 1.5, "2", True, None, []],
     "status": ["cancelled", "PUBLISHED", "deleted", "", 5, []],
     "eventId": ["019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"],
     "numberOfAttendees": [0],

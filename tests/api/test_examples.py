@@ -14,6 +14,8 @@ from tests.client import Client
 STATUS = {
     "POST /auth/register": 201,
     "POST /events": 201,
+    "POST /events/{eventId}/ticket-types": 201,
+    "POST /events/{eventId}/codes": 201,
     "POST /bookings": 201,
     "POST /auth/verify-email": 204,
     "POST /auth/reset-password": 204,
@@ -33,6 +35,10 @@ def with_real_ids(client: Client, operation: Operation, event_id: str, example: 
         return example | {"token": email_token(client, purposes[operation.path])}
     if operation.path == "/auth/refresh":
         return {"refreshToken": register(client)["refreshToken"]}
+    if "ticketTypeIds" in example:
+        return example | {
+            "ticketTypeIds": [client("GET", f"/events/{event_id}").json["ticketTypes"][0]["ticketTypeId"]]
+        }
     return example | {"eventId": event_id} if "eventId" in example else example
 
 
@@ -51,7 +57,9 @@ def test_the_example_of_a_request_is_accepted(client: Client, operation: Operati
     event_id = world.event["eventId"]
     body = with_real_ids(client, operation, event_id, EXAMPLES[operation.body])
 
-    reply = client(operation.method, operation.path.format(userId="me", eventId=event_id), body, by=caller)
+    if "{ticketId}" in operation.path:
+        caller = world.attendee
+    reply = client(operation.method, world.path(operation), body, by=caller)
 
     name = f"{operation.method} {operation.path}"
     assert reply.status == STATUS.get(name, 200), reply.text

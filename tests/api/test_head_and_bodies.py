@@ -10,18 +10,9 @@ GETS = [operation for operation in OPERATIONS if operation.method == "GET"]
 WITHOUT_BODY = [operation for operation in OPERATIONS if not operation.body and not operation.raw_body]
 
 
-def path_of(world: World, operation: Operation) -> str:
-    return operation.path.format(
-        userId="me",
-        eventId=world.event["eventId"],
-        bookingId=world.booking["bookingId"],
-        notificationId=world.notification_id,
-    )
-
-
 @each(GETS)
 def test_head_is_as_get_without_a_body(world: World, operation: Operation) -> None:
-    path = path_of(world, operation)
+    path = world.path(operation)
     by = None if operation.auth == "none" else world.host
 
     got, head = world.client("GET", path, by=by), world.client("HEAD", path, by=by)
@@ -54,7 +45,7 @@ def test_a_body_that_is_not_declared_is_refused(world: World, operation: Operati
     role = world.host if operation.auth == "host" else world.attendee
     by = None if operation.auth == "none" else role
 
-    reply = world.client(operation.method, path_of(world, operation), by=by, raw=raw)
+    reply = world.client(operation.method, world.path(operation), by=by, raw=raw)
 
     assert reply.status == 400
     if operation.is_page:

@@ -33,6 +33,18 @@ def publishing(client: Client) -> Send:
     return partial(client, "POST", "/events", event_body(), by=client.host())
 
 
+def adding_a_ticket_type(client: Client) -> Send:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}/ticket-types"
+    return partial(client, "POST", path, {"name": "Early bird", "price": 1500}, by=host)
+
+
+def creating_a_code(client: Client) -> Send:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}/codes"
+    return partial(client, "POST", path, {"code": "EARLYBIRD", "kind": "percent", "value": 20}, by=host)
+
+
 def booking(client: Client) -> Send:
     event = client.event(client.host())
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
@@ -40,9 +52,18 @@ def booking(client: Client) -> Send:
 
 each_creation = pytest.mark.parametrize(
     ("creating", "table"),
-    [(registering, "users"), (publishing, "events"), (booking, "bookings")],
-    ids=["register", "publish", "book"],
+    [
+        (registering, "users"),
+        (publishing, "events"),
+        (adding_a_ticket_type, "ticket_types"),
+        (creating_a_code, "codes"),
+        (booking, "bookings"),
+    ],
+    ids=["register", "publish", "add a type", "create a code", "book"],
 )
+REPEATABLE = {"events", "ticket_types"}
+"""The tables of resources that can be created again with the same body."""
+
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
 
@@ -89,7 +110,7 @@ def test_without_the_key_a_request_is_executed_again(
 
     again = [send(), send(headers={"Idempotency-Key": "another"})]
 
-    if table == "events":
+    if table in REPEATABLE:
         assert [reply.status for reply in again] == [201, 201]
         assert count(client, table) == made + 2
     else:
@@ -106,6 +127,8 @@ def test_another_body_with_the_same_key_is_refused(
     other = {
         "users": registration(name="Somebody else"),
         "events": event_body(title="Something else"),
+        "ticket_types": {"name": "Something else", "price": 0},
+        "codes": {"code": "ELSE", "kind": "access"},
         "bookings": {"eventId": client.event(client.host())["eventId"]},
     }[table]
     before = contents(client)
@@ -129,8 +152,8 @@ def test_a_key_expires_after_24_hours(client: Client, creating: Callable[[Client
     again = send(headers=KEY)
 
     assert "idempotent-replayed" not in again.headers
-    assert again.status == (201 if table == "events" else 409)
-    assert count(client, table) == (made + 1 if table == "events" else made)
+    assert again.status == (201 if table in REPEATABLE else 409)
+    assert count(client, table) == (made + 1 if table in REPEATABLE else made)
 
 
 def test_an_expired_key_can_be_reused(client: Client) -> None:

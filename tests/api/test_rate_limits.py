@@ -28,6 +28,8 @@ SMALL: dict[str, Any] = {
     "account_emails_per_address": Quota(4, 3600),
     "publications_per_host": Quota(3, 86_400),
     "event_changes_per_host": Quota(2, 86_400),
+    "wrong_codes_per_account": Quota(3, 900),
+    "wrong_codes_per_client": Quota(6, 900),
 }
 
 
@@ -428,6 +430,8 @@ def test_limited_routes_are_documented(limited: Client) -> None:
         "POST /events",
         "PUT /events/{eventId}",
         "PATCH /events/{eventId}",
+        "POST /bookings",
+        "POST /bookings/quote",
         "POST /reset-password",
     }
 
@@ -465,6 +469,63 @@ def test_windows_that_are_over_are_purged(limited: Client) -> None:
     assert throttle.purge(limited.wiring.database, now + timedelta(seconds=1000)) == 3
     assert throttle.purge(limited.wiring.database, now + timedelta(seconds=4000)) == 1
     assert count(limited, "throttles") == 0
+
+
+@pytest.fixture
+def party(limited: Client) -> str:
+    """The id of an event with the code RIGHT."""
+    host = limited.host()
+    event_id = str(limited.event(host, price=2500)["eventId"])
+    code = {"code": "RIGHT", "kind": "percent", "value": 100}
+    assert limited("POST", f"/events/{event_id}/codes", code, by=host).status == 201
+    return event_id
+
+
+def try_code(client: Client, attendee: Account, event_id: str, code: str, path: str = "/quote") -> Reply:
+    return client("POST", f"/bookings{path}", {"eventId": event_id, "code": code}, by=attendee)
+
+
+@pytest.mark.parametrize("path", ["", "/quote"])
+def test_wrong_codes_are_limited_per_account(limited: Client, party: str, path: str) -> None:
+    ada = limited.attendee()
+
+    replies = [try_code(limited, ada, party, f"GUESS{n}", path) for n in range(5)]
+
+    problems = [reply.problem for reply in replies]
+    assert problems == ["code-invalid"] * 3 + ["too-many-requests"] * 2
+    assert '"wrong-codes-per-account";r=0;t=' in replies[3].headers["ratelimit"]
+    assert try_code(at(limited, 1), ada, party, "RIGHT", path).problem == "too-many-requests"
+    assert limited.book(ada, party).status == 201
+    assert try_code(limited, limited.attendee(), party, "RIGHT", path).status in {200, 201}
+
+
+def test_wrong_codes_are_limited_per_client(limited: Client, party: str) -> None:
+    attendees = limited.attendees(4)
+
+    statuses = [try_code(limited, attendees[n // 2], party, "GUESS").status for n in range(8)]
+
+    assert statuses == [400] * 6 + [429] * 2
+    assert try_code(at(limited, 1), attendees[3], party, "RIGHT").status == 200
+
+
+def test_concurrent_guesses_of_codes_are_counted(limited: Client, party: str) -> None:
+    ada = limited.attendee()
+
+    guesses = [partial(try_code, limited, ada, party, f"GUESS{n}") for n in range(12)]
+    statuses = [reply.status for reply in run_concurrently(guesses)]
+
+    assert sorted(statuses) == [400] * 3 + [429] * 9
+
+
+def test_only_wrong_codes_use_up_the_limit_of_codes(limited: Client, party: str) -> None:
+    ada = limited.attendee()
+    assert [try_code(limited, ada, party, "RIGHT").status for _ in range(8)] == [200] * 8
+    assert [try_code(limited, ada, ada.user_id, "GUESS").status for _ in range(8)] == [404] * 8
+    assert [try_code(limited, ada, party, "not a code").status for _ in range(8)] == [400] * 8
+    assert try_code(limited, ada, party, "RIGHT", path="").status == 201
+    assert [try_code(limited, ada, party, "RIGHT", path="").status for _ in range(8)] == [409] * 8
+
+    assert value(limited, "SELECT sum(hits) FROM throttles") == 1  # the publication of the event
 
 
 def test_a_booking_checks_no_limit(limited: Client) -> None:

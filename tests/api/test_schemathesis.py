@@ -24,9 +24,16 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.users.email_tokens import Purpose
 from infra.local.api_gateway import api_gateway
 from infra.local.server import serving
-from tests.api.conftest import World
+from tests.api.conftest import World, make_festival
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, notification, refresh_token, stripe_event, unsubscribe_token
+from tests.api.resources import (
+    email_token,
+    notification,
+    refresh_token,
+    stripe_event,
+    ticket,
+    unsubscribe_token,
+)
 from tests.client import PASSWORD, Account, with_times
 
 # Not checked is that each valid request is accepted and each invalid one refused, because schemas do not say
@@ -48,6 +55,13 @@ BEYOND_SCHEMAS: dict[str, Any] = {
     "timezone": "Europe/Berlin",
     "currency": "eur",
     "price": 0,
+    "ticketTypes": [{"name": "Early bird", "price": 1500}],
+    "minPerBooking": 1,
+    "code": "LATEBIRD",
+    "kind": "percent",
+    "value": 20,
+    "validFrom": timedelta(days=1),
+    "validUntil": timedelta(days=2),
     "status": "published",
 }
 """Valid values of members whose rules are not in the schema."""
@@ -67,16 +81,35 @@ def api(world: World) -> Iterator[BaseSchema]:
 
 def use_existing_ids(case: Case[Any], world: World, sender: Account) -> None:
     """Replace the ids and tokens in a valid request by existing ones. Generated ones hardly ever exist."""
-    make = {"userId": existing_user, "eventId": new_event, "bookingId": new_booking}
-    for parameter in case.path_parameters:
-        if parameter == "notificationId":
-            case.path_parameters[parameter] = notification(world.client, sender)
-        else:
-            case.path_parameters[parameter] = make[parameter](case, world)
+    make = {
+        "userId": existing_user, "eventId": new_event, "bookingId": new_booking, "ticketId": new_ticket
+    }  # fmt: skip
+    if "{ticketTypeId}" in case.path or "/codes" in case.path:
+        use_festival(case, world)
+    else:
+        for parameter in case.path_parameters:
+            if parameter == "notificationId":
+                case.path_parameters[parameter] = notification(world.client, sender)
+            else:
+                case.path_parameters[parameter] = make[parameter](case, world)
     if case.path == "/unsubscribe":
         case.query = {"token": unsubscribe_token(world.client, sender)}
     if isinstance(case.body, dict):
-        case.body = case.body | valid_members(case, case.body, world)
+        body: dict[str, Any] = case.body | valid_members(case, case.body, world)
+        without = {"price"} if "ticketTypes" in body else set()
+        if case.path.startswith("/bookings"):
+            without = {"items", "quantity", "code"}
+        case.body = {name: value for name, value in body.items() if name not in without}
+
+
+def use_festival(case: Case[Any], world: World) -> None:
+    """Use the ids of a new event, and of its ticket types and its code."""
+    festival, code_id = make_festival(world.client, world.host)
+    type_id = festival["ticketTypes"][1]["ticketTypeId"]
+    existing = {"eventId": festival["eventId"], "ticketTypeId": type_id, "codeId": code_id}
+    case.path_parameters.update({name: existing[name] for name in case.path_parameters})
+    if isinstance(case.body, dict) and "ticketTypeIds" in case.body:
+        case.body = case.body | {"ticketTypeIds": [type_id]}
 
 
 def existing_user(case: Case[Any], world: World) -> str:
@@ -90,6 +123,10 @@ def new_event(_: Case[Any], world: World) -> str:
 def new_booking(case: Case[Any], world: World) -> str:
     event = world.client.event(world.host, price=2500 if case.path.endswith("/payment") else 0)
     return str(world.client.book(world.attendee, event["eventId"]).json["bookingId"])
+
+
+def new_ticket(case: Case[Any], world: World) -> str:
+    return ticket(world.client, new_booking(case, world))
 
 
 def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
@@ -115,7 +152,7 @@ def sender(operation: Operation, world: World, role: str) -> Account:
 
     The host of the example's event cannot book it: another host does, and the attendee pays in either role.
     """
-    if name(operation) == "POST /bookings" and role == "host":
+    if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
     if name(operation) == "POST /bookings/{bookingId}/payment":
         return world.attendee

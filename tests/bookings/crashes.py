@@ -12,15 +12,17 @@ from pathlib import Path
 from uuid import UUID
 
 from chalicelib.bookings import booking
+from chalicelib.bookings.booking import Order
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.security import Caller
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
+from tests.bookings.orders import Sale, taken_by_pool
 from tests.client import LIMITS, Client
 from tests.concurrency import until
 from tests.conftest import LINK_SECRET, SECRET
-from tests.rows import app_url, rows
+from tests.rows import app_url, rows, taken
 
 DATABASE = "durable"
 DURABLE = {
@@ -66,9 +68,9 @@ def crash(server: Postgres, client: Client) -> None:
 
 
 def book_until_the_crash(
-    server: Postgres, client: Client, event_ids: Sequence[UUID], minimum: int = 300
+    server: Postgres, client: Client, sales: Sequence[Sale], minimum: int = 300
 ) -> set[tuple[UUID, UUID]]:
-    """Book from several clients, and crash the server after `minimum` confirmations.
+    """Order 3 tickets of 2 types from several clients, and crash the server after `minimum` confirmations.
 
     Return the event and the attendee of each confirmed booking.
     """
@@ -88,10 +90,10 @@ def book_until_the_crash(
             while True:
                 turn = next(number)
                 caller = Caller(attendees[turn], "attendee", 1)
-                event_id = event_ids[turn % len(event_ids)]
-                now = datetime.now(UTC)
-                booking.book(client.wiring.database, caller, event_id, key=None, limits=LIMITS, now=now)
-                confirmed.append((event_id, caller.user_id))
+                sale = sales[turn % len(sales)]
+                order, now = Order(UUID(sale.event_id), sale.items(2, 1)), datetime.now(UTC)
+                booking.book(client.wiring.database, caller, order, key=None, limits=LIMITS, now=now)
+                confirmed.append((order.event_id, caller.user_id))
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         running = [threads.submit(book_until_refused) for _ in range(CLIENTS)]
@@ -103,12 +105,14 @@ def book_until_the_crash(
 
 
 def present(client: Client) -> set[tuple[UUID, UUID]]:
-    """Check that the counters agree with the bookings, and return each booking's event and attendee."""
-    wrong = rows(
+    """Check that counters, bookings and tickets agree, and return each booking's event and attendee."""
+    for row in rows(client, "SELECT event_id FROM places"):
+        taken_by_pool(client, row.event_id)
+        taken(client, row.event_id)
+    incomplete = rows(
         client,
-        "SELECT event_id FROM places"
-        " WHERE taken <> (SELECT coalesce(sum(quantity), 0) FROM bookings b"
-        " WHERE b.event_id = places.event_id)",
+        "SELECT booking_id FROM bookings LEFT JOIN tickets USING (booking_id) GROUP BY booking_id"
+        " HAVING count(ticket_type_id) <> 3 OR count(DISTINCT ticket_type_id) <> 2",
     )
-    assert wrong == []
+    assert incomplete == []
     return {(row.event_id, row.user_id) for row in rows(client, "SELECT event_id, user_id FROM bookings")}

@@ -3,11 +3,13 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pg8000
 
 from chalicelib.bookings import booking
+from chalicelib.bookings.booking import Order
 from chalicelib.platform.database.engine import violated
 from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
@@ -36,11 +38,15 @@ def replace_procedure(client: Client, source: str = SOURCE) -> None:
     alter(client, source.replace(create, f"CREATE OR REPLACE PROCEDURE {booking.PROCEDURE}("))
 
 
-def attempt(wiring: Wiring, attendee: Account, event_id: str) -> str:
-    """Book a place. Return `booked`, a refusal's name or a violated constraint's name. Thread-safe."""
+def attempt(wiring: Wiring, attendee: Account, event_id: str, **members: Any) -> str:
+    """Book a place, or what these members of an order say. Thread-safe.
+
+    Return `booked`, a refusal's name or a violated constraint's name.
+    """
     caller = wiring.tokens.read(attendee.token)
+    order = Order(UUID(event_id), **members)
     try:
-        booking.book(wiring.database, caller, UUID(event_id), key=None, limits=LIMITS, now=datetime.now(UTC))
+        booking.book(wiring.database, caller, order, key=None, limits=LIMITS, now=datetime.now(UTC))
     except Refusal as refusal:
         return refusal.slug()
     except pg8000.DatabaseError as error:

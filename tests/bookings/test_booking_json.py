@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.api.bookings import BOOKINGS
 from chalicelib.api.schemas.bookings import Booking
-from chalicelib.bookings.booking import book
+from chalicelib.bookings.booking import Order, book
 from tests.client import LIMITS, Client
 
 
@@ -19,7 +19,9 @@ def test_procedure_renders_a_booking_as_declared(client: Client, price: int) -> 
     caller = client.wiring.tokens.read(client.attendee().token)
     now = datetime.now(UTC)
 
-    result = book(client.wiring.database, caller, UUID(event["eventId"]), key=None, limits=LIMITS, now=now)
+    result = book(
+        client.wiring.database, caller, Order(UUID(event["eventId"])), key=None, limits=LIMITS, now=now
+    )
 
     assert msgspec.json.decode(result.booking, type=Booking).booking_id == result.booking_id
     with client.wiring.database.transaction() as connection:

@@ -41,8 +41,11 @@ def test_attendee_and_host_can_cancel_and_the_reason_is_recorded(client: Client,
     cancelled = client("GET", f"/bookings/{booking_id}", by=accounts["attendee"]).json
     assert cancelled["status"] == "cancelled"
     [domain_event] = domain_events(client, event["eventId"], "booking-cancelled")
+    tickets = rows(client, "SELECT ticket_id, ticket_type_id FROM tickets")
+    lost = [{"ticketId": str(row.ticket_id), "ticketTypeId": str(row.ticket_type_id)} for row in tickets]
     shown = {name: value for name, value in cancelled.items() if name not in {"event", "refunded"}}
-    assert domain_event.body == shown | {"reason": canceller}
+    assert (cancelled["quantity"], len(lost)) == (0, 1)
+    assert domain_event.body == shown | {"reason": canceller, "quantity": 1, "tickets": lost}
 
 
 def test_cancellation_is_idempotent(client: Client) -> None:

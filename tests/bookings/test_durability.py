@@ -7,15 +7,15 @@ So only the procedure itself can flush a booking before its response.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from uuid import UUID
 
 import pytest
 
 from infra.local import postgres
 from infra.local.postgres import Options, Postgres
 from tests.bookings.crashes import DATABASE, DURABLE, book_until_the_crash, client_of, present
+from tests.bookings.orders import Sale, sell, ticket_type
 from tests.bookings.procedure import replace_procedure, without_guard
-from tests.client import Client
+from tests.client import Account, Client
 from tests.conftest import create_migrated
 from tests.rows import alter, value
 
@@ -40,6 +40,10 @@ def client(server: Postgres) -> Iterator[Client]:
     with client_of(server) as client:
         replace_procedure(client)
         yield client
+
+
+def festival(client: Client, host: Account) -> Sale:
+    return sell(client, host, ticket_type("Day"), ticket_type("Weekend", capacity=5000), capacity=15_000)
 
 
 def unflushed(client: Client) -> int:
@@ -89,11 +93,11 @@ def test_confirmed_bookings_survive_crashes() -> None:
         again = partial(postgres.start, Options(first.data, settings=DURABLE), say=lambda _: None)
         with client_of(first) as client:
             host = client.host()
-            event_ids = [UUID(client.event(host, capacity=5000)["eventId"]) for _ in range(3)]
-            confirmed = book_until_the_crash(first, client, event_ids)
+            sales = [festival(client, host) for _ in range(3)]
+            confirmed = book_until_the_crash(first, client, sales)
         with again() as second, client_of(second) as client:
             assert confirmed <= present(client)
-            confirmed |= book_until_the_crash(second, client, event_ids)
+            confirmed |= book_until_the_crash(second, client, sales)
         with again() as third, client_of(third) as client:
             assert confirmed <= present(client)
     assert len(confirmed) >= 600
@@ -102,10 +106,10 @@ def test_confirmed_bookings_survive_crashes() -> None:
 def test_confirmed_bookings_are_lost_in_crashes_without_the_flush() -> None:
     with new_server() as server:
         with client_of(server) as client:
-            event_ids = [UUID(client.event(client.host(), capacity=5000)["eventId"])]
+            sale = festival(client, client.host())
             replace_procedure(client, without_guard("flush"))
             alter(client, "CHECKPOINT")
-            confirmed = book_until_the_crash(server, client, event_ids)
+            confirmed = book_until_the_crash(server, client, [sale])
         again = postgres.start(Options(server.data, settings=DURABLE), say=lambda _: None)
         with again, client_of(again) as client:
             assert confirmed - present(client)

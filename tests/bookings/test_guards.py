@@ -10,14 +10,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, text
 
+from chalicelib.bookings.codes import Code
 from chalicelib.events import publishing as events
 from chalicelib.payments import cancellation
 from chalicelib.users import authentication
+from tests.bookings.orders import add_code, sell, ticket_type
 from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
 from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
@@ -28,7 +31,11 @@ Change = Callable[[Connection, UUID, UUID, datetime], object]
 MAX_HOLDS = LIMITS.max_open_holds or 0
 
 DROP_CHECK = "ALTER TABLE places DROP CONSTRAINT ck_places_taken"
+DROP_CHECK_OF_POOLS = "ALTER TABLE pools DROP CONSTRAINT ck_pools_taken"
 DROP_INDEX = "DROP INDEX uq_bookings_live"
+ARCHIVE_ALL = text(
+    "WITH archived AS (UPDATE ticket_types SET archived_at = now()) UPDATE places SET revision = revision + 1"
+)
 DROP_KEY = "ALTER TABLE bookings DROP CONSTRAINT fk_bookings_user_id"
 
 
@@ -74,11 +81,13 @@ def live(client: Client, event_id: str) -> int:
     )
 
 
-def race(client: Client, event_id: str, attendees: list[Account]) -> list[str]:
+def race(client: Client, event_id: str, attendees: list[Account], **order: Any) -> list[str]:
     """Let all attendees book at the same time, after each has read that a place is left."""
     with ThreadPoolExecutor(len(attendees)) as threads, client.wiring.database.transaction() as connection:
         connection.execute(text("SELECT 1 FROM places WHERE event_id = :id FOR UPDATE"), {"id": event_id})
-        attempts = [threads.submit(attempt, client.wiring, attendee, event_id) for attendee in attendees]
+        attempts = [
+            threads.submit(attempt, client.wiring, attendee, event_id, **order) for attendee in attendees
+        ]
         until_waiting(client, len(attendees))
     return sorted(outcome.result() for outcome in attempts)
 
@@ -132,6 +141,102 @@ def test_an_attendee_books_an_event_once(
     assert value(client, "SELECT taken FROM places") == outcomes.count("booked")
 
 
+@pytest.mark.parametrize(
+    ("removed", "drop", "outcomes"),
+    [
+        ([], None, ["booked", "sold-out"]),
+        ([], DROP_CHECK_OF_POOLS, ["booked", "sold-out"]),
+        (["places-of-type-left"], None, ["booked", "ck_pools_taken"]),
+        (["places-of-type-left"], DROP_CHECK_OF_POOLS, ["booked", "booked"]),
+    ],
+    ids=["guard and check", "guard alone", "check alone", "neither"],
+)
+def test_the_last_places_of_a_type_are_sold_once(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
+) -> None:
+    sale = sell(client, client.host(), ticket_type(), ticket_type("Seated", capacity=3))
+    replace_procedure(client, without_guard(*removed))
+    if drop:
+        alter(client, drop)
+
+    assert race(client, sale.event_id, client.attendees(2), items=sale.items(1, 2)) == outcomes
+
+    sold = outcomes.count("booked")
+    assert live(client, sale.event_id) == sold
+    taken = rows(client, "SELECT taken FROM pools ORDER BY pool_id")
+    assert [row.taken for row in taken] == [sold, 2 * sold]
+    assert value(client, "SELECT taken FROM places") == 3 * sold
+
+
+@pytest.mark.parametrize(
+    ("removed", "drop", "outcomes"),
+    [
+        ([], None, ["booked", "code-invalid"]),
+        ([], DROP_CHECK_OF_POOLS, ["booked", "code-invalid"]),
+        (["code-uses-left"], None, ["booked", "ck_pools_taken"]),
+        (["code-uses-left"], DROP_CHECK_OF_POOLS, ["booked", "booked"]),
+    ],
+    ids=["guard and check", "guard alone", "check alone", "neither"],
+)
+def test_the_last_use_of_a_code_is_given_once(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
+) -> None:
+    sale = sell(client, client.host(), ticket_type())
+    code_id = add_code(client, sale, "CLUB", max_uses=1)
+    replace_procedure(client, without_guard(*removed))
+    if drop:
+        alter(client, drop)
+
+    assert race(client, sale.event_id, client.attendees(2), code=Code("CLUB"), quantity=3) == outcomes
+
+    sold = outcomes.count("booked")
+    assert live(client, sale.event_id) == sold
+    assert value(client, "SELECT taken FROM pools WHERE pool_id = :id", id=code_id) == sold
+    assert value(client, "SELECT taken FROM places") == 3 * sold
+
+
+@pytest.mark.parametrize(
+    ("removed", "outcomes"),
+    [([], ["booked", "limit-reached"]), (["one-booking-at-a-time"], ["booked", "booked"])],
+    ids=["guarded", "unguarded"],
+)
+def test_an_attendee_gets_no_more_tickets_than_the_limit(
+    client: Client, removed: list[str], outcomes: list[str]
+) -> None:
+    sale, attendee = sell(client, client.host(), ticket_type(), max_per_attendee=3), client.attendee()
+    replace_procedure(client, without_guard(*removed))
+
+    assert race(client, sale.event_id, [attendee] * 2, quantity=2) == outcomes
+
+    assert live(client, sale.event_id) == outcomes.count("booked")
+    assert value(client, "SELECT taken FROM places") == 2 * outcomes.count("booked")
+
+
+@pytest.mark.parametrize(
+    ("removed", "outcomes"),
+    [([], ["booked", "code-invalid"]), (["one-booking-at-a-time"], ["booked", "booked"])],
+    ids=["guarded", "unguarded"],
+)
+def test_an_attendee_uses_a_code_no_more_often_than_its_limit(
+    client: Client, removed: list[str], outcomes: list[str]
+) -> None:
+    sale, attendee = sell(client, client.host(), ticket_type()), client.attendee()
+    add_code(client, sale, "CLUB", max_per_attendee=1)
+    replace_procedure(client, without_guard(*removed))
+
+    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
+        # The code's own row would make the second booking wait until it sees the first.
+        connection.execute(text("LOCK TABLE outbox IN EXCLUSIVE MODE"))
+        attempts = [
+            threads.submit(attempt, client.wiring, attendee, sale.event_id, code=Code("CLUB"))
+            for _ in range(2)
+        ]
+        until_waiting(client, 2)
+
+    assert sorted(outcome.result() for outcome in attempts) == outcomes
+    assert live(client, sale.event_id) == outcomes.count("booked")
+
+
 def cancelled(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) -> None:
     cancellation.cancel_event(connection, host_id, event_id, reason=None, expected=None, now=now)
 
@@ -167,6 +272,22 @@ def test_an_event_changed_during_a_booking_is_not_booked(
 
     assert booking.result() == ("booked" if removed else refused)
     assert live(client, event["eventId"]) == len(removed)
+
+
+@pytest.mark.parametrize("removed", [[], ["event-unchanged"]], ids=["guarded", "unguarded"])
+def test_a_type_archived_during_a_booking_is_not_booked(client: Client, removed: list[str]) -> None:
+    sale = sell(client, client.host(), ticket_type(), ticket_type("Seated"))
+    replace_procedure(client, without_guard(*removed))
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        items = sale.items(1, 1)
+        booking = thread.submit(attempt, client.wiring, client.attendee(), sale.event_id, items=items)
+        until_waiting(client, 1)  # the booking has read the types as they were
+        connection.execute(ARCHIVE_ALL)
+
+    assert booking.result() == ("booked" if removed else "invalid-input")
+    assert live(client, sale.event_id) == len(removed)
 
 
 @pytest.mark.parametrize("prices", [(2500, 0), (0, 2500)], ids=["free now", "priced now"])
@@ -239,7 +360,7 @@ def test_capacity_is_not_lowered_below_a_concurrent_booking(client: Client) -> N
 
 @pytest.mark.parametrize(
     ("removed", "outcomes"),
-    [([], ["booked", "too-many-holds"]), (["one-hold-at-a-time"], ["booked", "booked"])],
+    [([], ["booked", "too-many-holds"]), (["one-booking-at-a-time"], ["booked", "booked"])],
     ids=["guarded", "unguarded"],
 )
 def test_the_last_open_hold_is_given_once(client: Client, removed: list[str], outcomes: list[str]) -> None:

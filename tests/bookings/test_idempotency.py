@@ -120,9 +120,10 @@ def test_a_retry_during_the_booking_of_the_last_place_is_replayed(client: Client
     attendee, event = client.attendee(), client.event(client.host(), capacity=1)
     first = client.book(attendee, event["eventId"], **KEY)
     # Undo the first request, and keep its rows so that they can all appear in one commit.
-    for table in ("bookings", "idempotency_keys"):
+    tables = ("bookings", "tickets", "idempotency_keys")
+    for table in reversed(tables):
         alter(client, f"CREATE TABLE kept_{table} AS TABLE {table}")
-        rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of the two above)
+        rows(client, f"DELETE FROM {table}")  # noqa: S608 (its name is one of those above)
     rows(client, "UPDATE places SET taken = 0")
 
     with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
@@ -130,7 +131,7 @@ def test_a_retry_during_the_booking_of_the_last_place_is_replayed(client: Client
         connection.execute(text("LOCK TABLE ticket_types"))
         again = thread.submit(client.book, attendee, event["eventId"], **KEY)
         until_waiting(client, 1, again)
-        for table in ("bookings", "idempotency_keys"):
+        for table in tables:
             connection.execute(text(f"INSERT INTO {table} TABLE kept_{table}"))
         connection.execute(text("UPDATE places SET taken = 1"))
 

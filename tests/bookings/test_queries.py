@@ -2,9 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chalicelib.bookings.references import reference_of, suffix_of
 from tests.client import Account, Client, in_days
 
 
@@ -102,12 +107,109 @@ def test_bookings_are_filtered_by_status(client: Client) -> None:
         ("sort=amount", "sort"),
         ("order=up", "order"),
         ("userId=0198b2f3-7c1a-7b55-9d41-2f6d0c8a1e90", "userId"),
+        ("from=tomorrow", "from"),
+        ("q=%20", "q"),
     ],
 )
 def test_invalid_filter_values_are_named(client: Client, query: str, faulty: str) -> None:
     reply = client("GET", f"/bookings?{query}", by=client.attendee())
 
     assert (reply.status, reply.faulty_fields) == (400, {faulty})
+
+
+def past(client: Client, host: Account, attendee: Account) -> str:
+    """Book an event that has ended since."""
+    event_id = client.past_event(host, started_ago=timedelta(days=1), lasts=timedelta(hours=1))
+    return client.book_as_of(attendee, event_id, datetime.now(UTC) - timedelta(days=1, hours=1))
+
+
+def test_bookings_are_filtered_by_the_end_of_their_event(client: Client) -> None:
+    host, attendee = client.host(), client.attendee()
+    over, later = past(client, host, attendee), book(client, attendee, client.event(host))
+    elsewhere = [past(client, client.host(), host), book(client, host, client.event(client.host()))]
+
+    for query, expected in (("from=2000-01-01T00:00:00Z", [over, later]), (f"from={now()}", [later])):
+        assert set(ids(found(client, attendee, query))) == set(expected)
+        own = elsewhere if len(expected) == 2 else elsewhere[1:]
+        for sort in ("createdAt", "date"):
+            assert set(ids(found(client, host, f"{query}&sort={sort}"))) == {*expected, *own}
+    assert found(client, host, f"from={in_days(40)[:-6]}Z") == []
+    assert ids(found(client, host, f"from={now()}&status=confirmed&q=attendee")) == [later]
+
+
+def now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_hosts_find_bookings_by_name_e_mail_or_reference(client: Client) -> None:
+    host = client.host("Hosting Person")
+    ada = client.account("attendee", "Ada Lovelace", "Countess@Example.com")
+    zoe = client.attendee("Zoë King")
+    event, other = client.event(host), client.event(host)
+    first, second = book(client, ada, event), book(client, ada, other)
+    third = book(client, zoe, event)
+    own = book(client, host, client.event(client.host()))
+    references = {one["bookingId"]: one["reference"] for one in found(client, host)}
+
+    for q, expected in {
+        "lovelace": [first, second],
+        "ada love": [first, second],
+        "zoe": [third],
+        "countess@example.com": [first, second],
+        references[first]: [first],
+        f"{references[third][:4].lower()}-{references[third][4:]}": [third],
+        references[own]: [],
+        "hosting": [],
+        "ada king": [],
+        "countess@example": [],
+        "00000000": [],
+        "zoe@example.com": [],
+        "%": [],
+    }.items():
+        for sort in ("createdAt", "date"):
+            assert set(ids(found(client, host, f"q={quote(q)}&sort={sort}"))) == set(expected), q
+    assert ids(found(client, host, f"q=ada&eventId={other['eventId']}")) == [second]
+    assert found(client, client.host(), "q=ada") == []
+
+
+@given(st.uuids())
+def test_a_reference_leads_back_to_its_id(booking_id: UUID) -> None:
+    reference = reference_of(booking_id)
+
+    assert suffix_of(reference) == booking_id.hex[-10:]
+    assert (
+        suffix_of(f" {reference[:4].lower()}-{reference[4:]} ".replace("0", "o").replace("1", "l"))
+        == (booking_id.hex[-10:])
+    )
+    assert suffix_of(reference[1:]) is suffix_of(f"{reference[1:]}U") is suffix_of(f"{reference}0") is None
+
+
+def test_only_hosts_search_bookings(client: Client) -> None:
+    reply = client("GET", "/bookings?q=ada", by=client.attendee())
+
+    assert (reply.status, reply.problem) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("query", ["q=many", "from=2000-01-01T00:00:00Z"])
+@pytest.mark.parametrize("sort", ["createdAt", "date"])
+def test_found_bookings_are_paged_in_both_directions(client: Client, query: str, sort: str) -> None:
+    host = client.host()
+    event, another = client.event(host), client.event(host)
+    people = client.attendees(4)
+    made = [book(client, attendee, event) for attendee in people]
+    made += [book(client, attendee, another) for attendee in people[:3]]
+
+    path = f"/bookings?{query}&sort={sort}"
+    whole = ids(found(client, host, f"{query}&sort={sort}"))
+    first = client("GET", f"{path}&limit=3", by=host)
+    second = client("GET", first.links()["next"], by=host)
+    last = client("GET", second.links()["next"], by=host)
+
+    assert [*ids(first.json), *ids(second.json), *ids(last.json)] == whole
+    assert set(whole) == set(made)
+    assert ids(client("GET", last.links()["prev"], by=host).json) == ids(second.json)
+    assert ids(client("GET", f"{path}&limit=3&offset=3", by=host).json) == ids(second.json)
+    assert {page.headers["x-total-count"] for page in (first, second, last)} == {"7"}
 
 
 def test_bookings_are_sorted_by_creation_or_date_of_the_event(client: Client) -> None:

@@ -3,13 +3,16 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, cycle, islice
+from uuid import UUID
 
 import pytest
 
+from tests.bookings.orders import add_code, archive, cancel_ticket, sell, taken_by_pool, ticket_type
 from tests.client import Account, Client, Reply
-from tests.concurrency import Deed, Line, Web, until
+from tests.concurrency import Deed, Line, Web, deadlocks, until
 from tests.rows import alter, domain_events, taken, value
 
 
@@ -34,6 +37,133 @@ def test_500_attendees_book_exactly_100_places(client: Client, web: Web) -> None
     assert taken(client, event["eventId"]) == 100
     assert len({reply.json["userId"] for reply in replies if reply.status == 201}) == 100
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == 100
+
+
+def test_500_attendees_with_orders_of_1_to_4_fill_an_event_of_3_types(client: Client, web: Web) -> None:
+    sale = sell(
+        client,
+        client.host(),
+        ticket_type("Seated", capacity=30),
+        ticket_type("Balcony", capacity=40),
+        ticket_type("Standing"),
+    )
+    wishes = [wish(number) for number in range(500)]
+
+    def order(quantities: tuple[int, ...], attendee: Account, line: Line) -> Reply:
+        return line("POST", "/bookings", sale.order(*quantities), by=attendee)
+
+    replies = web.run_concurrently(
+        [
+            partial(order, quantities, attendee)
+            for quantities, attendee in zip(wishes, client.attendees(500), strict=True)
+        ]
+    )
+
+    assert outcomes(replies).keys() == {"201", "sold-out"}
+    seated, balcony, standing = taken_by_pool(client, sale.event_id).values()
+    left = 100 - taken(client, sale.event_id)
+    for quantities, reply in zip(wishes, replies, strict=True):
+        fits = sum(quantities) <= left and quantities[0] <= 30 - seated and quantities[1] <= 40 - balcony
+        assert reply.status == 201 or not fits
+    booked = [quantities for quantities, reply in zip(wishes, replies, strict=True) if reply.status == 201]
+    assert [sum(of_type) for of_type in zip(*booked, strict=True)] == [seated, balcony, standing]
+    assert len(domain_events(client, sale.event_id, "booking-confirmed")) == len(booked)
+    assert deadlocks(client) == 0
+
+
+def wish(number: int) -> tuple[int, int, int]:
+    """Return how many tickets of each of three types an attendee wants: 1 to 4, of one type or two."""
+    quantities = [0, 0, 0]
+    for ticket in range(1 + number % 4):
+        quantities[(number // 4 + ticket % (1 + number // 12 % 2)) % 3] += 1
+    return quantities[0], quantities[1], quantities[2]
+
+
+def test_orders_survive_changes_and_cancellations_meanwhile(client: Client, web: Web) -> None:
+    hosts = [client.host(), client.host()]
+    sales = [
+        sell(
+            client,
+            host,
+            ticket_type("Seated", capacity=12),
+            ticket_type("Balcony", price=2000, capacity=15),
+            ticket_type("Standing"),
+            capacity=40,
+            max_per_attendee=6,
+        )
+        for host in hosts
+    ]
+    codes = [str(add_code(client, sale, "CLUB", "percent", 100, max_uses=10)) for sale in sales]
+    transaction = client.wiring.database.transaction
+
+    def attend(number: int, attendee: Account, line: Line) -> list[Reply]:
+        replies = []
+        for turn in range(6):
+            sale = sales[(number + turn) % 2]
+            code = {"code": "CLUB"} if (number + turn) % 3 else {}
+            replies.append(line("POST", "/bookings", sale.order(*wish(number + turn), **code), by=attendee))
+            booking_id = replies[-1].json.get("bookingId")
+            if booking_id and turn % 3 == 0:
+                replies.append(line.cancel(attendee, booking_id))
+            elif booking_id and turn % 3 == 1:
+                with transaction() as connection:
+                    cancel_ticket(connection, UUID(booking_id), datetime.now(UTC))
+        return replies
+
+    def run_event(number: int, line: Line) -> list[Reply]:
+        host, sale = hosts[number], sales[number]
+        path, capacities = f"/events/{sale.event_id}", (30, 35, 20, 45, 25, 40)
+        replies = [line("PATCH", path, {"capacity": capacity}, by=host) for capacity in capacities]
+        with transaction() as connection:
+            archive(connection, sale.event_id, sale.type_ids[0])
+        if number == 1:
+            replies.append(line("POST", f"/events/{sale.event_id}/cancel", by=host))
+        return replies
+
+    deeds: list[Deed[list[Reply]]] = [
+        *(partial(attend, number, attendee) for number, attendee in enumerate(client.attendees(60))),
+        *(partial(run_event, number) for number in range(2)),
+    ]
+    replies = list(chain.from_iterable(web.run_concurrently(deeds)))
+
+    # A booking is unavailable if the host changes the event during each of its five attempts.
+    counts = outcomes(replies)
+    expected = {"200", "201", "204", "sold-out", "limit-reached", "code-invalid", "invalid-input"}
+    assert counts.keys() <= expected | {"event-cancelled", "capacity-below-taken", "unavailable"}
+    assert counts["201"]
+    pools = [taken_by_pool(client, sale.event_id) for sale in sales]
+    assert taken(client, sales[0].event_id) > 0
+    assert pools[0][codes[0]] <= 10
+    assert set(pools[1].values()) == {0}
+    assert taken(client, sales[1].event_id) == 0
+    assert deadlocks(client) == 0
+
+
+def test_50_concurrent_bookings_use_a_code_10_times(client: Client, web: Web) -> None:
+    sale = sell(client, client.host(), ticket_type(price=2000), ticket_type())
+    code_id = str(add_code(client, sale, "FIRST10", "percent", 50, max_uses=10))
+
+    def order(attendee: Account, line: Line) -> Reply:
+        return line("POST", "/bookings", sale.order(1, 1, code="FIRST10"), by=attendee)
+
+    replies = web.run_concurrently([partial(order, attendee) for attendee in client.attendees(50)])
+
+    assert outcomes(replies) == {"201": 10, "code-invalid": 40}
+    assert {reply.json["discount"] for reply in replies if reply.status == 201} == {1000}
+    assert taken_by_pool(client, sale.event_id)[code_id] == 10
+
+
+def test_orders_of_one_attendee_stay_within_the_limit(client: Client, web: Web) -> None:
+    sale, attendee = sell(client, client.host(), ticket_type(), max_per_attendee=5), client.attendee()
+
+    def order(line: Line) -> Reply:
+        return line("POST", "/bookings", sale.order(2), by=attendee)
+
+    replies = web.run_concurrently([order] * 50)
+
+    assert outcomes(replies) == {"201": 2, "limit-reached": 48}
+    assert {reply.json["left"] for reply in replies if reply.status == 409} <= {1, 3}
+    assert taken(client, sale.event_id) == 4
 
 
 def test_200_concurrent_bookings_of_one_attendee_book_once(client: Client, web: Web) -> None:

@@ -1,21 +1,25 @@
 """A refused booking changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from chalicelib.bookings import booking
-from chalicelib.platform.database.engine import sqlstate
+from chalicelib.bookings.booking import Order
+from chalicelib.bookings.codes import Code
+from chalicelib.platform.database.engine import Database, sqlstate
+from tests.bookings.orders import add_code, sell, ticket_type
 from tests.bookings.procedure import attempt
 from tests.client import LIMITS, Account, Client, in_days
 from tests.rows import alter, domain_events, taken, value
 
-Case = Callable[[Client], tuple[Account, str]]
+Case = Callable[[Client], tuple[Account, str] | tuple[Account, str, dict[str, Any]]]
+"""Makes a case, and returns the arguments of `attempt`."""
 
 
 def sold_out(client: Client) -> tuple[Account, str]:
@@ -67,6 +71,40 @@ def too_many_holds(client: Client) -> tuple[Account, str]:
     return attendee, client.event(host, price=2500)["eventId"]
 
 
+def type_sold_out(client: Client) -> tuple[Account, str, dict[str, Any]]:
+    sale = sell(client, client.host(), ticket_type(), ticket_type("Seated", capacity=1))
+    return client.attendee(), sale.event_id, {"items": sale.items(1, 2)}
+
+
+def limit_reached(client: Client) -> tuple[Account, str, dict[str, Any]]:
+    sale, attendee = sell(client, client.host(), ticket_type(), max_per_attendee=3), client.attendee()
+    attempt(client.wiring, attendee, sale.event_id, quantity=2)
+    return attendee, sale.event_id, {"quantity": 2}
+
+
+def unknown_code(client: Client) -> tuple[Account, str, dict[str, Any]]:
+    return client.attendee(), sell(client, client.host(), ticket_type()).event_id, {"code": Code("NONE")}
+
+
+def used_up_code(client: Client) -> tuple[Account, str, dict[str, Any]]:
+    sale, order = sell(client, client.host(), ticket_type()), {"code": Code("CLUB")}
+    add_code(client, sale, "CLUB", max_uses=1)
+    attempt(client.wiring, client.attendee(), sale.event_id, **order)
+    return client.attendee(), sale.event_id, order
+
+
+def code_required(client: Client) -> tuple[Account, str, dict[str, Any]]:
+    return client.attendee(), sell(client, client.host(), ticket_type(code_required=True)).event_id, {}
+
+
+OUTCOMES: dict[Case, str] = {
+    type_sold_out: "sold-out",
+    unknown_code: "code-invalid",
+    used_up_code: "code-invalid",
+    code_required: "invalid-input",
+}
+"""The outcome of each case that is not named like it."""
+
 CASES = [
     sold_out,
     already_booked,
@@ -77,20 +115,27 @@ CASES = [
     invalid_token,
     email_not_verified,
     too_many_holds,
+    limit_reached,
+    *OUTCOMES,
 ]
+
+
+LOCKED = ("places", "pools", "events", "ticket_types", "codes", "credentials", "bookings", "tickets")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_refusal_neither_writes_nor_locks(client: Client, case: Case) -> None:
-    attendee, event_id = case(client)
+    attendee, event_id, *more = case(client)
+    order = more[0] if more else {}
+    outcome = OUTCOMES.get(case, case.__name__.replace("_", "-"))
     used = []
 
     with client.wiring.database.transaction() as connection:
         # This lock admits reads. A statement that changes or locks a row would wait for it and give up.
-        connection.execute(text("LOCK TABLE places, events, credentials, bookings IN EXCLUSIVE MODE"))
+        connection.execute(text(f"LOCK TABLE {', '.join(LOCKED)} IN EXCLUSIVE MODE"))
         for _ in range(3):
             before = next_transaction(client)
-            assert attempt(client.wiring, attendee, event_id) == case.__name__.replace("_", "-")
+            assert attempt(client.wiring, attendee, event_id, **order) == outcome
             used.append(next_transaction(client) - before)
 
     # A booking that writes or locks always uses a transaction number. PostgreSQL's housekeeping rarely does.
@@ -110,18 +155,24 @@ def test_a_booking_uses_a_transaction_number(client: Client) -> None:
     assert next_transaction(client) > before
 
 
+class InTransactions(Database):
+    """Makes each call inside a transaction block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def call(self, sql: str) -> Sequence[Any]:
+        with self._database.transaction() as connection:
+            return connection.exec_driver_sql(sql).one()
+
+
 def test_the_procedure_fails_inside_a_transaction_block(client: Client) -> None:
     attendee, event = client.attendee(), client.event(client.host())
-    call: dict[str, Any] = {"event": event["eventId"], "user": attendee.user_id, "now": datetime.now(UTC)}
+    caller, order = client.wiring.tokens.read(attendee.token), Order(UUID(event["eventId"]))
+    database = InTransactions(client.wiring.database)
 
-    with pytest.raises(DBAPIError) as failure, client.wiring.database.transaction() as connection:
-        connection.execute(
-            text(
-                f"CALL {booking.PROCEDURE}(uuidv7(), CAST(:event AS uuid), CAST(:user AS uuid), 1, NULL,"
-                " NULL, CAST(:now AS timestamptz), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
-            ),
-            call,
-        )
+    with pytest.raises(DBAPIError) as failure:
+        booking.book(database, caller, order, key=None, limits=LIMITS, now=datetime.now(UTC))
 
     assert sqlstate(failure.value) == "2D000"  # invalid transaction termination
     assert taken(client, event["eventId"]) == 0

@@ -74,7 +74,7 @@ def test_a_published_event_cannot_become_a_draft_again(
     reply = client(method, f"/events/{event['eventId']}", body, by=host)
 
     assert (reply.status, reply.problem) == (409, "already-published")
-    assert client("GET", f"/events/{event['eventId']}").json == event
+    assert client("GET", f"/events/{event['eventId']}", by=host).json == event
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,13 @@ def test_added_places_of_a_sold_out_event_can_be_booked(client: Client) -> None:
 def test_an_event_of_another_host_cannot_be_changed(
     client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
-    event = client.event(client.host())
+    host = client.host()
+    event = client.event(host)
 
     reply = client(method, f"/events/{event['eventId']}{suffix}", body, by=client.host())
 
     assert (reply.status, reply.problem) == (403, "not-your-event")
-    assert client("GET", f"/events/{event['eventId']}").json == event
+    assert client("GET", f"/events/{event['eventId']}", by=host).json == event
 
 
 @pytest.mark.parametrize(("method", "suffix", "body"), WAYS)
@@ -160,9 +161,10 @@ def test_a_deleted_event_is_not_found_by_its_host(
 def test_only_hosts_can_change_events(
     client: Client, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
-    event = client.event(client.host())
+    host = client.host()
+    event = client.event(host)
     path = f"/events/{event['eventId']}{suffix}"
 
     assert client(method, path, body, by=client.attendee()).status == 403
     assert client(method, path, body).status == 401
-    assert client("GET", f"/events/{event['eventId']}").json == event
+    assert client("GET", f"/events/{event['eventId']}", by=host).json == event

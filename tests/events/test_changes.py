@@ -18,6 +18,7 @@ FULL = {
     "currency": "chf",
     "saleStartsAt": "2030-05-01T00:00:00Z",
     "saleEndsAt": "2030-06-01T00:00:00Z",
+    "maxPerAttendee": 4,
     "verifiedAttendeesOnly": True,
 }
 
@@ -42,6 +43,7 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
 
     reply = put(client, host, event, body)
 
+    availability = "on-sale" if status == "published" else "not-started"
     assert reply.status == 200
     assert without_times(reply.json) == {
         "eventId": event["eventId"],
@@ -53,11 +55,14 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
         "price": 0,
         "currency": "eur",
         "saleEndsAt": FULL["endDateTime"],
+        "maxPerAttendee": 1,
         "verifiedAttendeesOnly": False,
         "status": status,
-        "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur"}],
+        "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur", "availability": availability}],
+        "availability": availability,
         "onSale": status == "published",
         "createdAt": event["createdAt"],
+        "viewer": event["viewer"],
     }
     assert client("GET", f"/events/{event['eventId']}", by=host).json == reply.json
 
@@ -83,6 +88,7 @@ def test_put_requires_the_members_without_a_default(client: Client, missing: str
         {"capacity": 1},
         {"saleStartsAt": "2030-05-02T00:00:00Z"},
         {"saleEndsAt": "2030-06-02T00:00:00Z"},
+        {"maxPerAttendee": 100},
     ],
 )
 def test_patch_changes_only_the_members_that_it_names(client: Client, members: dict[str, Any]) -> None:
@@ -138,7 +144,18 @@ def test_removing_the_end_of_the_sale_resets_it_to_the_events_end(client: Client
 
 
 @pytest.mark.parametrize(
-    "member", ["title", "startDateTime", "endDateTime", "capacity", "timezone", "price", "currency", "status"]
+    "member",
+    [
+        "title",
+        "startDateTime",
+        "endDateTime",
+        "capacity",
+        "timezone",
+        "price",
+        "currency",
+        "maxPerAttendee",
+        "status",
+    ],
 )
 def test_null_cannot_remove_a_required_member(client: Client, member: str) -> None:
     host = client.host()
@@ -174,14 +191,14 @@ def test_a_patched_event_is_validated_as_a_whole(
     reply = patch(client, host, event, **members)
 
     assert (reply.status, reply.faulty_fields) == (400, faulty)
-    assert client("GET", f"/events/{event['eventId']}").json == event
+    assert client("GET", f"/events/{event['eventId']}", by=host).json == event
 
 
 @pytest.mark.parametrize("body", [{}, {"title": "Tango"}, {"title": " Tango ", "capacity": 12}, FULL])
 def test_a_patch_without_a_change_makes_no_new_version(client: Client, body: dict[str, Any]) -> None:
     host = client.host()
     event = client.event(host, **FULL)
-    tag = client("GET", f"/events/{event['eventId']}").headers["etag"]
+    tag = client("GET", f"/events/{event['eventId']}", by=host).headers["etag"]
 
     reply = patch(client, host, event, **body)
 
@@ -191,7 +208,7 @@ def test_a_patch_without_a_change_makes_no_new_version(client: Client, body: dic
 def test_a_put_without_a_change_makes_no_new_version(client: Client) -> None:
     host = client.host()
     event = client.event(host, **FULL)
-    tag = client("GET", f"/events/{event['eventId']}").headers["etag"]
+    tag = client("GET", f"/events/{event['eventId']}", by=host).headers["etag"]
 
     reply = put(client, host, event, FULL)
 
@@ -203,7 +220,7 @@ def test_a_change_of_a_stale_version_is_refused(client: Client, method: str) -> 
     host = client.host()
     event = client.event(host)
     path = f"/events/{event['eventId']}"
-    known = {"If-Match": client("GET", path).headers["etag"]}
+    known = {"If-Match": client("GET", path, by=host).headers["etag"]}
     body = event_body(title="Mine") if method == "PUT" else {"title": "Mine"}
 
     current = client(method, path, body, by=host, headers=known)
@@ -212,7 +229,7 @@ def test_a_change_of_a_stale_version_is_refused(client: Client, method: str) -> 
     assert current.status == 200
     assert (stale.status, stale.problem) == (412, "stale-version")
     assert client("GET", path).json["title"] == "Mine"
-    assert current.headers["etag"] == client("GET", path).headers["etag"]
+    assert current.headers["etag"] == client("GET", path, by=host).headers["etag"]
 
 
 def test_a_booking_does_not_make_a_version_stale(client: Client) -> None:

@@ -13,7 +13,8 @@ def test_a_published_event_is_public(client: Client) -> None:
     path = f"/events/{event['eventId']}"
 
     for reader in (None, client.host(), client.attendee()):
-        assert client("GET", path, by=reader).json == event
+        seen = client("GET", path, by=reader).json
+        assert {**seen, "viewer": None} == {**event, "viewer": None}
 
 
 def test_everybody_sees_the_host(client: Client) -> None:
@@ -143,3 +144,26 @@ def test_only_anonymous_responses_are_cacheable(client: Client) -> None:
     assert client("GET", path).headers["cache-control"] == "public, max-age=2, stale-while-revalidate=10"
     assert client("GET", path).headers["vary"] == "Authorization, Origin"
     assert client("GET", path, by=host).headers["cache-control"] == "private, no-store"
+
+
+def test_a_token_shows_what_the_viewer_has_to_do_with_an_event(client: Client) -> None:
+    host, ada = client.host(), client.attendee()
+    event = client.event(host)
+    path = f"/events/{event['eventId']}"
+    assert client("GET", path, by=ada).json["viewer"] == {
+        "following": False,
+        "interested": False,
+        "bookingIds": [],
+    }
+
+    booking = client.book(ada, event["eventId"]).json
+    client("PUT", f"/users/{host.user_id}/follow", by=ada)
+    client("PUT", f"{path}/interest", by=ada)
+
+    viewer = {"following": True, "interested": True, "bookingIds": [booking["bookingId"]]}
+    assert client("GET", path, by=ada).json["viewer"] == viewer
+    assert [listed["viewer"] for listed in client("GET", "/events", by=ada).json] == [viewer]
+    assert client("GET", path, by=client.attendee()).json["viewer"]["bookingIds"] == []
+    assert "viewer" not in client("GET", path).json
+    client("DELETE", f"/bookings/{booking['bookingId']}", by=ada)
+    assert client("GET", path, by=ada).json["viewer"]["bookingIds"] == []

@@ -199,7 +199,7 @@ def test_refund_until_can_be_set_changed_and_removed(client: Client, host: Accou
 
     def shown(reply: Reply) -> Any:
         assert reply.status == 200, reply.text
-        assert client("GET", path).json == reply.json
+        assert client("GET", path, by=host).json == reply.json
         return reply.json["refundUntil"]
 
     put = event_body(price=2500, **dates)

@@ -37,6 +37,7 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
         "price": 0,
         "currency": "eur",
         "saleEndsAt": made["endDateTime"],
+        "maxPerAttendee": 1,
         "verifiedAttendeesOnly": False,
         "status": "published",
         "ticketTypes": [
@@ -45,11 +46,18 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
                 "name": "General admission",
                 "price": 0,
                 "currency": "eur",
+                "taken": 0,
+                "minPerBooking": 1,
+                "maxPerBooking": 100,
+                "codeRequired": False,
+                "availability": "on-sale",
             }
         ],
+        "availability": "on-sale",
         "onSale": True,
         "createdAt": made["createdAt"],
         "updatedAt": made["createdAt"],
+        "viewer": {"following": False, "interested": False, "bookingIds": []},
     }
     assert UUID(made["eventId"]).version == 7
     assert abs(datetime.fromisoformat(made["createdAt"]) - datetime.now(UTC)) < timedelta(minutes=1)

@@ -16,19 +16,21 @@ function byIcalJs(text) {
     status: component.getFirstPropertyValue("status"),
     start: component.getFirstPropertyValue("dtstart").toJSDate(),
     location: component.getFirstPropertyValue("location"),
+    description: component.getFirstPropertyValue("description") ?? "",
   }));
 }
 
 function byNodeIcal(text) {
   const entries = Object.values(load("node-ical").sync.parseICS(text));
   const events = entries.filter((entry) => entry.type === "VEVENT");
-  return events.map(({ method, uid, sequence, status, start, location }) => ({
+  return events.map(({ method, uid, sequence, status, start, location, description }) => ({
     method,
     uid,
     sequence: Number(sequence),
     status,
     start,
     location,
+    description: description ?? "",
   }));
 }
 

@@ -18,7 +18,9 @@ import vobject
 from chalicelib.wiring import Wiring
 from tests.api import npm
 from tests.client import Account, Client, in_days
+from tests.notifications.orders import cancel_ticket
 from tests.notifications.pipeline import PostOffice
+from tests.rows import rows
 
 NPM_PACKAGES = ("ical.js@2.2.1", "node-ical@0.22.1")
 NPM_READER = Path(__file__).with_name("calendar_reader.cjs")
@@ -34,6 +36,7 @@ class Entry:
     status: str
     start: datetime
     location: str
+    description: str
 
 
 def by_icalendar(file: str) -> Entry:
@@ -49,6 +52,7 @@ def by_icalendar(file: str) -> Entry:
         str(event["STATUS"]),
         event.start,
         str(event["LOCATION"]),
+        str(event.get("DESCRIPTION", "")),
     )
 
 
@@ -62,6 +66,7 @@ def by_vobject(file: str) -> Entry:
         event.status.value,
         event.dtstart.value,
         event.location.value,
+        event.description.value if "description" in event.contents else "",
     )
 
 
@@ -110,11 +115,20 @@ class Attendance:
         self.calendar = Calendar(read)
         self.event_id = str(self.client.event(self.host, location="Hof")["eventId"])
 
-    def book(self) -> str:
-        reply = self.client.book(self.attendee, self.event_id)
+    def book(self, quantity: int = 1) -> str:
+        body = {"eventId": self.event_id, "quantity": quantity}
+        reply = self.client("POST", "/bookings", body, by=self.attendee)
         assert reply.status == 201, reply.text
         self._receive()
         return str(reply.json["bookingId"])
+
+    def cancel_ticket(self, booking_id: str) -> None:
+        cancel_ticket(self.client, booking_id)
+        self._receive()
+
+    def allow(self, places: int) -> None:
+        """Let each attendee have this many places."""
+        rows(self.client, "UPDATE events SET max_per_attendee = :places", places=places)
 
     def call(self, method: str, path: str, body: Any = None, *, by: Account) -> None:
         assert self.client(method, path, body, by=by).status < 300
@@ -185,4 +199,45 @@ def test_booking_again_keeps_one_entry(attendance: Attendance) -> None:
     (entry,) = attendance.calendar.entries.values()
     assert (entry.uid.startswith(second), entry.location) == (True, "Yard")
     attendance.call("POST", f"/events/{attendance.event_id}/cancel", by=attendance.host)
+    assert attendance.calendar.entries == {}
+
+
+def test_an_order_is_one_entry_with_its_places(attendance: Attendance) -> None:
+    attendance.allow(5)
+
+    attendance.book(3)
+
+    (entry,) = attendance.calendar.entries.values()
+    assert entry.description.startswith("3 places\n3 x General admission\n")
+
+
+def test_cancelled_tickets_update_the_entry_and_the_last_removes_it(attendance: Attendance) -> None:
+    attendance.allow(5)
+    booking_id = attendance.book(3)
+    (first,) = attendance.calendar.entries.values()
+
+    for left in ("2 places\n2 x ", "1 place\n1 x "):
+        attendance.cancel_ticket(booking_id)
+        (entry,) = attendance.calendar.entries.values()
+        assert entry.description.startswith(left)
+        assert (entry.uid, entry.start) == (first.uid, first.start)
+    attendance.call("DELETE", f"/bookings/{booking_id}", by=attendance.attendee)
+
+    assert attendance.calendar.entries == {}
+
+
+@pytest.mark.parametrize(("method", "suffix"), [("POST", "/cancel"), ("DELETE", "")])
+def test_each_booking_of_an_event_keeps_its_entry(attendance: Attendance, method: str, suffix: str) -> None:
+    event = f"/events/{attendance.event_id}"
+    attendance.allow(9)
+    booked = [attendance.book(places) for places in (1, 2, 3)]
+    assert len(attendance.calendar.entries) == 3
+
+    attendance.call("PATCH", event, {"location": "Yard"}, by=attendance.host)
+    attendance.call("DELETE", f"/bookings/{booked[1]}", by=attendance.attendee)
+
+    entries = list(attendance.calendar.entries.values())
+    assert [entry.location for entry in entries] == ["Yard", "Yard"]
+    assert [entry.uid[:36] for entry in entries] == [booked[0], booked[2]]
+    attendance.call(method, f"{event}{suffix}", by=attendance.host)
     assert attendance.calendar.entries == {}

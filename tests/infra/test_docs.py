@@ -69,7 +69,7 @@ def test_the_class_diagram_has_all_columns_and_foreign_keys() -> None:
 def test_all_indexes_are_listed_with_their_conditions() -> None:
     names = {index.name for table in metadata.tables.values() for index in table.indexes}
     assert names <= set(cells(docs.indexes(), 2))
-    assert "`(event_id, user_id) WHERE status IN ('pending', 'confirmed')`" in docs.indexes()
+    assert "`(event_id, user_id, sole) WHERE status IN ('pending', 'confirmed')`" in docs.indexes()
 
 
 def test_a_stale_section_is_rewritten(tmp_path: Path) -> None:

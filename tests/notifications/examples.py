@@ -11,6 +11,8 @@ from uuid import UUID
 
 from icalendar import Calendar
 
+from chalicelib.bookings.references import reference_of
+from chalicelib.domain_events import BookingItem
 from chalicelib.notifications import emails
 from chalicelib.notifications.digest import EventActivity
 from chalicelib.notifications.kinds import kind_of
@@ -26,6 +28,8 @@ ADA = Recipient(
     verified=True,
 )
 BOOKING = "019b2f3e-7c1a-7b55-9d41-000000000003"
+WEEKEND, DAY = UUID("019b2f3e-7c1a-7b55-9d41-000000000005"), UUID("019b2f3e-7c1a-7b55-9d41-000000000006")
+"""Ticket types."""
 JAZZ = EventView(
     event_id=UUID("019b2f3e-7c1a-7b55-9d41-000000000004"),
     title="Jazz in the yard",
@@ -62,13 +66,33 @@ EVENT_BODY = {
     "endDateTime": "2027-06-05T20:30:00Z",
     "timezone": "Europe/Berlin",
 }
-BOOKING_BODY = {
+
+
+def items(weekend: int = 0, day: int = 0) -> list[dict[str, Any]]:
+    """Two tickets for the weekend and one for a day, in JSON, at these prices."""
+    return [
+        {"ticketTypeId": str(WEEKEND), "name": "Weekend ticket", "quantity": 2, "unitPrice": weekend},
+        {"ticketTypeId": str(DAY), "name": "Day ticket", "quantity": 1, "unitPrice": day},
+    ]
+
+
+BOOKED_ITEMS = (
+    BookingItem(ticket_type_id=WEEKEND, name="Weekend ticket", quantity=2, unit_price=1000),
+    BookingItem(ticket_type_id=DAY, name="Day ticket", quantity=1, unit_price=800),
+)
+BOOKING_BODY: dict[str, Any] = {
     "bookingId": BOOKING,
+    "reference": reference_of(UUID(BOOKING)),
     "userId": str(ADA.user_id),
     "eventId": str(JAZZ.event_id),
     "status": "confirmed",
-    "quantity": 1,
+    "quantity": 3,
+    "items": items(),
     "amount": 0,
+    "tickets": [
+        {"ticketId": f"019b2f3e-7c1a-7b55-9d41-00000000000{last}", "ticketTypeId": str(ticket_type)}
+        for last, ticket_type in (("a", WEEKEND), ("b", WEEKEND), ("c", DAY))
+    ],
     "currency": "eur",
     "createdAt": "2027-05-01T07:50:00.000Z",
     "updatedAt": "2027-05-01T08:00:00.000Z",
@@ -82,7 +106,9 @@ PAYMENT_BODY = {
 }
 DISPUTE_BODY = {**PAYMENT_BODY, "hostId": str(HOST), "disputedAmount": 2500, "reason": "fraudulent"}
 NOTICE_BODY = {"userId": str(ADA.user_id), "email": ADA.email}
-PAID = {"amount": 2500, "paymentReference": "pi_3PqRsT"}
+PRICED: dict[str, Any] = {"amount": 2500, "items": items(1000, 800), "discount": 300}
+"""Members of the domain events of a booking with a price."""
+PAID: dict[str, Any] = {**PRICED, "paymentReference": "pi_3PqRsT"}
 """Members of the booking-confirmed of a paid booking."""
 BODIES: dict[str, dict[str, Any]] = {
     "email-verification-requested": {"email": ADA.email},
@@ -97,13 +123,26 @@ BODIES: dict[str, dict[str, Any]] = {
     "booking-cancelled": {**BOOKING_BODY, "status": "cancelled", "reason": "attendee"},
     "event-changed": {**EVENT_BODY, "changed": {"title": {"from": "Blues", "to": "Jazz in the yard"}}},
     "event-cancelled": {**EVENT_BODY, "how": "cancelled"},
-    "booking-expired": {
+    "tickets-cancelled": {
         **BOOKING_BODY,
-        "status": "expired",
-        "amount": 2500,
+        "quantity": 1,
+        "items": items()[1:],
+        "tickets": BOOKING_BODY["tickets"][2:],
+        "reason": "attendee",
     },
+    "booking-expired": {**BOOKING_BODY, **PRICED, "status": "expired"},
     "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
-    "payment-refund-due": {**PAYMENT_BODY, "reason": "host"},
+    "payment-refund-due": {
+        **PAYMENT_BODY,
+        "refundId": "019b2f3e-7c1a-7b55-9d41-000000000006",
+        "tickets": [
+            {
+                "ticketId": "019b2f3e-7c1a-7b55-9d41-000000000007",
+                "ticketTypeId": "019b2f3e-7c1a-7b55-9d41-000000000008",
+            }
+        ],
+        "reason": "host",
+    },
     "payment-disputed": DISPUTE_BODY,
     "payment-dispute-closed": {**DISPUTE_BODY, "outcome": "won"},
     "daily-digest-due": {"since": "2027-04-30T06:00:00.000Z", "until": "2027-05-01T06:00:00.000Z"},
@@ -136,7 +175,7 @@ def compose(
     event: EventView = JAZZ,
     unsubscribe_url: str | None = None,
     settings: Settings = SETTINGS,
-    booking_version: int = 1,
+    bookings: Sequence[BookingView] | None = None,
     activity: Sequence[EventActivity] = (ACTIVITY,),
 ) -> EmailMessage:
     """Compose an e-mail. Details that the domain event has changed are so in the event."""
@@ -147,12 +186,18 @@ def compose(
         settings=settings,
         now=NOW,
         event=event if "eventId" in source.body else None,
-        booking=BookingView(booking_id=UUID(BOOKING), version=booking_version),
+        bookings=(booking_view(),) if bookings is None else bookings,
         unsubscribe_url=unsubscribe_url,
         activity=activity if kind_of(source.type).is_digest else None,
         token=TOKEN if kind_of(source.type).purpose else None,
     )
     return email.message_from_bytes(raw, EmailMessage, policy=default)
+
+
+def booking_view(
+    booking_id: str = BOOKING, version: int = 1, items: Sequence[BookingItem] = BOOKED_ITEMS
+) -> BookingView:
+    return BookingView(booking_id=UUID(booking_id), version=version, items=tuple(items))
 
 
 def _changed_details(body: dict[str, Any]) -> dict[str, Any]:
@@ -184,10 +229,16 @@ def both(message: EmailMessage) -> tuple[str, str]:
 
 
 def calendar(message: EmailMessage) -> Any:
-    """The attached calendar."""
-    (part,) = message.iter_attachments()
-    assert part.get_content_type() == "text/calendar"
-    return Calendar.from_ical(part.get_content())
+    """The only attached calendar."""
+    (attached,) = calendars(message)
+    return attached
+
+
+def calendars(message: EmailMessage) -> list[Any]:
+    """The attached calendars."""
+    parts = list(message.iter_attachments())
+    assert {part.get_content_type() for part in parts} == {"text/calendar"}
+    return [Calendar.from_ical(part.get_content()) for part in parts]
 
 
 def changed(zone: str = "Europe/Berlin", **members: tuple[str | None, str | None]) -> DomainEvent:

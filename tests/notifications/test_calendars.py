@@ -1,22 +1,29 @@
 """The calendar entry of a booking: added, updated and removed by the e-mails about it."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
+from chalicelib.bookings.references import reference_of
 from tests.notifications.examples import (
+    ADA,
     BODIES,
+    BOOKED_ITEMS,
     BOOKING,
     JAZZ,
     NOW,
     SETTINGS,
+    booking_view,
     calendar,
+    calendars,
     compose,
     domain_event,
 )
 
 METHODS = {
     "booking-confirmed": "PUBLISH",
+    "tickets-cancelled": "PUBLISH",
     "event-changed": "PUBLISH",
     "booking-cancelled": "CANCEL",
     "event-cancelled": "CANCEL",
@@ -67,10 +74,58 @@ def test_each_change_has_a_higher_sequence() -> None:
 
     first = compose(confirmed)
     event_changed = compose(domain_event("event-changed"), event=replace(JAZZ, version=8))
-    cancelled = compose(domain_event("booking-cancelled"), event=replace(JAZZ, version=8), booking_version=2)
+    fewer = compose(
+        domain_event("tickets-cancelled"), event=replace(JAZZ, version=8), bookings=[booking_view(version=2)]
+    )
+    cancelled = compose(
+        domain_event("booking-cancelled"), event=replace(JAZZ, version=8), bookings=[booking_view(version=3)]
+    )
 
-    sequences = [calendar(message).events[0]["SEQUENCE"] for message in (first, event_changed, cancelled)]
+    messages = (first, event_changed, fewer, cancelled)
+    sequences = [calendar(message).events[0]["SEQUENCE"] for message in messages]
     assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if method == "PUBLISH"])
+def test_an_entry_says_how_many_places(kind: str) -> None:
+    (shown,) = calendar(compose(domain_event(kind))).events
+
+    assert str(shown["DESCRIPTION"]).split("\n") == [
+        "3 places",
+        "2 x Weekend ticket",
+        "1 x Day ticket",
+        f"Booking reference: {reference_of(UUID(BOOKING))}",
+    ]
+
+
+def test_an_entry_of_one_place_says_so() -> None:
+    one = booking_view(items=[replace(BOOKED_ITEMS[1], name="Day\r\nDTSTART:20270101")])
+
+    (shown,) = calendar(compose(domain_event("tickets-cancelled"), bookings=[one])).events
+
+    assert str(shown["DESCRIPTION"]).startswith("1 place\n1 x Day DTSTART:20270101\n")
+    assert shown.start == JAZZ.starts_at
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_each_booking_has_a_calendar_file(kind: str) -> None:
+    """A cancellation in one file must have one UID: RFC 5546, section 3.2.5."""
+    ids = [BOOKING, "019b2f3e-7c1a-7b55-9d41-000000000013"]
+
+    message = compose(domain_event(kind), bookings=[booking_view(booking_id) for booking_id in ids])
+
+    entries = [one.events for one in calendars(message)]
+    assert [[str(entry["UID"]) for entry in of_file] for of_file in entries] == [
+        [f"{booking_id}@mail.example.com"] for booking_id in ids
+    ]
+    assert [one["METHOD"] for one in calendars(message)] == [METHODS[kind]] * 2
+    assert [part.get_filename() for part in message.iter_attachments()] == ["event-1.ics", "event-2.ics"]
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_without_a_booking_there_is_no_file(kind: str) -> None:
+    assert list(compose(domain_event(kind), bookings=[]).iter_attachments()) == []
+    assert list(compose(domain_event(kind), replace(ADA, verified=False)).iter_attachments()) == []
 
 
 def test_an_entry_without_host_and_venue_is_valid() -> None:

@@ -75,7 +75,7 @@ def test_a_host_gets_the_bookings_of_the_day(
     assert "from Wednesday, 1 May 2030, 06:00 (UTC) to Thursday, 2 May 2030, 06:00 (UTC)" in text(message)
     lines = text(message).splitlines()
     assert "Jazz" in lines
-    for line in ("New bookings: 3", "Cancelled bookings: 1", "Places left: 8"):
+    for line in ("Tickets booked: 3", "Tickets cancelled: 1", "Places left: 8"):
         assert line in lines
     assert "Revenue" not in text(message)
     assert "daily-digest-due" not in inbox(client, host)
@@ -141,7 +141,7 @@ def test_each_booking_is_in_one_digest(client: Client, post_office: PostOffice, 
     post_office.run()
 
     [message] = sent(post_office)
-    assert "New bookings: 3" in text(message).splitlines()
+    assert "Tickets booked: 3" in text(message).splitlines()
 
 
 @pytest.mark.usefixtures("event_id")
@@ -283,8 +283,8 @@ def test_each_detail_is_shown_only_if_there_is_something() -> None:
 
     for body in both(compose(domain_event("daily-digest-due"), activity=[quiet_event])):
         assert "Jazz in the yard (cancelled)" in body
-        assert "Cancelled bookings" in body
-        for word in ("New bookings", "Places left", "Revenue"):
+        assert "Tickets cancelled" in body
+        for word in ("Tickets booked", "Places left", "Revenue"):
             assert word not in body
 
 

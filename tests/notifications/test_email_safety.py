@@ -1,9 +1,11 @@
 """E-mails show what people wrote as text only, and every mail server can take them."""
 
 import email
+import re
 from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import default
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,12 @@ from tests.notifications.examples import (
     ABOUT_EVENTS,
     ADA,
     BODIES,
+    BOOKED_ITEMS,
     JAZZ,
     NOW,
     PAID,
     SETTINGS,
+    booking_view,
     both,
     calendar,
     changed,
@@ -39,9 +43,12 @@ def test_an_e_mail_about_an_account_has_no_text_of_its_owner(kind: str, verified
 def test_an_unverified_address_gets_no_words_of_others(kind: str) -> None:
     stranger = replace(ADA, name="spam", verified=False)
     event = replace(JAZZ, title="spam", description="spam", location="spam", host_name="spam")
-    more = PAID if kind == "booking-confirmed" else {}
+    more: dict[str, Any] = PAID if kind == "booking-confirmed" else {}
+    if "items" in BODIES[kind]:
+        more = {**more, "items": [{**item, "name": "spam"} for item in {**BODIES[kind], **more}["items"]]}
+    booking = booking_view(items=[replace(item, name="spam") for item in BOOKED_ITEMS])
 
-    message = compose(domain_event(kind, **more), stranger, event)
+    message = compose(domain_event(kind, **more), stranger, event, bookings=[booking])
 
     assert "spam" not in message.as_string()
     assert "spam" not in text(message) + html(message)
@@ -56,8 +63,19 @@ def test_a_receipt_to_an_unverified_address_says_what_was_paid() -> None:
     assert message["Subject"] == "Your booking is confirmed"
     for body in both(message):
         assert "EUR 25.00" in body
+        assert "-EUR 3.00" in body
         assert "19:30 to 22:30 (Europe/Berlin)" in body
         assert "attached" not in body
+        assert "Weekend" not in body
+    assert "\n  2 x EUR 10.00 = EUR 20.00\n  1 x EUR 8.00 = EUR 8.00\n" in text(message)
+
+
+@pytest.mark.parametrize("kind", ["booking-cancelled", "event-cancelled", "payment-refund-due"])
+def test_an_unverified_address_learns_how_many_tickets(kind: str) -> None:
+    message = compose(domain_event(kind), replace(ADA, verified=False))
+
+    assert "\n2 tickets\n1 ticket\n" in text(message)
+    assert re.findall(r"<li>(.+?)</li>", html(message)) == ["2 tickets", "1 ticket"]
 
 
 def test_markup_is_escaped() -> None:
@@ -66,12 +84,18 @@ def test_markup_is_escaped() -> None:
         JAZZ, title=attack, location=attack, description=attack, host_name=attack, timezone="Etc/GMT+5"
     )
     recipient = replace(ADA, name=attack)
+    booking = booking_view(items=[replace(BOOKED_ITEMS[0], name=attack)])
 
     for kind in ABOUT_EVENTS:
         source = domain_event(kind)
+        if "items" in source.body:
+            source = domain_event(kind, items=[{**PAID["items"][0], "name": attack}])
         if kind == "event-changed":
             source = changed(title=(attack, attack), location=(attack, None))
-        body = html(compose(source, recipient, event, unsubscribe_url='https://x.example/"><script>'))
+        message = compose(
+            source, recipient, event, unsubscribe_url='https://x.example/"><script>', bookings=[booking]
+        )
+        body = html(message)
         assert "<script" not in body
         assert "<img" not in body
         assert "&lt;script&gt;" in body
@@ -84,6 +108,16 @@ def test_template_and_format_marks_are_text() -> None:
 
     assert message["Subject"] == f"New event: {title}"
     assert title in text(message)
+
+
+@pytest.mark.parametrize("more", [{}, PAID], ids=["free", "paid"])
+def test_line_breaks_in_the_name_of_a_type_forge_no_lines(more: dict[str, Any]) -> None:
+    items = [{**PAID["items"][0], "name": "Day\r\nTotal: EUR 9.99"}]
+
+    lines = text(compose(domain_event("booking-confirmed", **{**more, "items": items}))).splitlines()
+
+    assert "Total: EUR 9.99" not in lines
+    assert "Day Total: EUR 9.99" in [line.removeprefix("2 x ") for line in lines]
 
 
 def test_line_breaks_forge_neither_headers_nor_lines() -> None:

@@ -13,12 +13,14 @@ from tests.notifications.examples import (
     ABOUT_EVENTS,
     ADA,
     BODIES,
+    BOOKED_ITEMS,
     BOOKING,
     HOST,
     JAZZ,
     NOW,
     SETTINGS,
     TOKEN,
+    booking_view,
     both,
     compose,
     domain_event,
@@ -38,6 +40,7 @@ UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
         ("sale-started", "Booking is now open: Jazz in the yard"),
         ("booking-confirmed", "Your booking is confirmed: Jazz in the yard"),
         ("booking-cancelled", "Your booking is cancelled: Jazz in the yard"),
+        ("tickets-cancelled", "Some of your tickets are cancelled: Jazz in the yard"),
         ("event-changed", "Event changed: Jazz in the yard"),
         ("event-cancelled", "Event cancelled: Jazz in the yard"),
         ("booking-expired", "Your booking has expired: Jazz in the yard"),
@@ -141,6 +144,89 @@ def test_without_a_public_url_there_is_only_the_code(kind: str) -> None:
 def test_a_cancelled_booking_says_why(reason: str, says: str) -> None:
     for body in both(compose(domain_event("booking-cancelled", reason=reason))):
         assert says in body
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("attendee", "You cancelled some of your tickets."),
+        ("host", "The host cancelled some of your tickets."),
+        ("earthquake", "Some of your tickets were cancelled."),
+    ],
+)
+def test_cancelled_tickets_say_why_and_what_is_left(reason: str, says: str) -> None:
+    left = booking_view(items=BOOKED_ITEMS[:1])
+
+    message = compose(domain_event("tickets-cancelled", reason=reason), bookings=[left])
+
+    for body in both(message):
+        assert f"{says} The others are still valid." in body
+    assert "\nCancelled tickets:\n\n1 x Day ticket\n\nYour tickets now:\n\n2 x Weekend ticket\n" in text(
+        message
+    )
+    assert re.findall(r"<li>(.+?)</li>", html(message)) == [
+        "1 x <bdi>Day ticket</bdi>",
+        "2 x <bdi>Weekend ticket</bdi>",
+    ]
+
+
+def test_cancelled_tickets_of_a_booking_that_has_ended_since_leave_none() -> None:
+    for body in both(compose(domain_event("tickets-cancelled"), bookings=[])):
+        assert "still valid" not in body
+        assert "Your tickets now" not in body
+        assert "Cancelled tickets:" in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "heading"),
+    [
+        ("booking-confirmed", "Your tickets"),
+        ("booking-cancelled", "Cancelled tickets"),
+        ("event-cancelled", "Cancelled tickets"),
+        ("booking-expired", "Expired tickets"),
+        ("payment-failed", "Your tickets"),
+        ("payment-refund-due", "Tickets"),
+    ],
+)
+def test_an_e_mail_lists_the_tickets(kind: str, heading: str) -> None:
+    message = compose(domain_event(kind))
+
+    assert f"\n\n{heading}:\n\n2 x Weekend ticket\n1 x Day ticket\n\n-- \n" in text(message)
+    assert f">{heading}:</p>" in html(message)
+    assert re.findall(r"<li>(.+?)</li>", html(message)) == [
+        "2 x <bdi>Weekend ticket</bdi>",
+        "1 x <bdi>Day ticket</bdi>",
+    ]
+
+
+def test_tickets_of_several_bookings_are_listed_by_type() -> None:
+    bookings = [booking_view(), booking_view(items=BOOKED_ITEMS[:1])]
+
+    message = compose(domain_event("event-cancelled"), bookings=bookings)
+
+    assert "\n4 x Weekend ticket\n1 x Day ticket\n" in text(message)
+    for body in both(message):
+        assert "Your bookings are cancelled too." in body
+    for body in both(compose(domain_event("event-changed"), bookings=bookings)):
+        assert "Your bookings are still valid." in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_one", "of_several"),
+    [
+        ("booking-confirmed", "Your place is booked.", "Your 3 places are booked."),
+        ("booking-expired", "could not keep your place.", "could not keep your 3 places."),
+        ("payment-failed", "Your place is held until", "Your 3 places are held until"),
+    ],
+)
+def test_an_e_mail_says_how_many_places(kind: str, of_one: str, of_several: str) -> None:
+    day = BODIES["tickets-cancelled"]["items"]
+    one = domain_event(kind, items=day) if "items" in BODIES[kind] else domain_event(kind)
+
+    for body in both(compose(one, bookings=[booking_view(items=BOOKED_ITEMS[1:])])):
+        assert of_one in body
+    for body in both(compose(domain_event(kind))):
+        assert of_several in body
 
 
 def test_a_long_description_is_cut() -> None:

@@ -127,5 +127,5 @@ def test_what_anyone_can_cause_has_its_own_lane_and_queue() -> None:
 
 def test_money_and_bookings_come_first() -> None:
     assert {event.type for event in ALL if event.lane is Lane.BOOKINGS} == {
-        event.type for event in ALL if event.type.startswith(("booking-", "payment-"))
+        event.type for event in ALL if event.type.startswith(("booking-", "payment-", "tickets-"))
     }

@@ -40,7 +40,6 @@ def packed(name: str, title: str) -> bytes:
         },
         text="text",
         html="<p>text</p>",
-        calendar=None,
     )
 
 

@@ -1,7 +1,9 @@
 """E-mails about money: what was paid, what is refunded, and why."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +16,7 @@ from tests.notifications.examples import (
     BOOKING,
     JAZZ,
     PAID,
+    PRICED,
     both,
     calendar,
     compose,
@@ -36,17 +39,46 @@ def test_the_confirmation_of_a_paid_booking_is_its_receipt() -> None:
     assert f"\nBooking reference: {REFERENCE}\n" in text(message)
     assert (
         "This is the receipt for your payment:\n\n"
-        "Paid: EUR 25.00\n"
-        "On: Saturday, 1 May 2027, 10:00 (Europe/Berlin)\n"
-        "To: Grace Hopper\n"
+        "Weekend ticket\n"
+        "  2 x EUR 10.00 = EUR 20.00\n"
+        "Day ticket\n"
+        "  1 x EUR 8.00 = EUR 8.00\n"
+        "Discount: -EUR 3.00\n"
+        "Total: EUR 25.00\n"
+        "Paid on: Saturday, 1 May 2027, 10:00 (Europe/Berlin)\n"
+        "Paid to: Grace Hopper\n"
         "Payment reference: pi_3PqRsT\n"
     ) in text(message)
-    for value in (
-        *("EUR 25.00", "Saturday, 1 May 2027, 10:00 (Europe/Berlin)"),
-        *("Grace Hopper", "pi_3PqRsT", REFERENCE),
-    ):
+    cells = re.findall(r"<t[dh].*?>(.+?)</t[dh]>", html(message))
+    assert cells[3:] == [
+        *("2 x <bdi>Weekend ticket</bdi>", "EUR 10.00", "EUR 20.00"),
+        *("1 x <bdi>Day ticket</bdi>", "EUR 8.00", "EUR 8.00"),
+        *("Discount", "-EUR 3.00"),
+        *("Total", "EUR 25.00"),
+    ]
+    for value in ("Saturday, 1 May 2027, 10:00 (Europe/Berlin)", "Grace Hopper", "pi_3PqRsT", REFERENCE):
         assert f">{value}</dd>" in html(message)
     assert calendar(message).events[0]["SUMMARY"] == "Jazz in the yard"
+
+
+def test_a_receipt_without_a_discount_mentions_none() -> None:
+    items = PAID["items"][:1]
+
+    for body in both(compose(domain_event("booking-confirmed", amount=2000, items=items))):
+        assert "Discount" not in body
+        assert "Total" in body
+
+
+def test_a_discount_to_zero_is_shown_without_a_payment() -> None:
+    free = domain_event("booking-confirmed", items=PAID["items"], discount=2800)
+
+    for body in both(compose(free)):
+        assert "-EUR 28.00" in body
+        assert "EUR 0.00" in body
+        assert "Weekend ticket" in body
+        assert "receipt" not in body
+        assert "Paid" not in body
+        assert "Payment reference" not in body
 
 
 def test_the_confirmation_of_a_free_booking_mentions_no_money() -> None:
@@ -61,8 +93,8 @@ def test_the_confirmation_of_a_free_booking_mentions_no_money() -> None:
 def test_a_receipt_of_a_deleted_host_has_no_name() -> None:
     message = compose(domain_event("booking-confirmed", **PAID), event=replace(JAZZ, host_name=None))
 
-    assert "To:" not in text(message)
-    assert ">To<" not in html(message)
+    for body in both(message):
+        assert "Paid to" not in body
 
 
 @pytest.mark.parametrize(
@@ -83,7 +115,7 @@ def test_an_e_mail_about_money_has_the_booking_reference(kind: str) -> None:
 
 def test_an_expired_booking_was_not_charged_and_can_be_repeated() -> None:
     for body in both(compose(domain_event("booking-expired"))):
-        assert "You did not pay in time, so we could not keep your place." in body
+        assert "You did not pay in time, so we could not keep your 3 places." in body
         assert "You were not charged." in body
         assert "You can book again" in body
 
@@ -103,7 +135,7 @@ def test_a_failed_payment_says_until_when_the_place_is_held() -> None:
     for body in both(compose(domain_event("payment-failed"))):
         assert "Your payment of EUR 25.00 did not go through." in body
         assert "You were not charged." in body
-        assert "Your place is held until Saturday, 1 May 2027, 10:15 (Europe/Berlin)." in body
+        assert "Your 3 places are held until Saturday, 1 May 2027, 10:15 (Europe/Berlin)." in body
         assert "you can try again, for example with another card" in body
 
 
@@ -132,8 +164,8 @@ def test_a_failed_payment_says_why(reason: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("attendee", "You cancelled your booking."),
-        ("host", "The host cancelled your booking."),
+        ("attendee", "You cancelled the tickets below."),
+        ("host", "The host cancelled the tickets below."),
         ("event-cancelled", "The event was cancelled."),
         ("event-deleted", "The event was cancelled."),
         ("paid-twice", ""),
@@ -162,17 +194,31 @@ def test_a_late_payment_is_refunded_in_full() -> None:
         assert "Your refund is on its way" not in body
 
 
+@pytest.mark.parametrize("kind", ["booking-cancelled", "tickets-cancelled"])
 @pytest.mark.parametrize("reason", ["attendee", "host", "event-cancelled"])
-def test_a_cancelled_paid_booking_promises_no_refund(reason: str) -> None:
-    for body in both(compose(domain_event("booking-cancelled", reason=reason, amount=2500))):
+def test_a_cancelled_paid_booking_promises_no_refund(kind: str, reason: str) -> None:
+    for body in both(compose(domain_event(kind, reason=reason, **PRICED))):
         assert REFUND_MAY_FOLLOW in body
 
 
+FREE_TICKETS_OF_PAID = {"amount": 2500}
+ALL_TAKEN_OFF = {**PRICED, "amount": 0, "discount": 2800}
+
+
+@pytest.mark.parametrize("kind", ["booking-cancelled", "tickets-cancelled"])
 @pytest.mark.parametrize(
-    ("reason", "amount"), [("attendee", 0), ("host", 0), ("refunded", 2500), ("dispute-lost", 2500)]
+    ("reason", "more"),
+    [
+        ("attendee", {}),
+        ("host", {}),
+        ("host", FREE_TICKETS_OF_PAID),
+        ("host", ALL_TAKEN_OFF),
+        ("refunded", PRICED),
+        ("dispute-lost", PRICED),
+    ],
 )
-def test_no_refund_is_mentioned_where_none_can_follow(reason: str, amount: int) -> None:
-    for body in both(compose(domain_event("booking-cancelled", reason=reason, amount=amount))):
+def test_no_refund_is_mentioned_where_none_can_follow(kind: str, reason: str, more: dict[str, Any]) -> None:
+    for body in both(compose(domain_event(kind, reason=reason, **more))):
         assert REFUND_MAY_FOLLOW not in body
 
 

@@ -1,6 +1,9 @@
 """Notifications about money: to whom they go, despite opt-outs, and only while they are true."""
 
+import email
 from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +15,7 @@ from chalicelib.notifications.models import TOPICS, Topic
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.messaging.queues import BOOKING_NOTIFICATIONS, EMAIL
 from tests.client import Account, Client
-from tests.notifications.examples import BODIES, PAID
+from tests.notifications.examples import BODIES, PAID, text
 from tests.notifications.pipeline import PostOffice, inbox, mails, quiet
 from tests.rows import rows
 
@@ -45,12 +48,18 @@ class Sale:
         self.seen_before = len(inbox(client, self.attendee))
 
     def set_status(self, status: str, reason: str | None = None) -> None:
+        of_ticket = {"pending": "held", "confirmed": "valid"}.get(status, "cancelled")
+        ended = of_ticket == "cancelled"
         rows(
             self.client,
-            "UPDATE bookings SET status = :status, cancellation_reason = :reason"
+            "WITH t AS (UPDATE tickets SET status = :of_ticket, cancellation_reason = :reason"
+            " WHERE booking_id = :booking_id)"
+            " UPDATE bookings SET status = :status, cancellation_reason = :reason, quantity = :quantity"
             " WHERE booking_id = :booking_id",
             status=status,
-            reason=reason,
+            of_ticket=of_ticket,
+            reason=(reason or "unpaid") if ended else None,
+            quantity=0 if ended else 1,
             booking_id=self.booking_id,
         )
 
@@ -64,6 +73,12 @@ class Sale:
         }
         body = {**BODIES[kind], **more}
         body.update({name: value for name, value in ids.items() if name in body})
+        if "tickets" in body:
+            of_booking = "SELECT ticket_id, ticket_type_id FROM tickets WHERE booking_id = :id"
+            body["tickets"] = [
+                {"ticketId": str(row.ticket_id), "ticketTypeId": str(row.ticket_type_id)}
+                for row in rows(self.client, of_booking, id=self.booking_id)
+            ]
         with self.client.wiring.database.transaction() as connection:
             event = domain_events.BY_TYPE[kind].from_json(body)
             outbox.record(connection, event, subject=UUID(self.event_id), now=datetime.now(UTC))
@@ -106,6 +121,23 @@ def test_only_the_attendee_is_notified_despite_opt_outs(sale: Sale, kind: str, s
     assert sale.notified() == [kind]
     assert inbox(sale.client, sale.host) == inbox(sale.client, sale.stranger) == []
     assert sale.mails() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "heading"),
+    [("payment-failed", "pending", "Your tickets"), ("payment-refund-due", "cancelled", "Tickets")],
+)
+def test_an_e_mail_about_a_payment_names_the_tickets(
+    sale: Sale, kind: str, status: str, heading: str
+) -> None:
+    sale.set_status(status)
+    sale.record(kind)
+
+    sale.post_office.run()
+
+    [(_, raw)] = sale.post_office.mailer.sent
+    message = email.message_from_bytes(raw, EmailMessage, policy=default)
+    assert f"\n{heading}:\n\n1 x General admission\n" in text(message)
 
 
 @pytest.mark.parametrize("kind", TO_THE_HOST)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -141,6 +140,17 @@ def payment_row(client: Client, held: Hold) -> Row[Any]:
     return row
 
 
+def refund_rows(client: Client, held: Hold) -> list[Row[Any]]:
+    """Return the rows of the booking's refunds, the oldest first."""
+    return rows(client, "SELECT * FROM refunds WHERE booking_id = :id ORDER BY refund_id", id=held.booking_id)
+
+
+def refund_row(client: Client, held: Hold) -> Row[Any]:
+    """Return the row of the booking's only refund."""
+    [row] = refund_rows(client, held)
+    return row
+
+
 def domain_event_types(client: Client, held: Hold) -> list[str]:
     """Return the types of the domain events about a booking, in order."""
     return [
@@ -175,10 +185,9 @@ def sweep(client: Client, after: timedelta = timedelta(seconds=1)) -> int:
 
 
 def process_refund(client: Client, held: Hold) -> None:
-    """Process the refund that a domain event requested."""
-    refunds.make_refund(
-        client.wiring.database, client.wiring.payments, UUID(held.booking_id), datetime.now(UTC)
-    )
+    """Process the refunds of a booking that domain events requested."""
+    for row in refund_rows(client, held):
+        refunds.make_refund(client.wiring.database, client.wiring.payments, row.refund_id, datetime.now(UTC))
 
 
 def integrity(client: Client, held: Hold) -> Any:

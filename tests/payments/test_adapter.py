@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ import pytest
 
 from chalicelib.adapters.stripe import StripePayments
 from chalicelib.payments import stripe_objects
-from chalicelib.payments.gateway import Charge, PaymentRefused
+from chalicelib.payments.gateway import Charge, DueRefund, PaymentRefused
 from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake import objects
 from infra.stripe_fake.fake import StripeFake
@@ -32,10 +33,21 @@ def charge_of(
     return Charge(booking_id=booking or uuid4(), amount=amount, currency=currency, attempt=attempt)
 
 
+def due(intent_id: str, amount: int = 2500) -> DueRefund:
+    return DueRefund(
+        refund_id=uuid4(),
+        booking_id=uuid4(),
+        intent_id=intent_id,
+        amount=amount,
+        currency="eur",
+        attempt=0,
+    )
+
+
 OPEN: Call = lambda gateway, _: gateway.create_payment_intent(charge_of(), EVENT)  # noqa: E731 (rows of a table)
 GET: Call = lambda gateway, intent: gateway.get_payment_intent(intent)  # noqa: E731
 CANCEL: Call = lambda gateway, intent: gateway.cancel_payment_intent(intent)  # noqa: E731
-REFUND: Call = lambda gateway, intent: gateway.create_refund(charge_of(), intent)  # noqa: E731
+REFUND: Call = lambda gateway, intent: gateway.create_refund(due(intent))  # noqa: E731
 GET_REFUND: Call = lambda gateway, _: gateway.get_refund("re_1")  # noqa: E731
 LIST_REFUNDS: Call = lambda gateway, intent: gateway.list_refunds(intent)  # noqa: E731
 ALL = {
@@ -199,28 +211,29 @@ def test_a_refund_with_a_lost_response_is_made_once(
 ) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent)
-    charge = charge_of()
+    request = due(intent)
     stripe.faults.calls = [Fault("reset", 2, after=after)]
     with pytest.raises(Unreachable):
-        gateway.create_refund(charge, intent)
+        gateway.create_refund(request)
 
-    made = gateway.create_refund(charge, intent)
+    made = gateway.create_refund(request)
 
-    assert [refund["id"] for refund in stripe.refunds(intent)] == [made.refund_id]
+    assert [refund["id"] for refund in stripe.refunds(intent)] == [made.stripe_refund_id]
+    assert made.refund_id == request.refund_id
     assert (made.status, made.amount, made.intent_id) == ("succeeded", 2500, intent)
-    assert gateway.get_refund(made.refund_id) == made
+    assert gateway.get_refund(made.stripe_refund_id) == made
 
 
 def test_all_refunds_of_a_payment_are_listed(gateway: StripePayments, stripe: StripeFake) -> None:
     intent = stripe.create(25_000)["id"]
     stripe.confirm(intent)
     in_dashboard = [stripe.refund(intent, 100)["id"] for _ in range(101)]  # more than a page
-    ours = gateway.create_refund(charge_of(100), intent)
+    ours = gateway.create_refund(due(intent, 100))
 
     found = gateway.list_refunds(intent)
 
-    assert {refund.refund_id for refund in found} == {*in_dashboard, ours.refund_id}
-    assert [refund.booking_id for refund in found if refund.refund_id != ours.refund_id] == [None] * 101
+    assert {refund.stripe_refund_id for refund in found} == {*in_dashboard, ours.stripe_refund_id}
+    assert sorted(refund.refund_id is None for refund in found) == [False] + [True] * 101
     assert {(refund.amount, refund.currency) for refund in found} == {(100, "eur")}
     assert gateway.list_refunds("pi_nowhere") == []
 
@@ -233,7 +246,7 @@ def test_a_partial_refund_from_the_dashboard_is_not_enough(
     stripe.refund(intent, 1000)
 
     with pytest.raises(PaymentRefused):
-        gateway.create_refund(charge_of(), intent)
+        gateway.create_refund(due(intent))
 
     assert len(stripe.refunds(intent)) == 1
 
@@ -241,14 +254,14 @@ def test_a_partial_refund_from_the_dashboard_is_not_enough(
 def test_a_failed_refund_is_replaced_by_a_new_one(gateway: StripePayments, stripe: StripeFake) -> None:
     intent = stripe.create(2500)["id"]
     stripe.confirm(intent, "pm_card_refundFail")
-    charge = charge_of()
-    first = gateway.create_refund(charge, intent)
-    stripe.settle(first.refund_id)
+    request = due(intent)
+    first = gateway.create_refund(request)
+    stripe.settle(first.stripe_refund_id)
 
-    second = gateway.create_refund(charge_of(attempt=1, booking=charge.booking_id), intent)
+    second = gateway.create_refund(replace(request, attempt=1))
 
-    assert gateway.get_refund(first.refund_id).status == "failed"
-    assert second.refund_id != first.refund_id
+    assert gateway.get_refund(first.stripe_refund_id).status == "failed"
+    assert second.stripe_refund_id != first.stripe_refund_id
     assert second.status == "succeeded"
 
 

@@ -272,7 +272,7 @@ def test_a_replay_of_a_hold_shows_its_present_state(client: Client, stripe: Stri
 
     again = client.book(attendee, event_id, **key)
 
-    same = ("bookingId", "userId", "eventId", "quantity", "amount", "currency", "createdAt")
+    same = ("bookingId", "userId", "eventId", "items", "amount", "currency", "createdAt")
     assert again.status == first.status == 201
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["location"] == first.headers["location"]

@@ -88,9 +88,15 @@ BROKEN = [
     ("UPDATE bookings SET amount = amount - 1", "amount-differs"),
     ("UPDATE payments SET status = 'requires_payment'", "confirmed-without-payment"),
     ("UPDATE payments SET status = 'failed'", "confirmed-without-payment"),
-    ("UPDATE payments SET status = 'refunded'", "confirmed-without-payment"),
-    ("UPDATE payments SET status = 'refund_pending'", "confirmed-without-payment"),
-    ("UPDATE bookings SET status = 'pending'", "pending-but-settled"),
+    ("UPDATE payments SET refunded_amount = amount", "confirmed-without-payment"),
+    ("UPDATE payments SET status = 'refunded'", "refund-differs"),
+    ("UPDATE payments SET status = 'partly_refunded'", "refund-differs"),
+    ("UPDATE payments SET status = 'refund_pending'", "refund-differs"),
+    ("UPDATE payments SET refunded_amount = amount + 1, status = 'refunded'", "confirmed-without-payment"),
+    ("UPDATE tickets SET price = price - 1", "amount-differs"),
+    ("UPDATE tickets SET status = 'held'", "tickets-differ"),
+    ("UPDATE bookings SET quantity = 2", "tickets-differ"),
+    ("UPDATE bookings SET status = 'pending'", "tickets-differ"),
     ("UPDATE payments SET flag = 'of-a-new-kind'", "of-a-new-kind"),
 ]
 
@@ -113,7 +119,8 @@ def test_a_paid_booking_without_a_place_is_a_difference(
 ) -> None:
     paid = buy(client, stripe)
 
-    rows(client, "UPDATE bookings SET status = :status", status=booking_status)
+    rows(client, "UPDATE bookings SET status = :status, quantity = 0", status=booking_status)
+    rows(client, "UPDATE tickets SET status = 'cancelled', cancellation_reason = 'host'")
 
     assert integrity(client, paid)["differences"] == [
         {"bookingId": None, "what": "places"},

@@ -10,8 +10,9 @@ from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.objects import new_id
 from tests.client import Client
 from tests.database_contents import contents
-from tests.payments.purchases import buy, hold, payment_row
+from tests.payments.purchases import buy, cancel, hold, pay, payment_row, process_refund
 from tests.payments.webhook_delivery import event, intent_of, send
+from tests.rows import rows
 
 NOT_EVENTS: list[bytes] = [
     b"",
@@ -146,6 +147,25 @@ def test_an_odd_failure_reason_is_no_server_error(client: Client, failure: Any) 
     intent = intent_of(client, held, status="requires_payment_method", last_payment_error=failure)
 
     assert send(client, event("payment_intent.payment_failed", intent)).status in {200, 400}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["unknown", "known"])
+def test_an_odd_report_of_our_refund_is_no_server_error(
+    client: Client, stripe: StripeFake, first: str
+) -> None:
+    held = hold(client)
+    pay(stripe, held, "pm_card_pendingRefund")
+    cancel(client, held)
+    process_refund(client, held)
+    [made] = stripe.refunds(held.intent_id)
+    if first == "unknown":
+        rows(client, "UPDATE refunds SET stripe_refund_id = NULL")
+
+    for member in ("id", "payment_intent", "amount", "currency", "status", "metadata"):
+        assert_no_server_error(client, event("refund.updated", made), "data", "object", member)
+    for member in ("refundId", "attempt"):
+        assert_no_server_error(client, event("refund.updated", made), "data", "object", "metadata", member)
 
 
 @pytest.mark.slow

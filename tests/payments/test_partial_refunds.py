@@ -19,6 +19,7 @@ from tests.payments.purchases import (
     payment_row,
     process_refund,
     reconcile,
+    refund_row,
     status,
 )
 from tests.payments.webhook_delivery import event, send
@@ -239,7 +240,7 @@ def test_our_refund_with_another_amount_settles_nothing(
 ) -> None:
     paid = buy(client, stripe)
     cancel(client, paid)
-    metadata = {"bookingId": paid.booking_id, "attempt": "0"}
+    metadata = {"refundId": str(refund_row(client, paid).refund_id), "attempt": "0"}
     subject = {
         "id": "re_1", "object": "refund", "payment_intent": paid.intent_id, "amount": 2500, "currency": "eur",
         "status": "succeeded", "metadata": metadata,
@@ -276,7 +277,7 @@ def test_parts_refunded_in_the_dashboard_settle_a_due_refund(client: Client, str
 
     assert status(client, paid) == ("cancelled", "refunded")
     assert shown(client, paid) == ("refunded", 2500)
-    assert payment_row(client, paid).refund_attempt == 0
+    assert refund_row(client, paid).attempt == 0
     assert differences(client, paid) == []
 
 
@@ -318,7 +319,8 @@ def test_a_pending_refund_in_the_dashboard_is_waited_for(client: Client, stripe:
     cancel(client, held)
 
     process_refund(client, held)
-    assert (status(client, held)[1], payment_row(client, held).refund_id) == ("refund_pending", made["id"])
+    assert status(client, held)[1] == "refund_pending"
+    assert refund_row(client, held).stripe_refund_id == made["id"]
     stripe.settle(made["id"])
     deliver_webhooks(stripe)
 

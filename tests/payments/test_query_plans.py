@@ -16,6 +16,7 @@ from infra.local.postgres import Postgres
 from tests.client import Client
 from tests.conftest import LINK_SECRET, SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
+from tests.payments.orders import cancel_ticket, order, sale
 from tests.payments.purchases import (
     Hold,
     cancel,
@@ -31,21 +32,28 @@ from tests.test_query_plans import FILL, filled, nodes
 
 # A payment for each booking, of which a few are due for a check, and 60,000 events of Stripe.
 FILL_PAYMENTS = """
-INSERT INTO payments (booking_id, amount, currency, status, intent_id, refund_id, open_until, next_check_at,
-                      created_at, updated_at)
+INSERT INTO payments (booking_id, amount, currency, status, intent_id, open_until, next_check_at, created_at,
+                      updated_at)
 SELECT booking_id, 2500, 'eur', CASE n % 4 WHEN 0 THEN 'refunded' WHEN 1 THEN 'failed' ELSE 'paid' END,
-       'pi_' || n, 're_' || n, now(), CASE WHEN n % 2000 = 0 THEN now() + interval '1 day' END, now(), now()
+       'pi_' || n, now(), CASE WHEN n % 2000 = 0 THEN now() + interval '1 day' END, now(), now()
 FROM (SELECT booking_id, row_number() OVER () AS n FROM bookings) numbered;
 
 UPDATE payments SET status = 'requires_payment' WHERE next_check_at IS NOT NULL;
+
+INSERT INTO refunds (refund_id, booking_id, amount, reason, status, stripe_refund_id, refunded_at, created_at,
+                     updated_at)
+SELECT uuidv7(), booking_id, 2500, 'host', 'refunded', 're_' || intent_id, now(), now(), now()
+FROM payments WHERE status = 'refunded';
 
 INSERT INTO stripe_events (stripe_event_id, type, outcome, received_at)
 SELECT 'evt_' || n, 'payment_intent.succeeded', 'confirmed', now() - make_interval(secs => n * 100)
 FROM generate_series(1, 60000) n;
 
-ANALYZE payments, stripe_events
+ANALYZE payments, refunds, stripe_events
 """
-LARGE = {"users", "events", "places", "ticket_types", "bookings", "payments", "stripe_events"}
+LARGE = {
+    "users", "events", "places", "ticket_types", "bookings", "tickets", "payments", "refunds", "stripe_events"
+}  # fmt: skip
 EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
 
@@ -154,6 +162,17 @@ def cancel_and_refund(client: Client, held: Hold) -> None:
     process_refund(client, held)
 
 
+def cancel_tickets(client: Client, _: Hold) -> None:
+    """Cancel two tickets of an order, and check the refunds at Stripe meanwhile."""
+    held = order(client, sale(client, 2500, 6000), 2, 1)
+    webhook("payment_intent.succeeded")(client, held)
+    cancel_ticket(client, held, 0)
+    webhook("charge.refunded", amount_refunded=1000)(client, held)
+    reconcile(client, held)
+    cancel_ticket(client, held, 2)
+    process_refund(client, held)
+
+
 ACTIONS = {
     "payment": webhook("payment_intent.succeeded"),
     "foreign payment": webhook("payment_intent.succeeded", id="pi_foreign"),
@@ -169,6 +188,7 @@ ACTIONS = {
     "missing payment": request_missing_payment,
     "cancellation": paid_and(cancel),
     "cancellation and refund": paid_and(cancel_and_refund),
+    "cancelled tickets": cancel_tickets,
     "cancelled event": paid_and(cancel_event),
     "deleted account": paid_and(delete_account),
     "integrity report": integrity,

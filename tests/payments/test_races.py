@@ -6,13 +6,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Barrier
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from chalicelib.payments import due_payments, refunds, settlement, stripe_objects
-from chalicelib.payments.gateway import Charge, PaymentRefused, Refund
+from chalicelib.payments.gateway import DueRefund, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake.errors import ApiError
 from infra.stripe_fake.fake import StripeFake
@@ -33,8 +32,8 @@ from tests.payments.purchases import (
     expire,
     hold,
     pay,
-    payment_row,
     process_refund,
+    refund_row,
     request_payment,
     status,
 )
@@ -63,8 +62,10 @@ def expire_unnoticed(client: Client, *holds: Hold) -> None:
     for held in holds:
         rows(
             client,
-            "WITH expired AS ("
-            "UPDATE bookings SET status = 'expired' WHERE booking_id = :id RETURNING event_id),"
+            "WITH expired AS (UPDATE bookings SET status = 'expired', quantity = 0,"
+            " cancellation_reason = 'unpaid' WHERE booking_id = :id RETURNING event_id),"
+            " void AS (UPDATE tickets SET status = 'cancelled', cancellation_reason = 'unpaid'"
+            " WHERE booking_id = :id),"
             " failed AS (UPDATE payments SET status = 'failed', next_check_at = NULL WHERE booking_id = :id)"
             " UPDATE places SET taken = taken - 1 WHERE event_id IN (SELECT event_id FROM expired)",
             id=held.booking_id,
@@ -239,19 +240,20 @@ class RefusingPayments(FakePayments):
         super().__init__()
         self._both = Barrier(2)
 
-    def create_refund(self, charge: Charge, intent_id: str) -> Refund:
+    def create_refund(self, due: DueRefund) -> Refund:
         self._both.wait(WAIT_TIMEOUT)
-        raise PaymentRefused(f"{charge.attempt} of {intent_id}")
+        raise PaymentRefused(f"{due.attempt} of {due.intent_id}")
 
 
 def test_concurrent_refusals_of_a_refund_count_as_one_attempt(client: Client, stripe: StripeFake) -> None:
     held = buy(client, stripe)
     cancel(client, held)
     database, gateway, now = client.wiring.database, RefusingPayments(), datetime.now(UTC)
+    refund_id = refund_row(client, held).refund_id
 
-    run_concurrently([lambda: refunds.make_refund(database, gateway, UUID(held.booking_id), now)] * 2)
+    run_concurrently([lambda: refunds.make_refund(database, gateway, refund_id, now)] * 2)
 
-    assert payment_row(client, held).refund_attempt == 1
+    assert refund_row(client, held).attempt == 1
 
 
 def test_a_refund_event_locks_places_first(client: Client, stripe: StripeFake) -> None:

@@ -17,9 +17,9 @@ from tests.payments.purchases import (
     hold,
     integrity,
     pay,
-    payment_row,
     process_refund,
     reconcile,
+    refund_row,
     status,
 )
 from tests.rows import domain_events, rows, taken
@@ -104,8 +104,9 @@ def test_a_refund_is_settled_by_the_response_or_by_webhooks(
     if first == "webhooks":  # as if the process was killed before it recorded the response
         rows(
             client,
-            "UPDATE payments SET status = 'refund_pending', refund_id = NULL, refunded_at = NULL,"
-            " refunded_amount = 0 WHERE booking_id = :id",
+            "WITH pending AS (UPDATE refunds SET status = 'pending', stripe_refund_id = NULL,"
+            " refunded_at = NULL WHERE booking_id = :id)"
+            " UPDATE payments SET status = 'refund_pending', refunded_amount = 0 WHERE booking_id = :id",
             id=paid.booking_id,
         )
     deliver_webhooks(stripe)
@@ -123,11 +124,11 @@ def test_a_pending_refund_is_settled_by_its_event(client: Client, stripe: Stripe
     assert status(client, held) == ("cancelled", "refund_pending")
     assert money(client, held)["refundPending"] == 2500
 
-    stripe.settle(payment_row(client, held).refund_id)
+    stripe.settle(refund_row(client, held).stripe_refund_id)
     deliver_webhooks(stripe)
 
     assert status(client, held) == ("cancelled", "refunded")
-    assert payment_row(client, held).refunded_at is not None
+    assert refund_row(client, held).refunded_at is not None
 
 
 def test_a_failed_refund_from_the_dashboard_is_flagged(client: Client, stripe: StripeFake) -> None:

@@ -1,8 +1,9 @@
-"""A state machine of paid bookings: after any sequence of events, places and money agree.
+"""A state machine of paid bookings: after any sequence of events, tickets, pools and money agree.
 
-Attendees pay at the fake Stripe, which the app calls with its real adapter. Webhooks arrive late, twice, out
-of order or never; calls fail before or after they are executed; holds expire; functions run now and then. In
-the end, the money at Stripe is the price of the confirmed bookings.
+Attendees order tickets of several types, with a code or without, and cancel bookings or single tickets. They
+pay at the fake Stripe, which the app calls with its real adapter. Webhooks arrive late, twice, out of order
+or never; calls fail before or after they are executed; holds expire; functions run now and then. In the end,
+the money at Stripe is the price of the live tickets, less what went back there in other ways.
 """
 
 import contextlib
@@ -32,12 +33,16 @@ from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import Fault
 from tests.client import Account, Client
 from tests.notifications.pipeline import PostOffice
+from tests.payments.orders import CODE, Sale, delete_ticket, post_order, sale
 from tests.rows import rows
 
-PRICE = 2500
+PRICES = (0, 2500, 6000)
+"""Of the ticket types of an event. There is one place of the last type."""
 GOOD = "pm_card_visa"
 FLAGS = {"partly-refunded", "refund-failed"}
 """What an integrity report may show: parts that went back, and refunds that a dispute or a bank prevents."""
+QUANTITIES = st.sampled_from(((1, 0, 0), (0, 1, 0), (0, 2, 0), (0, 1, 1), (1, 1, 1), (1, 2, 0)))
+CODES = st.sampled_from((None, None, CODE))
 CARDS = (GOOD, GOOD, GOOD, "pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_card_refundFail")
 
 
@@ -49,9 +54,9 @@ class Hold:
 
 
 class PaymentMachine(RuleBasedStateMachine):
-    """A host, some attendees and two small events with a price."""
+    """A host, some attendees and two small events with several ticket types."""
 
-    events: Bundle[str] = Bundle("events")
+    events: Bundle[Sale] = Bundle("events")
     holds: Bundle[Hold] = Bundle("holds")
 
     def __init__(self, client: Client, stripe: StripeFake) -> None:
@@ -62,36 +67,43 @@ class PaymentMachine(RuleBasedStateMachine):
         self.office = PostOffice(client.wiring)
         self.host = client.host()
         self.attendees = client.attendees(3)
-        self.event_ids: list[str] = []
+        self.sales: list[Sale] = []
         self.ahead = timedelta(0)
 
     @initialize(target=events)
-    def publish_events(self) -> MultipleResults[str]:
-        self.event_ids = [
-            self.client.event(self.host, capacity=size, price=PRICE)["eventId"] for size in (1, 2)
-        ]
-        return multiple(*self.event_ids)
+    def publish_events(self) -> MultipleResults[Sale]:
+        return multiple(*(self.publish(size) for size in (2, 4)))
+
+    def publish(self, size: int) -> Sale:
+        capacities = (None, None, 1)
+        made = sale(self.client, *PRICES, host=self.host, capacity=size, capacities=capacities)
+        self.sales.append(made)
+        return made
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
     # Actions of attendees and hosts.
 
-    @rule(target=holds, event=events, number=st.integers(0, 2))
-    def book(self, event: str, number: int) -> Hold | MultipleResults[Hold]:
+    @rule(target=holds, event=events, number=st.integers(0, 2), quantities=QUANTITIES, code=CODES)
+    def book(
+        self, event: Sale, number: int, quantities: tuple[int, ...], code: str | None
+    ) -> Hold | MultipleResults[Hold]:
         attendee = self.attendees[number]
-        reply = self.client.book(attendee, event)
-        if reply.status == 409:
-            assert reply.problem in {"sold-out", "already-booked", "event-cancelled"}
+        reply = post_order(self.client, event, quantities, attendee, code)
+        if reply.status in {400, 409}:
+            assert reply.problem in {"sold-out", "event-cancelled", "limit-reached", "code-invalid"}
             return multiple()
-        assert reply.status in {200, 201}, reply.text
-        payment = reply.json["payment"]
+        assert reply.status == 201, reply.text
+        payment = reply.json.get("payment")
         return Hold(reply.json["bookingId"], payment and payment["paymentIntentId"], attendee)
 
-    @rule(target=holds, event=events, number=st.integers(0, 2))
-    def buy(self, event: str, number: int) -> Hold | MultipleResults[Hold]:
+    @rule(target=holds, event=events, number=st.integers(0, 2), quantities=QUANTITIES, code=CODES)
+    def buy(
+        self, event: Sale, number: int, quantities: tuple[int, ...], code: str | None
+    ) -> Hold | MultipleResults[Hold]:
         """Book and pay immediately, the most common case."""
-        hold = self.book(event, number)
+        hold = self.book(event, number, quantities, code)
         if isinstance(hold, Hold):
             self.pay(hold, GOOD, passed=True)
         return hold
@@ -114,14 +126,21 @@ class PaymentMachine(RuleBasedStateMachine):
         account = self.host if by_host else hold.attendee
         assert self.client("DELETE", f"/bookings/{hold.booking_id}", by=account).status == 204
 
+    @rule(hold=holds, number=st.integers(0, 3), by_host=st.booleans())
+    def cancel_ticket(self, hold: Hold, number: int, *, by_host: bool) -> None:
+        account = self.host if by_host else hold.attendee
+        sql = "SELECT ticket_id FROM tickets WHERE booking_id = :id ORDER BY ticket_id"
+        tickets = rows(self.client, sql, id=hold.booking_id)
+        reply = delete_ticket(self.client, tickets[number % len(tickets)].ticket_id, account)
+        assert reply.status == 204 or reply.problem == "booking-unpaid", reply.text
+
     @rule(event=consumes(events), target=events, unlikely=st.integers(0, 7))
-    def cancel_event(self, event: str, unlikely: int) -> str:
+    def cancel_event(self, event: Sale, unlikely: int) -> Sale:
         """Cancel an event now and then, and replace it by a new one."""
         if unlikely:
             return event
-        assert self.client("POST", f"/events/{event}/cancel", by=self.host).status == 200
-        self.event_ids.append(self.client.event(self.host, capacity=1, price=PRICE)["eventId"])
-        return self.event_ids[-1]
+        assert self.client("POST", f"/events/{event.event_id}/cancel", by=self.host).status == 200
+        return self.publish(2)
 
     # Actions of Stripe.
 
@@ -148,7 +167,10 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @rule(hold=holds, amount=st.sampled_from((None, 700)))
     def dispute(self, hold: Hold, amount: int | None) -> None:
-        if hold.intent is not None and self.refunded(hold.intent) == 0:
+        if hold.intent is None:
+            return
+        price = self.stripe.intent(hold.intent)["amount"]
+        if self.refunded(hold.intent) + (amount or price) <= price:
             with contextlib.suppress(ApiError):  # not paid, or disputed before
                 self.stripe.dispute(hold.intent, amount=amount)
 
@@ -194,8 +216,10 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @rule(succeed=st.booleans())
     def settle_refunds(self, *, succeed: bool) -> None:
-        for row in rows(self.client, "SELECT refund_id FROM payments WHERE refund_id IS NOT NULL"):
-            self.settle(row.refund_id, succeed=succeed)
+        for row in rows(
+            self.client, "SELECT stripe_refund_id FROM refunds WHERE stripe_refund_id IS NOT NULL"
+        ):
+            self.settle(row.stripe_refund_id, succeed=succeed)
 
     @rule()
     def process_domain_events(self) -> None:
@@ -206,13 +230,17 @@ class PaymentMachine(RuleBasedStateMachine):
 
     @invariant()
     def integrity_reports_have_no_differences(self) -> None:
-        for event in self.event_ids:
-            report = self.client("GET", f"/events/{event}/integrity", by=self.host).json
+        for made in self.sales:
+            report = self.client("GET", f"/events/{made.event_id}/integrity", by=self.host).json
             assert {difference["what"] for difference in report["differences"]} <= FLAGS
             for money in report["money"]:
                 back = money["refunded"] + money["refundPending"]
                 assert money["received"] == back + money["kept"]
-            assert report["places"]["taken"] == report["places"]["counted"] <= report["places"]["capacity"]
+            for pool in (report["places"], *report["ticketTypes"], *report["codes"]):
+                limit = pool.get("capacity", pool.get("maxUses", pool["taken"]))
+                assert pool["taken"] == pool["counted"] <= limit
+            taken = [pool["taken"] for pool in report["ticketTypes"]]
+            assert sum(taken) == report["places"]["taken"]
 
     def teardown(self) -> None:
         """Let time pass and the schedules run, without further webhooks."""
@@ -245,21 +273,28 @@ class PaymentMachine(RuleBasedStateMachine):
         booked = rows(
             self.client,
             "SELECT b.status, b.amount, p.status AS payment, p.intent_id, p.refunded_amount"
-            " + CASE WHEN p.dispute = 'lost' THEN p.disputed_amount ELSE 0 END AS returned"
+            " + CASE WHEN p.dispute = 'lost' THEN p.disputed_amount ELSE 0 END AS returned,"
+            " (SELECT coalesce(sum(amount), 0) FROM refunds r"
+            " WHERE r.booking_id = b.booking_id AND r.status = 'refunded') AS refunded_here,"
+            " (SELECT coalesce(sum(price), 0) FROM tickets t"
+            " WHERE t.booking_id = b.booking_id AND t.status <> 'cancelled') AS live"
             " FROM bookings b JOIN payments p USING (booking_id) WHERE host_id = :host",
             host=self.host.user_id,
         )
         for row in booked:
             assert row.status in {"confirmed", "cancelled", "expired"}, row
-            left = row.amount - row.returned if row.status == "confirmed" else 0
+            left = row.amount - row.returned if row.payment != "failed" else 0
             assert kept.pop(row.intent_id, 0) == left, row
-            arrived = {"partly_refunded"} if row.returned else {"paid"}
-            assert row.payment in (arrived if row.status == "confirmed" else {"refunded", "failed"}), row
+            assert row.live - (row.returned - row.refunded_here) <= left <= row.live, row
+            if left:
+                assert row.payment == ("partly_refunded" if row.returned else "paid"), row
+            else:
+                assert row.payment in {"refunded", "failed"}, row
         ours = {intent["id"] for intent in self.stripe.intents() if self.is_ours(intent["metadata"])}
         assert {kept[intent] for intent in ours & kept.keys()} <= {0}
 
     def is_ours(self, metadata: dict[str, str]) -> bool:
-        return metadata.get("eventId") in self.event_ids
+        return metadata.get("eventId") in {made.event_id for made in self.sales}
 
     def lost(self, intent: str) -> int:
         return sum(one["amount"] for one in self.stripe.disputes(intent) if one["status"] == "lost")

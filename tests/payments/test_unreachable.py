@@ -166,6 +166,7 @@ def test_a_payment_that_stripe_never_accepts_frees_its_place(
 
 def change_price(client: Client, event_id: str, change: str) -> None:
     """Change the price of an event to one that the API does not accept."""
+    rows(client, "UPDATE events SET max_charge = 1000000000 WHERE event_id = :id", id=event_id)
     for part in change.split(", "):
         table = "events" if "currency" in part else "ticket_types"
         rows(client, f"UPDATE {table} SET {part} WHERE event_id = :id", id=event_id)  # noqa: S608

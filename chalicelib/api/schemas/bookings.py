@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from sqlalchemy import (
     ColumnElement,
     FromClause,
@@ -16,15 +16,22 @@ from sqlalchemy import (
     true,
 )
 
+from chalicelib.api.schemas.codes import CodeText
 from chalicelib.api.schemas.events import Event, event_json
-from chalicelib.bookings.models import Status
+from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH
+from chalicelib.bookings.models import Status, tickets
+from chalicelib.bookings.references import booking_reference
+from chalicelib.bookings.tickets import discount, items
 from chalicelib.events.search import event_rows
+from chalicelib.events.ticket_types import MAX_PER_BOOKING
 from chalicelib.payments.models import DisputeStatus, PaymentStatus, payments, returned_amount
 from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.rendering import as_json
 from chalicelib.platform.http.pagination import PageQuery
-from chalicelib.platform.http.validation import Body, Id, Time
+from chalicelib.platform.http.validation import Body, Id, Time, text
 from chalicelib.users.models import users
+
+Quantity = Annotated[int, Meta(ge=1, le=MAX_PER_BOOKING)]
 
 
 class Payment(Struct, kw_only=True, rename="camel"):
@@ -42,14 +49,28 @@ class Payment(Struct, kw_only=True, rename="camel"):
     ) = UNSET
 
 
+class BookedItem(Struct, kw_only=True, rename="camel"):
+    """The tickets of one type in a booking."""
+
+    ticket_type_id: Id
+    name: str
+    quantity: Annotated[int, Meta(description="As ordered: tickets that were cancelled later count too.")]
+    unit_price: Annotated[int, Meta(description="Of one ticket when it was booked, without a discount.")]
+
+
 class Booking(Struct, kw_only=True, rename="camel"):
-    """A booking."""
+    """A booking: an order of one attendee for one event."""
 
     booking_id: Id
+    reference: Annotated[str, Meta(description="For people.", examples=["7YJ3K0QX"])]
     user_id: Id
     event_id: Id
     status: Status
-    quantity: int
+    quantity: Annotated[int, Meta(description="The number of live tickets; 0 when the booking has ended.")]
+    items: list[BookedItem]
+    discount: Annotated[int, Meta(description="What a code has taken off, in minor units.")] | UnsetType = (
+        UNSET
+    )
     amount: Annotated[int, Meta(description="The price when it was booked, in minor units.")]
     refunded: Annotated[
         int, Meta(description="What has gone back, by refunds and by a lost dispute, in minor units.")
@@ -93,13 +114,48 @@ class BookingWithEvent(Booking, kw_only=True):
 class BookingQuery(PageQuery, kw_only=True):
     event_id: Id | None = None
     status: list[Status] | None = None
+    from_: Annotated[Time | None, Meta(description="Bookings of events that end after this time.")] = field(
+        name="from", default=None
+    )
+    q: (
+        Annotated[
+            str,
+            text(
+                MAX_EMAIL_LENGTH,
+                description="Words in the attendee's name, the attendee's e-mail address, or the "
+                "booking's reference.",
+            ),
+        ]
+        | None
+    ) = None
     sort: Literal["createdAt", "date"] = "createdAt"
 
 
+class OrderedItem(Body):
+    """Tickets of one type."""
+
+    ticket_type_id: Id
+    quantity: Quantity
+
+
 class BookingRequest(Body):
-    """The event to book."""
+    """What to book. Without `items`: tickets of the event's only type."""
 
     event_id: Id
+    items: Annotated[list[OrderedItem], Meta(min_length=1, max_length=50)] | None = None
+    quantity: Annotated[Quantity | None, Meta(description="Without `items`: 1 by default.")] = None
+    code: CodeText | None = None
+
+
+class Quote(Struct, kw_only=True, rename="camel"):
+    """What an order costs now."""
+
+    event_id: Id
+    quantity: int
+    items: list[BookedItem]
+    discount: Annotated[int, Meta(description="What the code takes off, in minor units.")] | UnsetType = UNSET
+    amount: Annotated[int, Meta(description="The price to pay, in minor units.")]
+    currency: str
 
 
 class PayablePayment(Struct, kw_only=True, rename="camel"):
@@ -113,14 +169,14 @@ class PayablePayment(Struct, kw_only=True, rename="camel"):
 
 def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking as the response to booking it."""
-    return as_json(Booking, row, refunded=_refunded(row), payment=_payment_json(row, to_attendee=true()))
+    return as_json(Booking, row, **_sums(row), payment=_payment_json(row, to_attendee=true()))
 
 
 def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
     return as_json(
         BookingWithEvent,
         row,
-        refunded=_refunded(row),
+        **_sums(row),
         payment=_payment_json(row, to_attendee=true()),
         event=_event_of(row),
         attendee=literal_column("NULL::json"),
@@ -134,11 +190,24 @@ def host_booking_json(row: FromClause) -> ColumnElement[Any]:
     return as_json(
         BookingWithEvent,
         row,
-        refunded=_refunded(row),
+        **_sums(row),
         payment=_payment_json(row, to_attendee=is_own),
         event=_event_of(row),
         attendee=case((~is_own, attendee)),
     )
+
+
+def _sums(row: FromClause) -> dict[str, ColumnElement[Any]]:
+    """The members of a booking that its tickets and its payment add up to."""
+    of_booking = select(tickets).where(tickets.c.booking_id == row.c.booking_id).correlate(row)
+    return {
+        "reference": booking_reference(row.c.booking_id),
+        "items": items(of_booking.subquery()).scalar_subquery(),
+        "discount": select(discount(tickets))
+        .where(tickets.c.booking_id == row.c.booking_id)
+        .scalar_subquery(),
+        "refunded": _refunded(row),
+    }
 
 
 def _refunded(row: FromClause) -> ColumnElement[Any]:

@@ -11,13 +11,18 @@ from chalicelib.platform.security import Role
 
 NAMES: Mapping[str, Any] = {
     "BookingStatus": bookings.Status,
+    "CodeKind": bookings.CodeKind,
     "DisputeStatus": DisputeStatus,
+    "EventAvailability": events.Availability,
     "EventStatus": events.Status,
     "NewEventStatus": Literal["draft", "published"],
     "Order": Order,
     "PaymentStatus": PaymentStatus,
     "Role": Role,
+    "TicketStatus": bookings.TicketStatus,
+    "TicketTypeAvailability": events.TypeAvailability,
     "EventSort": Literal["date", "title", "createdAt", "popularity"],
+    "CodeSort": Literal["createdAt", "code"],
     "DateSort": Literal["createdAt", "date"],
     "UserSort": Literal["name", "createdAt"],
 }

@@ -23,7 +23,7 @@ class Notification(Struct, kw_only=True, rename="camel"):
         Annotated[
             int,
             Meta(
-                description="Of `new-bookings`, which hosts get: the number of bookings. It grows until the "
+                description="Of `new-bookings`, which hosts get: the number of tickets. It grows until the "
                 "notification is read or the day (UTC) ends."
             ),
         ]

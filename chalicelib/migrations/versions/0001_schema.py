@@ -11,6 +11,7 @@ down_revision = None
 
 _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
+_BOOKABLE = _CHALICELIB / "events" / "bookable.sql"
 _BOOK = _CHALICELIB / "bookings" / "book.sql"
 
 
@@ -22,6 +23,7 @@ def upgrade() -> None:
     _create_payments()
     _create_notifications()
     _create_platform()
+    _run(_BOOKABLE)
     _run(_BOOK)
 
 
@@ -145,6 +147,10 @@ def _create_events() -> None:
         sa.Column("sale_announced_at", sa.DateTime(timezone=True)),
         sa.Column("refund_until", sa.DateTime(timezone=True)),
         sa.Column("verified_attendees_only", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("max_per_attendee", sa.SmallInteger(), server_default="1", nullable=False),
+        sa.Column("min_charge", sa.BigInteger(), nullable=False),
+        sa.Column("max_charge", sa.BigInteger(), nullable=False),
+        sa.Column("charge_step", sa.SmallInteger(), nullable=False),
         sa.Column(
             "words",
             postgresql.TSVECTOR(),
@@ -155,6 +161,10 @@ def _create_events() -> None:
         ),
         sa.CheckConstraint("status IN ('draft', 'published', 'cancelled')", name=op.f("ck_events_status")),
         sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_events_duration")),
+        sa.CheckConstraint("max_per_attendee BETWEEN 1 AND 100", name=op.f("ck_events_max_per_attendee")),
+        sa.CheckConstraint(
+            "min_charge BETWEEN 1 AND max_charge AND charge_step > 0", name=op.f("ck_events_charge")
+        ),
         sa.ForeignKeyConstraint(["host_id"], ["users.user_id"], name=op.f("fk_events_host_id")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
     )
@@ -209,25 +219,95 @@ def _create_events() -> None:
         sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text()),
         sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("sale_starts_at", sa.DateTime(timezone=True)),
+        sa.Column("sale_ends_at", sa.DateTime(timezone=True)),
+        sa.Column("min_per_booking", sa.SmallInteger(), server_default="1", nullable=False),
+        sa.Column("max_per_booking", sa.SmallInteger(), server_default="100", nullable=False),
+        sa.Column("code_required", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("archived_at", sa.DateTime(timezone=True)),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint("price >= 0", name=op.f("ck_ticket_types_price")),
+        sa.CheckConstraint(
+            "1 <= min_per_booking AND min_per_booking <= max_per_booking",
+            name=op.f("ck_ticket_types_per_booking"),
+        ),
+        sa.CheckConstraint("sale_starts_at < sale_ends_at", name=op.f("ck_ticket_types_sale")),
+        sa.CheckConstraint(
+            "deleted_at IS NULL OR archived_at IS NOT NULL", name=op.f("ck_ticket_types_deleted")
+        ),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_ticket_types_event_id")),
         sa.PrimaryKeyConstraint("ticket_type_id", name=op.f("pk_ticket_types")),
-        sa.UniqueConstraint("event_id", name=op.f("uq_ticket_types_event_id")),
+    )
+    op.create_index(
+        op.f("ix_ticket_types_event_id_ticket_type_id"), "ticket_types", ["event_id", "ticket_type_id"]
+    )
+    for name, column in (
+        ("ix_ticket_types_sale_from", "sale_starts_at"),
+        ("ix_ticket_types_sale_until", "sale_ends_at"),
+    ):
+        op.create_index(
+            name,
+            "ticket_types",
+            [column],
+            postgresql_where=sa.text(f"archived_at IS NULL AND {column} IS NOT NULL"),
+        )
+    op.create_index(
+        "ix_ticket_types_groups",
+        "ticket_types",
+        ["event_id"],
+        postgresql_where=sa.text("archived_at IS NULL AND min_per_booking > 1"),
     )
     op.create_table(
         "places",
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("capacity", sa.Integer(), nullable=False),
         sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("reserved", sa.Integer(), server_default="0", nullable=False),
         sa.Column("revision", sa.Integer(), server_default="1", nullable=False),
         sa.Column("popularity", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("sold_out", sa.Boolean(), sa.Computed("taken >= capacity", persisted=True), nullable=False),
+        sa.Column(
+            "sold_out",
+            sa.Boolean(),
+            sa.Computed("taken + reserved >= capacity", persisted=True),
+            nullable=False,
+        ),
         sa.CheckConstraint("capacity > 0", name=op.f("ck_places_capacity")),
-        sa.CheckConstraint("taken BETWEEN 0 AND capacity", name=op.f("ck_places_taken")),
+        sa.CheckConstraint(
+            "taken >= 0 AND reserved >= 0 AND taken + reserved <= capacity", name=op.f("ck_places_taken")
+        ),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_places_event_id")),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_places")),
         postgresql_with={"fillfactor": "50"},
+    )
+    op.create_table(
+        "pools",
+        sa.Column("pool_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("capacity", sa.Integer()),
+        sa.Column("taken", sa.Integer()),
+        sa.Column("reserved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sold_out", sa.Boolean(), sa.Computed("taken + reserved >= capacity", persisted=True)),
+        sa.CheckConstraint("kind IN ('code', 'ticket-type')", name=op.f("ck_pools_kind")),
+        sa.CheckConstraint(
+            "capacity > 0 AND (capacity IS NULL OR taken IS NOT NULL)", name=op.f("ck_pools_capacity")
+        ),
+        sa.CheckConstraint(
+            "taken >= 0 AND reserved >= 0 AND taken + reserved <= capacity", name=op.f("ck_pools_taken")
+        ),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_pools_event_id")),
+        sa.PrimaryKeyConstraint("pool_id", name=op.f("pk_pools")),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index(op.f("ix_pools_event_id"), "pools", ["event_id"])
+    op.create_index(
+        "ix_pools_sold_out",
+        "pools",
+        ["event_id"],
+        postgresql_where=sa.text("sold_out AND kind = 'ticket-type'"),
     )
     op.create_index("ix_places_popularity", "places", ["popularity", "event_id"])
     op.create_index("ix_places_sold_out", "places", ["event_id"], postgresql_where=sa.text("sold_out"))
@@ -259,16 +339,46 @@ def _create_events() -> None:
 
 def _create_bookings() -> None:
     op.create_table(
+        "codes",
+        sa.Column("code_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger()),
+        sa.Column("ticket_type_ids", postgresql.ARRAY(sa.Uuid())),
+        sa.Column("max_per_attendee", sa.SmallInteger()),
+        sa.Column("valid_from", sa.DateTime(timezone=True)),
+        sa.Column("valid_until", sa.DateTime(timezone=True)),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint("kind IN ('percent', 'amount', 'access')", name=op.f("ck_codes_kind")),
+        sa.CheckConstraint("(kind = 'access') = (value IS NULL) AND value > 0", name=op.f("ck_codes_value")),
+        sa.CheckConstraint("kind <> 'percent' OR value <= 100", name=op.f("ck_codes_percent")),
+        sa.CheckConstraint("max_per_attendee > 0", name=op.f("ck_codes_max_per_attendee")),
+        sa.CheckConstraint("valid_from < valid_until", name=op.f("ck_codes_validity")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_codes_event_id")),
+        sa.PrimaryKeyConstraint("code_id", name=op.f("pk_codes")),
+    )
+    op.create_index(
+        "uq_codes_code",
+        "codes",
+        ["event_id", "code"],
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.create_table(
         "bookings",
         sa.Column("booking_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("host_id", sa.Uuid(), nullable=False),
-        sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
+        sa.Column("code_id", sa.Uuid()),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("quantity", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("quantity", sa.SmallInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("sole", sa.Boolean()),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -280,7 +390,11 @@ def _create_bookings() -> None:
         ),
         sa.CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name=op.f("ck_bookings_held")),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_bookings_amount")),
-        sa.CheckConstraint("quantity > 0", name=op.f("ck_bookings_quantity")),
+        sa.CheckConstraint(
+            "(quantity > 0) = (status IN ('pending', 'confirmed'))", name=op.f("ck_bookings_quantity")
+        ),
+        sa.CheckConstraint("sole", name=op.f("ck_bookings_sole")),
+        sa.ForeignKeyConstraint(["code_id"], ["codes.code_id"], name=op.f("fk_bookings_code_id")),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_bookings_event_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.user_id"], name=op.f("fk_bookings_user_id")),
         sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_bookings")),
@@ -297,10 +411,44 @@ def _create_bookings() -> None:
     op.create_index(
         "uq_bookings_live",
         "bookings",
-        ["event_id", "user_id"],
+        ["event_id", "user_id", "sole"],
         unique=True,
         postgresql_where=sa.text("status IN ('pending', 'confirmed')"),
     )
+    op.create_table(
+        "tickets",
+        sa.Column("ticket_id", sa.Uuid(), nullable=False),
+        sa.Column("booking_id", sa.Uuid(), nullable=False),
+        sa.Column("ticket_type_id", sa.Uuid(), nullable=False),
+        sa.Column("list_price", sa.BigInteger(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("serial", sa.SmallInteger(), server_default="1", nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("holder_name", sa.Text()),
+        sa.Column("holder_email", sa.Text()),
+        sa.Column("cancellation_reason", sa.Text()),
+        sa.Column("refund_id", sa.Uuid()),
+        sa.Column("kept_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint(
+            "status IN ('held', 'valid', 'used', 'cancelled')", name=op.f("ck_tickets_status")
+        ),
+        sa.CheckConstraint("price >= 0 AND price <= list_price", name=op.f("ck_tickets_price")),
+        sa.CheckConstraint(
+            "(status = 'cancelled') = (cancellation_reason IS NOT NULL)", name=op.f("ck_tickets_cancelled")
+        ),
+        sa.CheckConstraint(
+            "status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)",
+            name=op.f("ck_tickets_returned"),
+        ),
+        sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_tickets_booking_id")),
+        sa.ForeignKeyConstraint(
+            ["ticket_type_id"], ["ticket_types.ticket_type_id"], name=op.f("fk_tickets_ticket_type_id")
+        ),
+        sa.PrimaryKeyConstraint("ticket_id", name=op.f("pk_tickets")),
+    )
+    op.create_index(op.f("ix_tickets_booking_id"), "tickets", ["booking_id"])
 
 
 def _create_payments() -> None:
@@ -316,11 +464,6 @@ def _create_payments() -> None:
         sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_check_at", sa.DateTime(timezone=True)),
         sa.Column("paid_at", sa.DateTime(timezone=True)),
-        sa.Column("kept_at", sa.DateTime(timezone=True)),
-        sa.Column("refund_reason", sa.Text()),
-        sa.Column("refund_attempt", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("refund_id", sa.Text()),
-        sa.Column("refunded_at", sa.DateTime(timezone=True)),
         sa.Column("refunded_amount", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("dispute", sa.Text()),
         sa.Column("dispute_id", sa.Text()),
@@ -341,7 +484,6 @@ def _create_payments() -> None:
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_payments_booking_id")),
         sa.PrimaryKeyConstraint("booking_id", name=op.f("pk_payments")),
         sa.UniqueConstraint("intent_id", name=op.f("uq_payments_intent_id")),
-        sa.UniqueConstraint("refund_id", name=op.f("uq_payments_refund_id")),
     )
     op.create_index(
         "ix_payments_next_check_at",
@@ -349,6 +491,37 @@ def _create_payments() -> None:
         ["next_check_at"],
         postgresql_where=sa.text("next_check_at IS NOT NULL"),
     )
+    op.create_table(
+        "refunds",
+        sa.Column("refund_id", sa.Uuid(), nullable=False),
+        sa.Column("booking_id", sa.Uuid(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("stripe_refund_id", sa.Text()),
+        sa.Column("next_check_at", sa.DateTime(timezone=True)),
+        sa.Column("flag", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("refunded_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint("status IN ('pending', 'refunded', 'covered')", name=op.f("ck_refunds_status")),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_refunds_amount")),
+        sa.CheckConstraint(
+            "(status = 'refunded') = (refunded_at IS NOT NULL)", name=op.f("ck_refunds_refunded")
+        ),
+        sa.ForeignKeyConstraint(["booking_id"], ["payments.booking_id"], name=op.f("fk_refunds_booking_id")),
+        sa.PrimaryKeyConstraint("refund_id", name=op.f("pk_refunds")),
+        sa.UniqueConstraint("stripe_refund_id", name=op.f("uq_refunds_stripe_refund_id")),
+    )
+    op.create_index(op.f("ix_refunds_booking_id"), "refunds", ["booking_id"])
+    op.create_index(
+        "ix_refunds_next_check_at",
+        "refunds",
+        ["next_check_at"],
+        postgresql_where=sa.text("next_check_at IS NOT NULL"),
+    )
+    op.create_foreign_key(op.f("fk_tickets_refund_id"), "tickets", "refunds", ["refund_id"], ["refund_id"])
     op.create_table(
         "stripe_events",
         sa.Column("stripe_event_id", sa.Text(), nullable=False),

@@ -43,3 +43,17 @@ CREATE OR REPLACE PROCEDURE limit_statements(milliseconds integer) LANGUAGE plpg
 BEGIN
     PERFORM set_config('statement_timeout', milliseconds::text, true);
 END $$;
+
+-- The reference of a booking, as references.py makes it.
+CREATE OR REPLACE FUNCTION booking_reference(booking_id uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+SELECT string_agg(
+    substr(
+        '0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+        ((('x' || right(booking_id::text, 10))::bit(40)::bigint >> 5 * place) & 31)::integer + 1,
+        1
+    ),
+    '' ORDER BY place DESC
+)
+FROM generate_series(0, 7) place
+$$;

@@ -25,10 +25,11 @@ responses. Money is an integer in minor units, with its currency. Errors are pro
 tell them apart by `code`, which the [list of problems](docs/problems) explains. Lists are paged by `limit`
 and `offset`, or to any depth by the `cursor` in the `next` link. A POST that creates something accepts an
 `Idempotency-Key`: repeat the request with the same key within 24 hours to get the first response again.
-Single resources have an `ETag` for `If-None-Match` and `If-Match`. Logins, registrations and account e-mails
-are limited: `RateLimit` headers show what is left, and a 429 has a `Retry-After`. Every response has an
-`X-Request-Id`; please quote it when you report a problem. `HEAD` works wherever `GET` does. A method that a
-path does not have is refused with 405 `method-not-allowed`, an unknown path with 404 `not-found`.
+Single resources have an `ETag` for `If-None-Match` and `If-Match`. Logins, registrations, account e-mails
+and wrong codes are limited: `RateLimit` headers show what is left, and a 429 has a `Retry-After`. Every
+response has an `X-Request-Id`; please quote it when you report a problem. `HEAD` works wherever `GET` does. A
+method that a path does not have is refused with 405 `method-not-allowed`, an unknown path with 404
+`not-found`.
 
 Within a major version this API only gains: optional members of requests, members of responses, operations,
 values of enumerations. What will be removed is marked by the headers `Deprecation` and `Sunset` at least six

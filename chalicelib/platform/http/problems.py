@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457)."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from chalicelib.platform import errors
@@ -48,6 +49,7 @@ def document(refusal: Refusal) -> str:
         status=status(kind),
         detail=refusal.detail,
         field_errors=refusal.errors,
+        members=refusal.members,
     )
 
 
@@ -58,12 +60,14 @@ def render(
     status: int,
     detail: str | None = None,
     field_errors: tuple[errors.FieldError, ...] = (),
+    members: Mapping[str, object] | None = None,
 ) -> str:
     problem: dict[str, object] = {
         "type": type_uri(slug),
         "title": title,
         "status": int(status),
         "code": slug,
+        **(members or {}),
     }
     if detail:
         problem["detail"] = detail

@@ -189,6 +189,8 @@ def _build(declared: type[T], members: Mapping[str, Any], *, lax: bool) -> T:
                 values[field.name] = _convert(members[name], field.type, lax=lax)
             except ValueError as error:
                 errors.append(FieldError(name, str(error)))
+            except InvalidInput as refusal:
+                errors += (FieldError(f"{name}{error.field}", error.message) for error in refusal.errors)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             errors.append(FieldError(name, "is required"))
     errors += (
@@ -213,6 +215,8 @@ def _fields(declared: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 
 def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
+    if isinstance(value, list) and get_origin(_base(declared)) is list and not lax:
+        return _convert_items(value, declared)
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("must not contain NUL characters")
@@ -235,6 +239,29 @@ def _convert(value: Any, declared: Any, *, lax: bool) -> Any:
     return value
 
 
+def _convert_items(items: Sequence[Any], declared: Any) -> list[Any]:
+    """Check a list in a JSON body. An error names the index, as in `[0]` or, in an object, `[0].name`."""
+    meta = _meta(declared)
+    if not (meta.min_length or 0) <= len(items) <= (meta.max_length or len(items)):
+        raise ValueError(_message_for(declared))
+    [of_item] = get_args(_base(declared))
+    converted: list[Any] = []
+    errors: list[FieldError] = []
+    for index, item in enumerate(items):
+        try:
+            if isinstance(of_item, type) and issubclass(of_item, Struct) and isinstance(item, dict):
+                converted.append(_build(of_item, item, lax=False))
+            else:
+                converted.append(_convert(item, of_item, lax=False))
+        except ValueError as error:
+            errors.append(FieldError(f"[{index}]", str(error)))
+        except InvalidInput as refusal:
+            errors += (FieldError(f"[{index}].{error.field}", error.message) for error in refusal.errors)
+    if errors:
+        raise _invalid(errors)
+    return converted
+
+
 def _is_visible(value: str) -> bool:
     """Whether a text shows at least one character."""
     if value.isascii() and value.isprintable():
@@ -245,14 +272,18 @@ def _is_visible(value: str) -> bool:
     )
 
 
-def _message_for(declared: Any) -> str | None:  # noqa: PLR0911 (one return for each kind of type)
+def _message_for(declared: Any) -> str | None:  # noqa: C901, PLR0911 (one return for each kind of type)
     """Return the message for a bad value: as declared, or else derived from the type and its constraints."""
     meta = _meta(declared)
     base = _base(declared)
-    if get_origin(base) is list:
-        return _message_for(get_args(base)[0])
     if meta.extra and "message" in meta.extra:
         return str(meta.extra["message"])
+    if isinstance(base, type) and issubclass(base, Struct):
+        return "must be an object"
+    if get_origin(base) is list:
+        if meta.max_length:
+            return f"must be a list of {meta.min_length} to {meta.max_length} items"
+        return _message_for(get_args(base)[0])
     if get_origin(base) is Literal:
         *others, last = get_args(base)
         return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
@@ -303,3 +334,8 @@ def fields_set(members: Struct) -> dict[str, Any]:
     return {
         name: value for name in members.__struct_fields__ if (value := getattr(members, name)) is not UNSET
     }
+
+
+def without_blanks(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace blank optional text by None."""
+    return {name: None if value == "" else value for name, value in values.items()}

@@ -34,8 +34,8 @@ class DomainEventBody:
     """Base of the typed bodies. A subclass with a `name` is a type of domain event.
 
     Fields are snake_case here and camelCase in JSON. A field that has a default is left out of the JSON where
-    it is None; any other field is always there. A dict in a field's `Annotated` holds JSON Schema keywords,
-    for the documentation.
+    it is None; any other field is always there. A list of objects is a `tuple[Class, ...]`. A dict in a
+    field's `Annotated` holds JSON Schema keywords, for the documentation.
     """
 
     type: ClassVar[str]
@@ -136,6 +136,8 @@ def _plain(value: Any, timespec: str) -> Any:
         return str(value)
     if isinstance(value, datetime):
         return rfc3339(value.astimezone(UTC), timespec)
+    if isinstance(value, tuple):
+        return [_plain(item, timespec) for item in value]
     return _encode(value) if is_dataclass(value) else value
 
 
@@ -155,7 +157,7 @@ def _decode(cls: Any, body: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _typed(member: Member, value: Any) -> Any:
+def _typed(member: Member, value: Any) -> Any:  # noqa: PLR0911 (one for each type)
     if value is None and member.nullable:
         return None
     if isinstance(value, str):
@@ -167,8 +169,15 @@ def _typed(member: Member, value: Any) -> Any:
         if member.type is str or get_origin(member.type) is Literal:
             return value
     if isinstance(value, dict) and is_dataclass(member.type):
-        nested: Any = member.type
-        return nested(**_decode(nested, value))
+        return _nested(member.type, value)
+    if isinstance(value, list) and get_origin(member.type) is tuple:
+        return tuple(_nested(get_args(member.type)[0], item) for item in value)
     if member.type is int and type(value) is int:
         return value
     raise ValueError(f"{member.name} has another type")
+
+
+def _nested(cls: Any, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{cls.__name__} is not an object")  # noqa: TRY004 (as any malformed body)
+    return cls(**_decode(cls, value))

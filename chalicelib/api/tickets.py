@@ -1,0 +1,101 @@
+"""/tickets: list, get, name the holder, cancel."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from chalicelib.api.routing import new_router
+from chalicelib.api.schemas.tickets import Ticket, TicketChange, TicketQuery, ticket_json
+from chalicelib.bookings import holders
+from chalicelib.bookings.holders import NotYourTicket, TicketCancelled
+from chalicelib.bookings.queries import NoSuchBooking
+from chalicelib.bookings.ticket_queries import TicketQueries
+from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.events.locks import EventStarted
+from chalicelib.payments import cancellation
+from chalicelib.payments.cancellation import BookingUnpaid
+from chalicelib.platform.errors import StaleVersion
+from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
+from chalicelib.platform.http.pagination import list_response
+from chalicelib.platform.http.request import Request, Response
+from chalicelib.platform.http.validation import fields_set
+
+TICKETS = TicketQueries(ticket_json)
+
+routes = new_router("tickets", "The tickets of bookings: who holds them, and cancelling single ones.")
+
+
+@routes.get(
+    "/bookings/{bookingId}/tickets",
+    auth="required",
+    responses={200: list[Ticket]},
+    errors=(NoSuchBooking,),
+)
+def list_tickets(request: Request, connection: Connection, booking_id: UUID, query: TicketQuery) -> Response:
+    """List the tickets of a booking, as its attendee or as the event's host. A holder sees their own.
+
+    The holder of a ticket is the account whose verified e-mail address is the ticket's `holderEmail`.
+    """
+    page_request = query.page(query.sort)
+    page = TICKETS.list_tickets(connection, request.require_caller().user_id, booking_id, page_request)
+    return list_response(request, page_request, page)
+
+
+@routes.get(
+    "/tickets/{ticketId}",
+    auth="required",
+    responses={200: Ticket},
+    errors=(NoSuchTicket,),
+    conditional=True,
+)
+def get_ticket(request: Request, connection: Connection, ticket_id: UUID) -> Response:
+    """Get a ticket, as its holder, as the attendee who booked it, or as the event's host."""
+    found, version = TICKETS.get(connection, request.require_caller().user_id, ticket_id)
+    return etag_response(request, found, version)
+
+
+@routes.patch(
+    "/tickets/{ticketId}",
+    auth="required",
+    responses={200: Ticket},
+    errors=(NoSuchTicket, NotYourTicket, TicketCancelled, EventStarted, StaleVersion),
+    conditional=True,
+    media_type="application/merge-patch+json",
+)
+def change_ticket(request: Request, connection: Connection, ticket_id: UUID, body: TicketChange) -> Response:
+    """Name the holder of a ticket that you have booked, until the event starts."""
+    caller_id = request.require_caller().user_id
+    holders.change(
+        connection,
+        caller_id,
+        ticket_id,
+        changes=fields_set(body),
+        expected=expected_versions(request),
+        now=request.now,
+    )
+    changed, version = TICKETS.get(connection, caller_id, ticket_id)
+    return written_response(200, changed, version)
+
+
+@routes.delete(
+    "/tickets/{ticketId}",
+    auth="required",
+    responses={204: None},
+    errors=(NoSuchTicket, EventStarted, BookingUnpaid, StaleVersion),
+    conditional=True,
+)
+def cancel_ticket(request: Request, connection: Connection, ticket_id: UUID) -> Response:
+    """Cancel one ticket, as its booker or as the event's host. Its place is free immediately.
+
+    Its price is refunded as for `DELETE /bookings/{bookingId}`. The last ticket of a booking is cancelled
+    with the booking. One of several tickets of an unpaid booking cannot be cancelled: 409 `booking-unpaid`.
+    `If-Match` can name the version of the ticket or of its booking.
+    """
+    cancellation.cancel_ticket(
+        connection,
+        request.require_caller(),
+        ticket_id,
+        expected=expected_versions(request),
+        now=request.now,
+    )
+    return Response(204)
