@@ -218,20 +218,18 @@ BEGIN
                         outcome := 'email-not-verified';
                     END IF;
                 END IF;
-                -- With a limit of one, the unique index finds the earlier booking of a free order.
-                IF outcome IS NOT NULL OR p_quote OR v_amount > 0 OR v_event.max_per_attendee > 1 THEN
-                    SELECT coalesce(sum(b.quantity), 0) INTO v_booked
-                    FROM bookings b
-                    WHERE b.event_id = p_event_id AND b.user_id = p_user_id AND b.status IN ('pending', 'confirmed');
-                    outcome := CASE
-                        WHEN v_event.max_per_attendee = 1 AND v_booked > 0 THEN 'already-booked'
-                        WHEN outcome = 'code-invalid' THEN outcome
-                        WHEN v_booked + v_quantity > v_event.max_per_attendee THEN 'limit-reached'
-                        ELSE outcome
-                    END;
-                    IF outcome = 'limit-reached' THEN
-                        booking := greatest(0, v_event.max_per_attendee - v_booked);
-                    END IF;
+                -- The unique index would not find all: the host may have lowered the limit to one.
+                SELECT coalesce(sum(b.quantity), 0) INTO v_booked
+                FROM bookings b
+                WHERE b.event_id = p_event_id AND b.user_id = p_user_id AND b.status IN ('pending', 'confirmed');
+                outcome := CASE
+                    WHEN v_event.max_per_attendee = 1 AND v_booked > 0 THEN 'already-booked'
+                    WHEN outcome = 'code-invalid' THEN outcome
+                    WHEN v_booked + v_quantity > v_event.max_per_attendee THEN 'limit-reached'
+                    ELSE outcome
+                END;
+                IF outcome = 'limit-reached' THEN
+                    booking := greatest(0, v_event.max_per_attendee - v_booked);
                 END IF;
             END IF;
         END IF;

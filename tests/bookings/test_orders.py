@@ -291,3 +291,26 @@ def test_a_use_of_a_code_is_released_with_its_booking(client: Client, host: Acco
     client("DELETE", f"/bookings/{booked.json['bookingId']}", by=second)
     assert taken_by_pool(client, sale.event_id)[code_id] == 0
     assert book(third, 0, 1).status == 201
+
+
+@pytest.mark.parametrize("price", [0, 2500], ids=["free", "priced"])
+@pytest.mark.parametrize("booked", [1, 2])
+def test_a_limit_that_was_lowered_counts_for_earlier_bookings(
+    client: Client, host: Account, attendee: Account, booked: int, price: int
+) -> None:
+    event = client.event(host, maxPerAttendee=4, price=price)
+    order = {"eventId": event["eventId"], "quantity": booked}
+    assert client("POST", "/bookings", order, by=attendee).status == 201
+    path = f"/events/{event['eventId']}"
+
+    assert client("PATCH", path, {"maxPerAttendee": 1}, by=host).status == 200
+
+    again = client("POST", "/bookings/quote", {"eventId": event["eventId"]}, by=attendee)
+    assert again.problem == "already-booked"
+    booking = client.book(attendee, event["eventId"])
+    assert (booking.status, booking.json.get("quantity")) == (200, booked) if price else booking.status == 409
+    assert value(client, "SELECT taken FROM places WHERE event_id = :id", id=event["eventId"]) == booked
+
+    assert client("PATCH", path, {"maxPerAttendee": 3}, by=host).status == 200
+    left = client("POST", "/bookings", {**order, "quantity": 4}, by=attendee).json["left"]
+    assert left == 3 - booked
