@@ -80,16 +80,21 @@ def _lines() -> Iterator[str]:
     yield from ("## The envelope", "", *_fenced(ENVELOPE))
     section = None
     for event in domain_events.ALL:
-        title, text = _group(event)
+        title, base = _group(event)
         if title != section:
             section = title
-            yield from ("", f"## {title}", *(("", text) if text else ()))
+            yield from ("", f"## {title}")
+            if base is not None:
+                yield from ("", inspect.getdoc(base) or "", "", "Each body has these members:", "")
+                yield from _fenced(schema(base))
         versioned = f" (version {event.version})" if event.version > 1 else ""
-        yield from ("", f"### `{event.type}`{versioned}", "", inspect.getdoc(event) or "", "")
-        yield from _fenced(schema(event))
+        yield from ("", f"### `{event.type}`{versioned}", "", inspect.getdoc(event) or "")
+        if own := schema(event) if base is None else _own(event, base):
+            yield from ("", *_fenced(own))
 
 
-def _group(event: type[DomainEventBody]) -> tuple[str, str]:
+def _group(event: type[DomainEventBody]) -> tuple[str, type[DomainEventBody] | None]:
+    """The section of a domain event, and the body whose members all of its section have."""
     groups: dict[str, type[DomainEventBody]] = {
         "Events": EventDetails,
         "Bookings": BookingDetails,
@@ -97,10 +102,18 @@ def _group(event: type[DomainEventBody]) -> tuple[str, str]:
     }
     for title, base in groups.items():
         if issubclass(event, base):
-            return title, inspect.getdoc(base) or ""
-    if event is DailyDigestDue:
-        return "Digests", ""
-    return "Accounts", ""
+            return title, base
+    return ("Digests" if event is DailyDigestDue else "Accounts"), None
+
+
+def _own(event: type[DomainEventBody], base: type[DomainEventBody]) -> dict[str, Any]:
+    """The schema of the members that a body has besides those of its base, or in another way."""
+    whole, shared = _object(event), _object(base)["properties"]
+    properties = {name: value for name, value in whole["properties"].items() if shared.get(name) != value}
+    required = [name for name in whole["required"] if name in properties and name not in shared]
+    if not properties:
+        return {}
+    return {**({"required": required} if required else {}), "properties": properties}
 
 
 def _fenced(value: dict[str, Any]) -> Iterator[str]:
