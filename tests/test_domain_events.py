@@ -149,10 +149,10 @@ def several_types(client: Client) -> None:
     priced, [early, late] = event_with_types(client, host, price=2500)
     for _ in range(2):
         cancel_ticket(client, order(client, attendee, free, {day: 1, weekend: 2}), "host")
-    given = order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, priced, 100))
+    given = order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, host, priced, 100))
     cancel_ticket(client, given)
     assert client("DELETE", f"/bookings/{given}", by=attendee).status == 204
-    order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, priced, 10))
+    order(client, attendee, priced, {early: 1, late: 2}, code=add_code(client, host, priced, 10))
     assert expire(client) == 1
 
 
@@ -271,10 +271,10 @@ def test_booking_procedure_writes_the_body_of_its_class(client: Client) -> None:
 
 @pytest.mark.parametrize("percent", [None, 100])
 def test_domain_events_of_an_order_name_its_tickets(client: Client, percent: int | None) -> None:
-    attendee = client.attendee()
+    host, attendee = client.host(), client.attendee()
     price = 0 if percent is None else 2500
-    event_id, [day, weekend] = event_with_types(client, client.host(), price=price)
-    more = {} if percent is None else {"code": add_code(client, event_id, percent)}
+    event_id, [day, weekend] = event_with_types(client, host, price=price)
+    more = {} if percent is None else {"code": add_code(client, host, event_id, percent)}
     booking_id = order(client, attendee, event_id, {weekend: 2, day: 2}, **more)
     cancel_ticket(client, booking_id)
     assert client("DELETE", f"/bookings/{booking_id}", by=attendee).status == 204

@@ -19,7 +19,7 @@ class Order:
         self.client = client
         self.host, self.attendee = client.host(), client.attendee()
         self.event_id, [self.day, self.weekend] = event_with_types(client, self.host, price=2500)
-        code = add_code(client, self.event_id, 100)
+        code = add_code(client, self.host, self.event_id, 100)
         self.booking_id = order(
             client, self.attendee, self.event_id, {self.weekend: 2, self.day: 1}, code=code
         )

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from chalicelib.bookings import cancellation
 from chalicelib.domain_events import CancellationReason
-from chalicelib.events.ticket_types import TypeDetails, insert_types
 from chalicelib.payments.locks import lock_places_of
 from tests.client import Account, Client
 from tests.rows import rows
@@ -17,33 +16,17 @@ def event_with_types(client: Client, host: Account, **members: Any) -> tuple[str
 
     Return the ids of the event and of its ticket types.
     """
-    event = client.event(host, **members)
-    event_id, [day] = event["eventId"], [one["ticketTypeId"] for one in event["ticketTypes"]]
-    weekend = TypeDetails(name="Weekend ticket", price=2 * event["price"])
-    with client.wiring.database.transaction() as connection:
-        made = insert_types(connection, UUID(event_id), [weekend], datetime.now(UTC), counted=True)
-    for statement in (
-        "UPDATE events SET max_per_attendee = 10 WHERE event_id = :event_id",
-        "UPDATE pools SET taken = 0 WHERE event_id = :event_id",
-        "UPDATE ticket_types SET name = 'Day ticket' WHERE event_id = :event_id AND name LIKE 'General%'",
-    ):
-        rows(client, statement, event_id=event_id)
-    return event_id, [day, *map(str, made)]
+    price = members.pop("price", 0)
+    types = [{"name": "Day ticket", "price": price}, {"name": "Weekend ticket", "price": 2 * price}]
+    event = client.event(host, ticketTypes=types, maxPerAttendee=10, **members)
+    return event["eventId"], [one["ticketTypeId"] for one in event["ticketTypes"]]
 
 
-def add_code(client: Client, event_id: str, percent: int) -> str:
+def add_code(client: Client, host: Account, event_id: str, percent: int) -> str:
     """Add a code that takes this much off each ticket."""
-    code = f"CODE{percent}"
-    rows(
-        client,
-        "WITH code AS (INSERT INTO codes (code_id, event_id, code, kind, value, created_at, updated_at)"
-        " VALUES (uuidv7(), :event_id, :code, 'percent', :percent, now(), now()) RETURNING *)"
-        " INSERT INTO pools (pool_id, event_id, kind, taken) SELECT code_id, event_id, 'code', 0 FROM code",
-        event_id=event_id,
-        code=code,
-        percent=percent,
-    )
-    return code
+    code = {"code": f"CODE{percent}", "kind": "percent", "value": percent}
+    assert client("POST", f"/events/{event_id}/codes", code, by=host).status == 201
+    return str(code["code"])
 
 
 def order(client: Client, attendee: Account, event_id: str, items: dict[str, int], **more: str) -> str:

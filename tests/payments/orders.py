@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from infra.stripe_fake.fake import StripeFake
 from tests.client import Account, Client, Reply
 from tests.payments.purchases import Hold, integrity, pay, status
-from tests.rows import rows, value
+from tests.rows import rows
 
 CODE = "HALF"
 """A code of each sale: it takes off 50 percent, and at most one booking can have it."""
@@ -35,36 +35,15 @@ def sale(
 ) -> Sale:
     """Publish an event with a ticket type for each price, of which an attendee can have ten tickets."""
     host = host or client.host()
-    event_id = client.event(host, price=prices[0], **members)["eventId"]
     own = (*capacities, *(None for _ in prices[len(capacities) :]))
-    rows(client, "UPDATE events SET max_per_attendee = 10 WHERE event_id = :id", id=event_id)
-    first = value(client, "SELECT ticket_type_id FROM ticket_types WHERE event_id = :id", id=event_id)
-    rows(client, "UPDATE pools SET taken = 0, capacity = :own WHERE pool_id = :id", id=first, own=own[0])
-    types = [first]
-    for price, capacity in zip(prices[1:], own[1:], strict=True):
-        types.append(
-            value(
-                client,
-                "WITH made AS (INSERT INTO ticket_types (ticket_type_id, event_id, name, price, created_at)"
-                " VALUES (uuidv7(), :event, :name, :price, now()) RETURNING ticket_type_id)"
-                " INSERT INTO pools (pool_id, event_id, kind, capacity, taken)"
-                " SELECT ticket_type_id, :event, 'ticket-type', :capacity, 0 FROM made RETURNING pool_id",
-                event=event_id,
-                name=f"Type {len(types) + 1}",
-                price=price,
-                capacity=capacity,
-            )
-        )
-    rows(
-        client,
-        "WITH made AS (INSERT INTO codes (code_id, event_id, code, kind, value, created_at, updated_at)"
-        " VALUES (uuidv7(), :event, :code, 'percent', 50, now(), now()) RETURNING code_id)"
-        " INSERT INTO pools (pool_id, event_id, kind, capacity, taken)"
-        " SELECT code_id, :event, 'code', 1, 0 FROM made",
-        event=event_id,
-        code=CODE,
-    )
-    return Sale(host, event_id, types)
+    types = [
+        {"name": f"Type {number + 1}", "price": price, **({"capacity": own[number]} if own[number] else {})}
+        for number, price in enumerate(prices)
+    ]
+    event = client.event(host, ticketTypes=types, maxPerAttendee=10, **members)
+    code = {"code": CODE, "kind": "percent", "value": 50, "maxUses": 1}
+    assert client("POST", f"/events/{event['eventId']}/codes", code, by=host).status == 201
+    return Sale(host, event["eventId"], [UUID(one["ticketTypeId"]) for one in event["ticketTypes"]])
 
 
 def post_order(
