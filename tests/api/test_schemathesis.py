@@ -150,11 +150,12 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
 def sender(operation: Operation, world: World, role: str) -> Account:
     """Return the account of a role, or a new account where the operation deletes it.
 
-    The host of the example's event cannot book it: another host does, and the attendee pays in either role.
+    The host of the example's event cannot book it: another host does. In either role, the attendee pays and
+    names the holders of tickets.
     """
     if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
-    if name(operation) == "POST /bookings/{bookingId}/payment":
+    if name(operation) in {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}:
         return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()
