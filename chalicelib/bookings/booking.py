@@ -282,6 +282,8 @@ def _item_refusal(order: Order, outcome: str, *, item: int = 1, limit: int | Non
     if order.items is not None:
         index = order.items.index(_sorted(order.items)[item - 1])
         member = f"items[{index}].{member}"
+    elif outcome == "code-required":
+        member, message = "code", "is required for this event"
     elif member != "quantity":
         member = "eventId"
     return InvalidInput(errors=[FieldError(member, message.format(limit=limit))])

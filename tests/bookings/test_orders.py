@@ -314,3 +314,16 @@ def test_a_limit_that_was_lowered_counts_for_earlier_bookings(
     assert client("PATCH", path, {"maxPerAttendee": 3}, by=host).status == 200
     left = client("POST", "/bookings", {**order, "quantity": 4}, by=attendee).json["left"]
     assert left == 3 - booked
+
+
+def test_a_code_that_the_only_type_requires_is_named(
+    client: Client, host: Account, attendee: Account
+) -> None:
+    sale = sell(client, host, ticket_type(code_required=True))
+
+    reply = client.book(attendee, sale.event_id)
+
+    assert (reply.status, reply.problem, reply.faulty_fields) == (400, "invalid-input", {"code"})
+    add_code(client, sale, "GUESTS")
+    with_code = {"eventId": sale.event_id, "code": "GUESTS"}
+    assert client("POST", "/bookings", with_code, by=attendee).status == 201
