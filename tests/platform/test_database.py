@@ -64,7 +64,7 @@ def test_lost_connections_are_replaced(client: Client) -> None:
     event = client.event(host)
     drop = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
     )
     client("GET", "/events")
 
