@@ -17,6 +17,7 @@ from tests.rows import app_url, owner_of
 
 SECRET = b"a secret for tests, of more than 32 bytes"
 LINK_SECRET = b"a secret for links, of more than 32 bytes"
+TICKET_SECRET = b"a secret for tickets, of more than 32 bytes"
 WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 WORKSHOP = [Path(__file__).with_name(name) for name in ("bench", "infra")]
@@ -69,6 +70,7 @@ def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring
         database_url=database_url,
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=16,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

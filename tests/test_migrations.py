@@ -50,6 +50,7 @@ PROCEDURES = (
 )
 
 FUNCTIONS = Path(engine.__file__).with_name("functions.sql").read_text()
+TICKET_CHANGES = Path(booking.__file__).with_name("ticket_changes.sql").read_text()
 BOOKABLE = Path(expressions.__file__).with_name("bookable.sql").read_text()
 
 
@@ -96,7 +97,8 @@ def test_migrated_schema_equals_the_models(owner_url: str, empty_database: str) 
 
 def test_migrated_procedures_equal_their_sources(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
-        for source in (FUNCTIONS, BOOKABLE, SOURCE):
+        connection.exec_driver_sql("CREATE TABLE tickets ()")
+        for source in (FUNCTIONS, BOOKABLE, SOURCE, TICKET_CHANGES):
             connection.exec_driver_sql(source)
 
     migrated = procedures(owner_url)

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import Account, Client, Reply
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.round_trips import RoundTripCounter, count_round_trips
 from tests.rows import executed_statements
 
@@ -16,7 +16,9 @@ from tests.rows import executed_statements
 def counted(database_url: str) -> Iterator[tuple[RoundTripCounter, Client]]:
     """A client of an app with one connection, as in a container, and the counter of its round trips."""
     with count_round_trips(database_url) as (counter, url):
-        settings = Settings(database_url=url, jwt_secret=SECRET, link_secret=LINK_SECRET)
+        settings = Settings(
+            database_url=url, jwt_secret=SECRET, link_secret=LINK_SECRET, ticket_secret=TICKET_SECRET
+        )
         with using(Wiring(settings)) as wiring:
             yield counter, Client(wiring)
 

@@ -131,6 +131,7 @@ _JAZZ = {
     ],
     "availability": "on-sale",
     "maxPerAttendee": 4,
+    "reEntryAllowed": False,
     "verifiedAttendeesOnly": False,
     "onSale": True,
     "createdAt": "2030-01-15T09:00:00.000Z",

@@ -34,7 +34,7 @@ def health(_request: Request) -> Response:
 @routes.get("/health/ready", auth="none", responses={200: Health})
 def ready(request: Request) -> Response:
     """Report that the API has its secrets, and that the database has the schema version of this code."""
-    _ = request.tokens, request.settings.link_key
+    _ = request.tokens, request.settings.link_key, request.settings.ticket_keys
     try:
         with request.database.transaction() as connection:
             schema = connection.execute(_SCHEMA).scalar()

@@ -1,5 +1,6 @@
 """/tickets: list, get, name the holder, cancel."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -11,6 +12,7 @@ from chalicelib.bookings.holders import NotYourTicket, TicketCancelled
 from chalicelib.bookings.queries import NoSuchBooking
 from chalicelib.bookings.ticket_queries import TicketQueries
 from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.check_in.ticket_codes import TicketCodes
 from chalicelib.events.locks import EventStarted
 from chalicelib.payments import cancellation
 from chalicelib.payments.cancellation import BookingUnpaid
@@ -38,6 +40,7 @@ def list_tickets(request: Request, connection: Connection, booking_id: UUID, que
     """
     page_request = query.page(query.sort)
     page = TICKETS.list_tickets(connection, request.require_caller().user_id, booking_id, page_request)
+    page = replace(page, items=TicketCodes.of(request.settings).fill_in(page.items))
     return list_response(request, page_request, page)
 
 
@@ -50,8 +53,14 @@ def list_tickets(request: Request, connection: Connection, booking_id: UUID, que
 )
 def get_ticket(request: Request, connection: Connection, ticket_id: UUID) -> Response:
     """Get a ticket, as its holder, as the attendee who booked it, or as the event's host."""
-    found, version = TICKETS.get(connection, request.require_caller().user_id, ticket_id)
+    found, version = _get(request, connection, ticket_id)
     return etag_response(request, found, version)
+
+
+def _get(request: Request, connection: Connection, ticket_id: UUID) -> tuple[str, int]:
+    """Return a ticket as JSON text, with its code, and its version."""
+    found, version = TICKETS.get(connection, request.require_caller().user_id, ticket_id)
+    return TicketCodes.of(request.settings).fill_in(found), version
 
 
 @routes.patch(
@@ -73,7 +82,7 @@ def change_ticket(request: Request, connection: Connection, ticket_id: UUID, bod
         expected=expected_versions(request),
         now=request.now,
     )
-    changed, version = TICKETS.get(connection, caller_id, ticket_id)
+    changed, version = _get(request, connection, ticket_id)
     return written_response(200, changed, version)
 
 

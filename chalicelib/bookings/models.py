@@ -11,12 +11,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
     Uuid,
     and_,
     literal_column,
+    text,
 )
 
 from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
@@ -25,6 +27,8 @@ from chalicelib.platform.database.engine import metadata
 Status = Literal["pending", "confirmed", "cancelled", "expired"]
 
 TicketStatus = Literal["held", "valid", "used", "cancelled"]
+
+PaidBy = Literal["cash", "card", "free"]
 
 CodeKind = Literal["percent", "amount", "access"]
 
@@ -66,10 +70,11 @@ bookings = Table(
     "bookings",
     metadata,
     Column("booking_id", Uuid, primary_key=True),
-    Column("user_id", Uuid, ForeignKey("users.user_id"), nullable=False),
+    Column("user_id", Uuid, ForeignKey("users.user_id"), nullable=True),
     Column("event_id", Uuid, ForeignKey("events.event_id"), nullable=False),
     Column("host_id", Uuid, nullable=False),
     Column("code_id", Uuid, ForeignKey("codes.code_id"), nullable=True),
+    Column("paid_by", Text, nullable=True),
     Column("status", Text, nullable=False),
     Column("quantity", SmallInteger, nullable=False),
     Column("amount", BigInteger, nullable=False),
@@ -84,10 +89,15 @@ bookings = Table(
     CheckConstraint("status IN ('pending', 'confirmed', 'cancelled', 'expired')", name="status"),
     CheckConstraint("(quantity > 0) = (status IN ('pending', 'confirmed'))", name="quantity"),
     CheckConstraint("amount >= 0", name="amount"),
-    CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name="held"),
+    CheckConstraint("amount = 0 OR expires_at IS NOT NULL OR paid_by IS NOT NULL", name="held"),
+    CheckConstraint("paid_by IN ('cash', 'card', 'free')", name="paid_by"),
+    CheckConstraint("(user_id IS NULL) = (paid_by IS NOT NULL)", name="box_office"),
     CheckConstraint("sole", name="sole"),
 )
 """An order of one attendee for one event. Its tickets are rows of `tickets`; `quantity` counts the live ones.
+
+`paid_by` is how the host was paid at the box office. Such a booking has no account: `user_id` is null, and
+the customer is the holder of its tickets. It is null for bookings that attendees make.
 
 `host_id` copies the event's, which never changes, so that a host's bookings are one index scan. `amount` is
 the sum of the tickets' prices; it and `refund_until` are the terms at the time of booking. A priced booking
@@ -108,8 +118,12 @@ tickets = Table(
     Column("serial", SmallInteger, nullable=False, server_default="1"),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("updated_at", SystemTime(), nullable=False),
+    Column(
+        "changed_in", BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")
+    ),
     Column("holder_name", Text, nullable=True),
     Column("holder_email", Text, nullable=True),
+    Column("transferred_at", SystemTime(), nullable=True),
     Column("cancellation_reason", Text, nullable=True),
     Column("refund_id", Uuid, ForeignKey("refunds.refund_id"), nullable=True),
     Column("kept_at", SystemTime(), nullable=True),
@@ -117,16 +131,41 @@ tickets = Table(
     CheckConstraint("price >= 0 AND price <= list_price", name="price"),
     CheckConstraint("(status = 'cancelled') = (cancellation_reason IS NOT NULL)", name="cancelled"),
     CheckConstraint("status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)", name="returned"),
+    CheckConstraint("transferred_at IS NULL OR holder_email IS NOT NULL", name="transferred"),
     Index(None, "booking_id"),
 )
 """A ticket is a place: it counts in the pools of its event and type until it is cancelled.
 
 - `list_price` is the price of the type when it was booked, `price` what is paid, with the discount of a code.
 - `serial` is part of the ticket's code: a new one makes the old code void.
-- The holder is the attendee of the booking unless another one is named.
+- The holder is the attendee of the booking unless another one is named. Once a ticket is transferred, only
+  the holder can use it.
+- `changed_in` is the transaction that last wrote the row (ticket_changes.sql), for lists of changes.
 - `refund_id` is the refund of a cancelled ticket's price. `kept_at` is set if the ticket was cancelled too
   late for a refund. Both are null of a cancelled ticket that was free or not paid.
 """
+
+ticket_transfers = Table(
+    "ticket_transfers",
+    metadata,
+    Column("transfer_id", Uuid, primary_key=True),
+    Column("ticket_id", Uuid, ForeignKey("tickets.ticket_id"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=True, unique=True),
+    Column("created_at", SystemTime(), nullable=False),
+    Column("expires_at", SystemTime(), nullable=False),
+    Column("claimed_at", SystemTime(), nullable=True),
+    Column("cancelled_at", SystemTime(), nullable=True),
+    CheckConstraint("claimed_at IS NULL OR cancelled_at IS NULL", name="end"),
+)
+"""Offers of a ticket to an e-mail address. The token is made when the e-mail is sent; its hash is stored."""
+
+Index(
+    "uq_ticket_transfers_open",
+    ticket_transfers.c.ticket_id,
+    unique=True,
+    postgresql_where=and_(ticket_transfers.c.claimed_at.is_(None), ticket_transfers.c.cancelled_at.is_(None)),
+)
 
 live = bookings.c.status.in_([sql_literal("pending"), sql_literal("confirmed")])
 """The booking occupies places."""

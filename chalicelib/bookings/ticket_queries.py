@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, Uuid, bindparam, cast, func, or_, select
+from sqlalchemy import Connection, Text, Uuid, and_, bindparam, cast, func, or_, select
 
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.bookings.queries import NoSuchBooking
 from chalicelib.bookings.tickets import NoSuchTicket
 from chalicelib.events.models import ticket_types
+from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
 from chalicelib.users.models import users
@@ -25,7 +26,9 @@ _holds = (
 )
 """The ticket has the caller's e-mail address, which is verified."""
 
-_is_of_booking = or_(bookings.c.user_id == _caller, bookings.c.host_id == _caller)
+_is_booker = bookings.c.user_id == _caller
+_is_of_booking = or_(_is_booker, bookings.c.host_id == _caller)
+_admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
 _rows = (
     select(
         tickets,
@@ -34,6 +37,7 @@ _rows = (
         bookings.c.currency,
         bookings.c.created_at,
         _is_of_booking.label("shows_holder"),
+        and_(_admits, or_(_holds, and_(_is_booker, tickets.c.transferred_at.is_(None)))).label("shows_code"),
     )
     .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
     .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
@@ -64,7 +68,8 @@ def require_visible(connection: Connection, caller_id: UUID, ticket_id: UUID) ->
 class TicketQueries:
     """Read tickets as JSON text, for their holder, their booker and the event's host.
 
-    The render can use the column `shows_holder`: whether the caller may know the holder.
+    The render can use two more columns: whether the caller may know the holder (`shows_holder`) and the code
+    (`shows_code`).
     """
 
     def __init__(self, render: Render) -> None:

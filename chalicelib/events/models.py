@@ -39,6 +39,9 @@ TypeAvailability = Literal["on-sale", "not-started", "ended", "sold-out", "archi
 
 MAX_DURATION = timedelta(days=14)
 
+DOORS_OPEN_BEFORE = timedelta(hours=12)
+"""Before the start of an event for which the host has set no time."""
+
 events = Table(
     "events",
     metadata,
@@ -61,6 +64,8 @@ events = Table(
     Column("deleted_at", SystemTime(), nullable=True),
     Column("sale_announced_at", SystemTime(), nullable=True),
     Column("refund_until", UserTime(), nullable=True),
+    Column("doors_open_at", UserTime(), nullable=True),
+    Column("re_entry_allowed", Boolean, nullable=False, server_default="false"),
     Column("verified_attendees_only", Boolean, nullable=False, server_default="false"),
     Column("max_per_attendee", SmallInteger, nullable=False, server_default="1"),
     Column("min_charge", BigInteger, nullable=False),

@@ -35,6 +35,10 @@ class Details:
     """None: the sale ends when the event ends."""
     refund_until: datetime | None = None
     """Attendees who cancel until then get a refund. None: until the event starts."""
+    doors_open_at: datetime | None = None
+    """Tickets are admitted from then on. None: DOORS_OPEN_BEFORE the start."""
+    re_entry_allowed: bool = False
+    """Whether attendees who have left can come in again."""
     verified_attendees_only: bool = False
     """Only attendees with a verified e-mail address can book."""
     max_per_attendee: int = 1
@@ -68,6 +72,8 @@ def violations(
         yield FieldError("saleStartsAt", "must be before the sale and the event end")
     if details.refund_until is not None and details.refund_until > details.starts_at:
         yield FieldError("refundUntil", "must not be after startDateTime")
+    if details.doors_open_at is not None and details.doors_open_at > details.starts_at:
+        yield FieldError("doorsOpenAt", "must not be after startDateTime")
 
 
 def _price_violations(details: Details, *, charges: bool) -> Iterator[FieldError]:

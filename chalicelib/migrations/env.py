@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 import chalicelib.bookings.models
+import chalicelib.check_in.models
 import chalicelib.notifications.models
 import chalicelib.payments.models
 import chalicelib.platform.http.idempotency

@@ -1,10 +1,13 @@
 """Authentication: password hashing and signed tokens."""
 
+import hashlib
+import re
+import secrets
 import threading
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
 from uuid import UUID
 
 import jwt
@@ -32,6 +35,10 @@ RECENT_LOGIN = timedelta(minutes=10)
 
 AccountLock = Literal["none", "share", "sessions", "update"]
 """How a check of the caller's account locks it for the rest of the transaction."""
+
+
+ACCESS_KEY_PREFIX = "key_"
+_ACCESS_KEY = re.compile(f"{ACCESS_KEY_PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
 class InvalidToken(Unauthenticated):
@@ -123,6 +130,24 @@ class Caller:
         """
         if self.logged_in_at is None or now - self.logged_in_at > RECENT_LOGIN:
             raise LoginRequired("Log in again, then repeat the request with the new token.")
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """A key that devices send in place of a token, by its hash: 256 random bits need no salt."""
+
+    digest: bytes
+
+    @classmethod
+    def read(cls, token: str) -> Self | None:
+        """Return the access key in a token, or None if it has not the form of one."""
+        return cls(hashlib.sha256(token.encode()).digest()) if _ACCESS_KEY.fullmatch(token) else None
+
+
+def new_access_key() -> tuple[str, AccessKey]:
+    """Make an access key. Its text is to be shown once, and only the hash stored."""
+    text = ACCESS_KEY_PREFIX + secrets.token_urlsafe(32)
+    return text, AccessKey(hashlib.sha256(text.encode()).digest())
 
 
 class _PrecheckedHmac(HMACAlgorithm):

@@ -41,6 +41,10 @@ class Settings:
     link_secret: bytes | None = None
     """Signs unsubscribe links and hashes whom rate limits count. At least 32 bytes. The API and the functions
     that send e-mails need it."""
+    ticket_secret: bytes | None = None
+    """Signs the codes of tickets. At least 32 bytes. The API and the functions that send e-mails need it."""
+    previous_ticket_secret: bytes | None = None
+    """The former `TICKET_SECRET`. Its codes stay valid. Keep it until all events sold with it are over."""
     app_database_url: str | None = None
     """The `DATABASE_URL` of all other functions. Only `migrate` needs it: it creates the role."""
     database_pool_size: int = 1
@@ -160,6 +164,16 @@ class Settings:
         return _given("LINK_SECRET", self.link_secret)
 
     @property
+    def ticket_keys(self) -> tuple[bytes, ...]:
+        """Return `TICKET_SECRET`, and `TICKET_SECRET_PREVIOUS` if it is set.
+
+        Raises:
+            BadSetting: `TICKET_SECRET` is not set.
+        """
+        current = _given("TICKET_SECRET", self.ticket_secret)
+        return (current, self.previous_ticket_secret) if self.previous_ticket_secret else (current,)
+
+    @property
     def front_end(self) -> FrontEnd:
         return FrontEnd(
             home=self.front_end_url,
@@ -189,6 +203,8 @@ class Settings:
             jwt_secret=_optional_secret(environment, "JWT_SECRET"),
             previous_jwt_secret=_optional_secret(environment, "JWT_SECRET_PREVIOUS"),
             link_secret=_optional_secret(environment, "LINK_SECRET"),
+            ticket_secret=_optional_secret(environment, "TICKET_SECRET"),
+            previous_ticket_secret=_optional_secret(environment, "TICKET_SECRET_PREVIOUS"),
             app_database_url=environment.get("APP_DATABASE_URL") or None,
             database_pool_size=_positive(environment, "DATABASE_POOL_SIZE", 1),
             database_tls=_switch(environment, "DATABASE_TLS", default=True),

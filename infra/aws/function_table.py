@@ -39,6 +39,8 @@ class Function:
     """Issues and checks tokens."""
     uses_link_secret: bool = False
     """Signs or checks unsubscribe links, or counts against rate limits."""
+    uses_ticket_secret: bool = False
+    """Makes or reads the codes of tickets."""
     migrates: bool = False
     """Connects as the owner of the database, and sets up the role of all other functions."""
     needs_public_url: bool = False
@@ -84,13 +86,14 @@ def _fan_out(name: str) -> Function:
     return Function(name=name, memory_mb=256, concurrency=5, sends_to=(queues.EMAIL,))
 
 
-def _sender(name: str, *, concurrency: int) -> Function:
+def _sender(name: str, *, concurrency: int, uses_ticket_secret: bool = False) -> Function:
     return Function(
         name=name,
         memory_mb=512,
         concurrency=concurrency,
         sends_email=True,
         uses_link_secret=True,
+        uses_ticket_secret=uses_ticket_secret,
         needs_public_url=True,
     )
 
@@ -106,6 +109,7 @@ TABLE = (
         calls_stripe=True,
         uses_tokens=True,
         uses_link_secret=True,
+        uses_ticket_secret=True,
         needs_public_url=True,
     ),
     # 400 webhooks a second at 40 ms each need a concurrency of 16. The rest is for webhooks that wait.
@@ -137,7 +141,7 @@ TABLE = (
     _fan_out("notify_interested"),
     _fan_out("notify_attendees"),
     # One call sends about ten emails a second. Raise the concurrency with SES's sending rate.
-    _sender("send_email", concurrency=4),
+    _sender("send_email", concurrency=4, uses_ticket_secret=True),
     _sender("send_account_email", concurrency=2),
     Function(name="handle_mail_reports", memory_mb=256, concurrency=2),
     # Stripe accepts 100 calls a second; a concurrency of 10 makes about 30 refunds a second.

@@ -196,6 +196,7 @@ def _set_environment(database_url: str, folder: Path, public_url: str) -> None:
     defaults = {
         "JWT_SECRET": run_dir.secret(folder, "jwt-secret"),
         "LINK_SECRET": run_dir.secret(folder, "link-secret"),
+        "TICKET_SECRET": run_dir.secret(folder, "ticket-secret"),
         "DATABASE_POOL_SIZE": DATABASE_POOL_SIZE,
         "PUBLIC_URL": public_url,
     }

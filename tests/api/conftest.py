@@ -14,7 +14,7 @@ from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.api.resources import notification, ticket
 from tests.client import Account, Client
-from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, WEBHOOK_SECRET
+from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, TICKET_SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
 from tests.rows import app_url
 
@@ -91,6 +91,7 @@ def shared(server: Postgres) -> Iterator[Client]:
         database_url=app_url(server, name),
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=2,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

@@ -19,7 +19,7 @@ from infra.stripe_fake.server import running
 from infra.stripe_fake.webhooks import Endpoint
 from tests.api import npm
 from tests.client import Client
-from tests.conftest import LINK_SECRET, SECRET, WEBHOOK_SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET, WEBHOOK_SECRET
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
@@ -41,6 +41,7 @@ def urls(database_url: str) -> Iterator[Urls]:
                 database_url=database_url,
                 jwt_secret=SECRET,
                 link_secret=LINK_SECRET,
+                ticket_secret=TICKET_SECRET,
                 database_pool_size=8,
                 stripe_api_key="sk_test_1",
                 stripe_api_base=stripe.url,

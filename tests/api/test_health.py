@@ -14,13 +14,16 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import EVENT, Client
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.forged_tokens import claims, token
 from tests.rows import alter
 
 # Port 9 belongs to the discard service, which does not run here.
 NO_DATABASE = Settings(
-    database_url="postgresql+pg8000://nobody@127.0.0.1:9/none", jwt_secret=SECRET, link_secret=LINK_SECRET
+    database_url="postgresql+pg8000://nobody@127.0.0.1:9/none",
+    jwt_secret=SECRET,
+    link_secret=LINK_SECRET,
+    ticket_secret=TICKET_SECRET,
 )
 AN_ID = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
 
@@ -42,7 +45,7 @@ def test_the_expected_schema_is_the_newest_migration() -> None:
     assert script.get_current_head() == health.newest_migration()
 
 
-@pytest.mark.parametrize("secret", ["jwt_secret", "link_secret"])
+@pytest.mark.parametrize("secret", ["jwt_secret", "link_secret", "ticket_secret"])
 def test_an_api_without_its_secrets_is_not_ready(client: Client, secret: str) -> None:
     without: dict[str, Any] = {secret: None}
 
@@ -71,7 +74,12 @@ def test_a_process_is_not_ready_with_another_schema(client: Client, change: str)
 
 def test_a_process_is_not_ready_with_an_empty_database(server: Postgres) -> None:
     postgres.create_database(server, "empty")
-    settings = Settings(database_url=server.url("empty"), jwt_secret=SECRET, link_secret=LINK_SECRET)
+    settings = Settings(
+        database_url=server.url("empty"),
+        jwt_secret=SECRET,
+        link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
+    )
 
     with using(Wiring(settings)) as wiring:
         assert Client(wiring)("GET", "/health/ready").status == 503

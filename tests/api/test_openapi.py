@@ -82,6 +82,7 @@ def test_an_operation_has_a_summary_and_its_callers(document: Schema, operation:
         "host": [{"token": []}],
         "attendee": [{"token": []}],
         "self": [{"token": []}],
+        "scope:check-in": [{"token": []}, {"key": []}],
     }
     assert described.get("security") == security[operation.auth]
 

@@ -21,7 +21,7 @@ from infra.local.postgres import Postgres
 from tests.bookings.orders import Sale, taken_by_pool
 from tests.client import LIMITS, Client
 from tests.concurrency import until
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.rows import app_url, rows, taken
 
 DATABASE = "durable"
@@ -48,6 +48,7 @@ def client_of(server: Postgres) -> Iterator[Client]:
         database_url=app_url(server, DATABASE),
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=CLIENTS + 2,
     )
     with using(Wiring(settings)) as wiring:

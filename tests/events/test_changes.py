@@ -56,6 +56,7 @@ def test_put_sets_defaults_but_keeps_the_status(client: Client, status: str) -> 
         "currency": "eur",
         "saleEndsAt": FULL["endDateTime"],
         "maxPerAttendee": 1,
+        "reEntryAllowed": False,
         "verifiedAttendeesOnly": False,
         "status": status,
         "ticketTypes": [event["ticketTypes"][0] | {"currency": "eur", "availability": availability}],

@@ -38,6 +38,7 @@ def test_members_that_are_left_out_get_defaults(client: Client) -> None:
         "currency": "eur",
         "saleEndsAt": made["endDateTime"],
         "maxPerAttendee": 1,
+        "reEntryAllowed": False,
         "verifiedAttendeesOnly": False,
         "status": "published",
         "ticketTypes": [

@@ -14,7 +14,7 @@ from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local.postgres import Postgres
 from tests.client import Client
-from tests.conftest import LINK_SECRET, SECRET, WEBHOOK_SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
 from tests.payments.orders import cancel_ticket, order, sale
 from tests.payments.purchases import (
@@ -65,6 +65,7 @@ def full(server: Postgres) -> Iterator[Client]:
             database_url=app_url(server, "payments"),
             jwt_secret=SECRET,
             link_secret=LINK_SECRET,
+            ticket_secret=TICKET_SECRET,
             database_pool_size=4,
             stripe_api_key="sk_test_1",
             stripe_webhook_secrets=(WEBHOOK_SECRET,),

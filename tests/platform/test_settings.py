@@ -36,6 +36,8 @@ def test_every_variable_is_read() -> None:
             **ENVIRONMENT,
             "JWT_SECRET_PREVIOUS": "earlier" * 5,
             "LINK_SECRET": "of links" * 5,
+            "TICKET_SECRET": "of tickets" * 4,
+            "TICKET_SECRET_PREVIOUS": "of old ones" * 4,
             "APP_DATABASE_URL": "postgresql+pg8000://app:secret@db/booking",
             "DATABASE_POOL_SIZE": "7",
             "DATABASE_TLS": "off",
@@ -66,6 +68,8 @@ def test_every_variable_is_read() -> None:
         jwt_secret=ENVIRONMENT["JWT_SECRET"].encode(),
         previous_jwt_secret=b"earlier" * 5,
         link_secret=b"of links" * 5,
+        ticket_secret=b"of tickets" * 4,
+        previous_ticket_secret=b"of old ones" * 4,
         app_database_url="postgresql+pg8000://app:secret@db/booking",
         database_pool_size=7,
         database_tls=False,
@@ -253,7 +257,14 @@ OPTIONAL = [
     *("MAIL_SENDER", "MAIL_REPLY_TO", "FRONT_END_URL"),
     *("EVENT_PAGE_URL", "BOOKING_PAGE_URL", "PAYMENT_PAGE_URL"),
     *("JWT_SECRET_PREVIOUS", "DATABASE_POOL_SIZE", "DATABASE_TLS", "PUBLIC_URL"),
-    *("JWT_SECRET", "LINK_SECRET", "APP_DATABASE_URL", "STRIPE_LIVEMODE"),
+    *(
+        "JWT_SECRET",
+        "LINK_SECRET",
+        "TICKET_SECRET",
+        "TICKET_SECRET_PREVIOUS",
+        "APP_DATABASE_URL",
+        "STRIPE_LIVEMODE",
+    ),
     *("STRIPE_API_KEY", "STRIPE_API_BASE", "STRIPE_WEBHOOK_SECRETS", "HOLD_SECONDS", "DEFAULT_CURRENCY"),
 ]
 

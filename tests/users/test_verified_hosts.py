@@ -9,7 +9,7 @@ import pytest
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from tests.client import PASSWORD, Account, Client, event_body
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.rows import rows
 from tests.users.verification_emails import verify
 
@@ -21,6 +21,7 @@ def wiring(database_url: str) -> Iterator[Wiring]:
         database_url=database_url,
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=4,
         verified_hosts_only=True,
     )

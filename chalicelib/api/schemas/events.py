@@ -56,6 +56,12 @@ MaxPerAttendee = Annotated[
     int, Meta(ge=1, le=100, description="Tickets that one attendee can have at the same time.")
 ]
 
+DoorsOpenAt = Annotated[
+    Time, Meta(description="Tickets are admitted from then on. Without it, 12 hours before the start.")
+]
+
+ReEntryAllowed = Annotated[bool, Meta(description="Whether attendees who have left can come in again.")]
+
 VerifiedAttendeesOnly = Annotated[
     bool, Meta(description="Whether only attendees with a verified e-mail address can book.")
 ]
@@ -84,6 +90,8 @@ class EventDetails(Body):
     sale_starts_at: Time | None = None
     sale_ends_at: Time | None = None
     refund_until: Time | None = None
+    doors_open_at: DoorsOpenAt | None = None
+    re_entry_allowed: ReEntryAllowed = False
     max_per_attendee: MaxPerAttendee = 1
     verified_attendees_only: VerifiedAttendeesOnly = False
     status: Literal["draft", "published"] | None = None
@@ -123,6 +131,8 @@ class EventChange(Body):
     sale_starts_at: Time | UnsetType | None = UNSET
     sale_ends_at: Time | UnsetType | None = UNSET
     refund_until: Time | UnsetType | None = UNSET
+    doors_open_at: DoorsOpenAt | UnsetType | None = UNSET
+    re_entry_allowed: ReEntryAllowed | UnsetType = UNSET
     max_per_attendee: MaxPerAttendee | UnsetType = UNSET
     verified_attendees_only: VerifiedAttendeesOnly | UnsetType = UNSET
     status: Literal["draft", "published"] | UnsetType = UNSET
@@ -177,6 +187,8 @@ class Event(Struct, kw_only=True, rename="camel"):
         ]
         | UnsetType
     ) = UNSET
+    doors_open_at: DoorsOpenAt | UnsetType = UNSET
+    re_entry_allowed: ReEntryAllowed
     max_per_attendee: MaxPerAttendee
     verified_attendees_only: VerifiedAttendeesOnly
     status: Status

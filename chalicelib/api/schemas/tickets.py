@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import ColumnElement, FromClause, case
+from sqlalchemy import ColumnElement, FromClause, Text, case
 
 from chalicelib.api.schemas.users import Email, Name
 from chalicelib.bookings.models import TicketStatus
@@ -23,6 +23,16 @@ class Ticket(Struct, kw_only=True, rename="camel"):
     price: Annotated[int, Meta(description="What it costs, with a discount, in minor units.")]
     currency: str
     status: TicketStatus
+    code: (
+        Annotated[
+            str,
+            Meta(
+                description="What the QR code says, as text. Shown to the attendee who booked the ticket and "
+                "to its holder while the ticket is valid or used. Once it is transferred, to the holder only."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     holder_name: (
         Annotated[str, Meta(description="Shown to the attendee who booked it and to the host.")] | UnsetType
     ) = UNSET
@@ -43,9 +53,11 @@ class TicketQuery(PageQuery, kw_only=True):
 
 
 def ticket_json(row: FromClause) -> ColumnElement[Any]:
+    """Render a ticket. Its code is a placeholder, for `TicketCodes.fill_in`."""
     return as_json(
         Ticket,
         row,
+        code=case((row.c.shows_code, row.c.ticket_id.cast(Text) + "/" + row.c.serial.cast(Text))),
         holder_name=case((row.c.shows_holder, row.c.holder_name)),
         holder_email=case((row.c.shows_holder, row.c.holder_email)),
     )

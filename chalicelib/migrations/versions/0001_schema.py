@@ -13,6 +13,7 @@ _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
 _BOOKABLE = _CHALICELIB / "events" / "bookable.sql"
 _BOOK = _CHALICELIB / "bookings" / "book.sql"
+_TICKET_CHANGES = _CHALICELIB / "bookings" / "ticket_changes.sql"
 
 
 def upgrade() -> None:
@@ -21,10 +22,12 @@ def upgrade() -> None:
     _create_events()
     _create_bookings()
     _create_payments()
+    _create_check_ins()
     _create_notifications()
     _create_platform()
     _run(_BOOKABLE)
     _run(_BOOK)
+    _run(_TICKET_CHANGES)
 
 
 def _run(script: Path) -> None:
@@ -146,6 +149,8 @@ def _create_events() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.Column("sale_announced_at", sa.DateTime(timezone=True)),
         sa.Column("refund_until", sa.DateTime(timezone=True)),
+        sa.Column("doors_open_at", sa.DateTime(timezone=True)),
+        sa.Column("re_entry_allowed", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("verified_attendees_only", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("max_per_attendee", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("min_charge", sa.BigInteger(), nullable=False),
@@ -370,10 +375,11 @@ def _create_bookings() -> None:
     op.create_table(
         "bookings",
         sa.Column("booking_id", sa.Uuid(), nullable=False),
-        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid()),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("host_id", sa.Uuid(), nullable=False),
         sa.Column("code_id", sa.Uuid()),
+        sa.Column("paid_by", sa.Text()),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("quantity", sa.SmallInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
@@ -388,7 +394,11 @@ def _create_bookings() -> None:
         sa.CheckConstraint(
             "status IN ('pending', 'confirmed', 'cancelled', 'expired')", name=op.f("ck_bookings_status")
         ),
-        sa.CheckConstraint("amount = 0 OR expires_at IS NOT NULL", name=op.f("ck_bookings_held")),
+        sa.CheckConstraint(
+            "amount = 0 OR expires_at IS NOT NULL OR paid_by IS NOT NULL", name=op.f("ck_bookings_held")
+        ),
+        sa.CheckConstraint("paid_by IN ('cash', 'card', 'free')", name=op.f("ck_bookings_paid_by")),
+        sa.CheckConstraint("(user_id IS NULL) = (paid_by IS NOT NULL)", name=op.f("ck_bookings_box_office")),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_bookings_amount")),
         sa.CheckConstraint(
             "(quantity > 0) = (status IN ('pending', 'confirmed'))", name=op.f("ck_bookings_quantity")
@@ -426,8 +436,15 @@ def _create_bookings() -> None:
         sa.Column("serial", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "changed_in",
+            sa.BigInteger(),
+            server_default=sa.text("pg_current_xact_id()::text::bigint"),
+            nullable=False,
+        ),
         sa.Column("holder_name", sa.Text()),
         sa.Column("holder_email", sa.Text()),
+        sa.Column("transferred_at", sa.DateTime(timezone=True)),
         sa.Column("cancellation_reason", sa.Text()),
         sa.Column("refund_id", sa.Uuid()),
         sa.Column("kept_at", sa.DateTime(timezone=True)),
@@ -441,6 +458,9 @@ def _create_bookings() -> None:
         sa.CheckConstraint(
             "status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)",
             name=op.f("ck_tickets_returned"),
+        ),
+        sa.CheckConstraint(
+            "transferred_at IS NULL OR holder_email IS NOT NULL", name=op.f("ck_tickets_transferred")
         ),
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_tickets_booking_id")),
         sa.ForeignKeyConstraint(
@@ -539,6 +559,85 @@ def _create_payments() -> None:
         sa.Column("livemode", sa.Boolean(), nullable=False),
         sa.Column("swept_until", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("livemode", name=op.f("pk_stripe_sweeps")),
+    )
+
+
+def _create_check_ins() -> None:
+    op.create_table(
+        "ticket_transfers",
+        sa.Column("transfer_id", sa.Uuid(), nullable=False),
+        sa.Column("ticket_id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True)),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint(
+            "claimed_at IS NULL OR cancelled_at IS NULL", name=op.f("ck_ticket_transfers_end")
+        ),
+        sa.ForeignKeyConstraint(
+            ["ticket_id"], ["tickets.ticket_id"], name=op.f("fk_ticket_transfers_ticket_id")
+        ),
+        sa.PrimaryKeyConstraint("transfer_id", name=op.f("pk_ticket_transfers")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_ticket_transfers_token_hash")),
+    )
+    op.create_index(
+        "uq_ticket_transfers_open",
+        "ticket_transfers",
+        ["ticket_id"],
+        unique=True,
+        postgresql_where=sa.text("claimed_at IS NULL AND cancelled_at IS NULL"),
+    )
+    op.create_table(
+        "door_keys",
+        sa.Column("door_key_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_door_keys_event_id")),
+        sa.PrimaryKeyConstraint("door_key_id", name=op.f("pk_door_keys")),
+        sa.UniqueConstraint("key_hash", name=op.f("uq_door_keys_key_hash")),
+    )
+    op.create_index(op.f("ix_door_keys_event_id_door_key_id"), "door_keys", ["event_id", "door_key_id"])
+    op.create_table(
+        "check_ins",
+        sa.Column("check_in_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("ticket_id", sa.Uuid(), nullable=False),
+        sa.Column("nonce", sa.Uuid(), nullable=False),
+        sa.Column("direction", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("scanned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("gate", sa.Text()),
+        sa.Column("door_key_id", sa.Uuid()),
+        sa.Column("by_hand", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("left_at", sa.DateTime(timezone=True)),
+        sa.Column("conflicts_with", sa.Uuid()),
+        sa.Column("undone_at", sa.DateTime(timezone=True)),
+        sa.CheckConstraint("direction IN ('in', 'out')", name=op.f("ck_check_ins_direction")),
+        sa.CheckConstraint(
+            "outcome IN ('admitted', 'left', 'already-checked-in', 'not-checked-in', 'ticket-cancelled',"
+            " 'code-replaced', 'not-yet-valid')",
+            name=op.f("ck_check_ins_outcome"),
+        ),
+        sa.CheckConstraint("outcome = 'admitted' OR left_at IS NULL", name=op.f("ck_check_ins_left")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("fk_check_ins_event_id")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.ticket_id"], name=op.f("fk_check_ins_ticket_id")),
+        sa.PrimaryKeyConstraint("check_in_id", name=op.f("pk_check_ins")),
+    )
+    op.create_index("uq_check_ins_nonce", "check_ins", ["event_id", "nonce"], unique=True)
+    op.create_index(op.f("ix_check_ins_ticket_id"), "check_ins", ["ticket_id"])
+    op.create_index(
+        "uq_check_ins_inside",
+        "check_ins",
+        ["ticket_id"],
+        unique=True,
+        postgresql_where=sa.text("outcome = 'admitted' AND left_at IS NULL AND undone_at IS NULL"),
     )
 
 

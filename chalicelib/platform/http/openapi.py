@@ -101,7 +101,10 @@ def document(
                 for name, schema in sorted(components.items())
                 if name not in {*queries, Problem.__name__}
             },
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "key": {"type": "http", "scheme": "bearer", "description": "A door key of the event."},
+            },
         },
     }
 
@@ -126,7 +129,7 @@ def refusals(operation: Operation) -> Iterator[type[Refusal]]:
         yield from (errors.ContentTooLarge, errors.UnsupportedMediaType)
     if operation.auth != "none":
         yield from (errors.Unauthenticated, InvalidToken)
-    if operation.auth in {"host", "attendee", "self"}:
+    if operation.auth in {"host", "attendee", "self", "scope:check-in"}:
         yield errors.Forbidden
     if operation.idempotent:
         yield from (errors.RequestInProgress, errors.IdempotencyKeyReused)
@@ -176,6 +179,7 @@ _AUTH: dict[Auth, str] = {
     "host": "Hosts.",
     "attendee": "Attendees.",
     "self": "The user named in the path.",
+    "scope:check-in": "The event's host, and scanners with a door key of the event.",
 }
 
 
@@ -213,7 +217,12 @@ class _Writer:
             "responses": self._all_responses(operation),
         }
         token: Schema = {"token": []}
-        written["security"] = {"none": [], "optional": [{}, token]}.get(operation.auth, [token])
+        others: dict[Auth, list[Schema]] = {
+            "none": [],
+            "optional": [{}, token],
+            "scope:check-in": [token, {"key": []}],
+        }
+        written["security"] = others.get(operation.auth, [token])
         if operation.body:
             content = self._content(operation.body)
             is_form = operation.media_type == FORM_TYPE

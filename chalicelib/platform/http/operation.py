@@ -10,11 +10,12 @@ from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http.request import Response
 from chalicelib.platform.security import AccountLock
 
-Auth = Literal["none", "optional", "required", "host", "attendee", "self"]
+Auth = Literal["none", "optional", "required", "host", "attendee", "self", "scope:check-in"]
 """Who may call a route.
 
 `none`: no token is read. `optional`: a token may be sent and shows more. `required`: any account.
 `host`, `attendee`: an account with that role. `self`: the account that the path's userId names.
+`scope:<name>`: a host, or an access key with that scope. The view checks the key.
 """
 
 AccountCheck = Literal["router", "view"]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Forbidden, Unauthenticated
-from chalicelib.platform.security import Caller, Role, Tokens
+from chalicelib.platform.security import AccessKey, Caller, Role, Tokens
 from chalicelib.platform.settings import Settings
 from chalicelib.platform.throttle import Charge, Throttle, Usage, refuse_exceeded
 
@@ -41,6 +41,8 @@ class Request(Struct, frozen=True, kw_only=True):
     now: datetime
     """When the request arrived, in UTC, to the millisecond."""
     caller: Caller | None
+    access_key: AccessKey | None = None
+    """Of a route for a scope, which has either this or a caller."""
     client_address: str
     """The peer's address as the gateway saw it. A header could be forged."""
     rate_limits: list[Usage] = field(default_factory=list)

@@ -24,7 +24,7 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.request import Request, Response, Services
 from chalicelib.platform.observability import logs, metrics, request_context
 from chalicelib.platform.observability.request_context import RequestId
-from chalicelib.platform.security import AccountLock, Caller, InvalidToken
+from chalicelib.platform.security import AccessKey, AccountLock, Caller, InvalidToken
 from chalicelib.platform.settings import BadSetting
 
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -91,9 +91,11 @@ def _serve(
 ) -> ChaliceResponse:
     started = time.perf_counter()
     caller: Caller | None = None
+    key: AccessKey | None = None
     rate_limits: list[throttle.Usage] = []
     try:
-        caller = _authenticate(operation, raw.headers.get("authorization"), security)
+        identity = _authenticate(operation, raw.headers.get("authorization"), security)
+        caller, key = (None, identity) if isinstance(identity, AccessKey) else (identity, None)
         request = Request(
             method=operation.method,
             route=operation.path,
@@ -104,6 +106,7 @@ def _serve(
             request_id=request_id,
             now=_now(),
             caller=caller,
+            access_key=key,
             client_address=_client_address(raw),
             rate_limits=rate_limits,
             get_services=security.services,
@@ -121,7 +124,7 @@ def _serve(
         response = _internal_error()
     if operation.is_page and response.content_type == problems.CONTENT_TYPE:
         response = _problem_page(response)
-    finished = _finish(response, request_id, anonymous=caller is None, head=raw.method == "HEAD")
+    finished = _finish(response, request_id, anonymous=not (caller or key), head=raw.method == "HEAD")
     finished.headers.update(throttle.headers(rate_limits))
     request_log.write(
         method=raw.method,
@@ -176,16 +179,20 @@ def _now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-def _authenticate(operation: Operation, header: str | None, security: Security) -> Caller | None:
+def _authenticate(operation: Operation, header: str | None, security: Security) -> Caller | AccessKey | None:
     auth = operation.auth
     if auth == "none" or (auth == "optional" and header is None):
         return None
     scheme, _, token = (header or "").partition(" ")
     if not header or scheme.lower() != "bearer":
         raise Unauthenticated("Send the token as `Authorization: Bearer …`.")
+    is_scope = auth.startswith("scope:")
+    if is_scope and (key := AccessKey.read(token.strip())):
+        return key
     caller = security.services().tokens.read(token.strip())
-    if auth in {"host", "attendee"} and caller.role != auth:
-        raise Forbidden(f"Only {auth}s may do this.")
+    role = "host" if is_scope else auth
+    if role in {"host", "attendee"} and caller.role != role:
+        raise Forbidden(f"Only {role}s may do this.")
     return caller
 
 

@@ -36,6 +36,7 @@ def resources(functions: Iterable[Function]) -> Json:
     result: Json = {
         "JwtSecret": _key("Signs tokens"),
         "LinkSecret": _key("Signs unsubscribe links and hashes whom rate limits count"),
+        "TicketSecret": _key("Signs the codes of tickets"),
     }
     for function in functions:
         result |= {
@@ -99,18 +100,27 @@ def _secrets(function: Function) -> Json:
     if function.migrates:
         result = {"DATABASE_URL": database.owner_url(), "APP_DATABASE_URL": database.app_url()}
     if function.uses_tokens:
-        result["JWT_SECRET"] = sub("{{resolve:secretsmanager:${JwtSecret}:SecretString}}")
-        result["JWT_SECRET_PREVIOUS"] = when(
-            "AcceptsPreviousJwtSecret",
-            sub("{{resolve:secretsmanager:${JwtSecret}:SecretString::AWSPREVIOUS}}"),
-        )
+        result |= _rotated_secret("JwtSecret", "JWT_SECRET")
     if function.uses_link_secret:
         result["LINK_SECRET"] = sub("{{resolve:secretsmanager:${LinkSecret}:SecretString}}")
+    if function.uses_ticket_secret:
+        result |= _rotated_secret("TicketSecret", "TICKET_SECRET")
     if function.calls_stripe:
         result["STRIPE_API_KEY"] = _stripe_secret("apiKey")
     if function.receives_webhooks:
         result["STRIPE_WEBHOOK_SECRETS"] = _stripe_secret("webhookSecrets")
     return result
+
+
+def _rotated_secret(secret: str, setting: str) -> Json:
+    """The setting with a secret, and the one with the former secret while a parameter accepts it."""
+    return {
+        setting: sub(f"{{{{resolve:secretsmanager:${{{secret}}}:SecretString}}}}"),
+        f"{setting}_PREVIOUS": when(
+            f"AcceptsPrevious{secret}",
+            sub(f"{{{{resolve:secretsmanager:${{{secret}}}:SecretString::AWSPREVIOUS}}}}"),
+        ),
+    }
 
 
 def _stripe_secret(key: str) -> Json:

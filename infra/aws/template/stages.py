@@ -115,6 +115,11 @@ def parameters(stage: str) -> Json:
         "PreviousJwtSecret": _choice(
             "Whether tokens signed with the previous secret are valid", ("accept", "refuse"), "refuse"
         ),
+        "PreviousTicketSecret": _choice(
+            "Whether tickets whose codes were made with the previous secret are valid",
+            ("accept", "refuse"),
+            "refuse",
+        ),
         "SecretsRotation": _text("Any new text makes the functions read the secrets again", "1"),
     }
 
@@ -133,6 +138,7 @@ def conditions() -> Json:
         "HasDomain": _not(_is("DomainName", "")),
         "HasStripe": _not(_is("StripeSecret", "")),
         "AcceptsPreviousJwtSecret": _is("PreviousJwtSecret", "accept"),
+        "AcceptsPreviousTicketSecret": _is("PreviousTicketSecret", "accept"),
     }
 
 

@@ -13,7 +13,7 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.client import Client
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 
 ROLES = ("new_owner", "new_app")
 
@@ -44,6 +44,7 @@ def client(settings: Settings) -> Iterator[Client]:
         database_url=settings.app_database_url,
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         rate_limits=False,
     )
     with using(Wiring(of_app)) as wiring:

@@ -31,7 +31,7 @@ from infra.local import aws, triggers
 from infra.local.pollers import count
 from infra.local.ses_simulator import Simulator
 from tests.client import Client
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.infra.aws.stack import ACCOUNT, REGION, Stack
 from tests.infra.aws.test_template import GIVEN
 from tests.infra.local.conftest import becomes_true
@@ -65,6 +65,8 @@ WITHOUT_RESOURCES = {
 SECRETS = {
     "jwt_secret": "JWT_SECRET",
     "link_secret": "LINK_SECRET",
+    "ticket_secret": "TICKET_SECRET",
+    "previous_ticket_secret": "TICKET_SECRET_PREVIOUS",
     "stripe_webhook_secrets": "STRIPE_WEBHOOK_SECRETS",
 }
 """Variables by setting. Stripe's key is not needed here, because all events are free."""
@@ -203,6 +205,7 @@ def test_roles_allow_exactly_what_the_functions_call(
         database_url=database_url,
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=16,
         domain_events_topic_arn=environments["RelayOutbox"]["DOMAIN_EVENTS_TOPIC_ARN"],
         mail_sender=environments["SendEmail"]["MAIL_SENDER"],

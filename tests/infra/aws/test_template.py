@@ -236,8 +236,9 @@ def test_functions_have_only_variables_that_the_app_reads(template: dict[str, An
 DATABASE = {"DATABASE_URL"}
 STRIPE = {"STRIPE_API_KEY"}
 LINKS = {"LINK_SECRET"}
+TICKETS = {"TICKET_SECRET", "TICKET_SECRET_PREVIOUS"}
 SECRETS = {
-    "api_handler": DATABASE | STRIPE | LINKS | {"JWT_SECRET", "JWT_SECRET_PREVIOUS"},
+    "api_handler": DATABASE | STRIPE | LINKS | TICKETS | {"JWT_SECRET", "JWT_SECRET_PREVIOUS"},
     "confirm_payments": DATABASE | {"STRIPE_WEBHOOK_SECRETS"},
     "relay_outbox": DATABASE,
     "start_sales": DATABASE,
@@ -247,7 +248,7 @@ SECRETS = {
     "notify_followers": DATABASE,
     "notify_interested": DATABASE,
     "notify_attendees": DATABASE,
-    "send_email": DATABASE | LINKS,
+    "send_email": DATABASE | LINKS | TICKETS,
     "send_account_email": DATABASE | LINKS,
     "handle_mail_reports": DATABASE,
     "refund_payments": DATABASE | STRIPE,
@@ -258,7 +259,8 @@ SECRETS = {
 
 
 def test_a_function_has_only_the_secrets_that_it_uses(template: dict[str, Any]) -> None:
-    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", "PreviousJwtSecret": "accept"})
+    accepted = {"PreviousJwtSecret": "accept", "PreviousTicketSecret": "accept"}
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", **accepted})
     lambdas = stack.of_type("AWS::Serverless::Function")
     found = {}
     for function in function_table.deployed(app.app):

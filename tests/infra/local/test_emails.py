@@ -18,7 +18,7 @@ from infra.local.email_parser import Email, parse
 from infra.local.mailbox import Mailbox, SentEmail, saving
 from infra.local.ses_simulator import Simulator
 from tests.client import Client
-from tests.conftest import LINK_SECRET, SECRET
+from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.infra.local.conftest import Cloud, becomes_true
 
 PUBLIC_URL = "https://booking.example"
@@ -39,6 +39,7 @@ def client(
         database_url=database_url,
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
+        ticket_secret=TICKET_SECRET,
         database_pool_size=16,
         domain_events_topic_arn=topics[queues.DOMAIN_EVENTS_TOPIC],
         public_url=PUBLIC_URL,
