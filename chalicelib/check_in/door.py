@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, LargeBinary, Row, Uuid, bindparam, func, literal, select
+from sqlalchemy import Connection, LargeBinary, Row, Select, Uuid, bindparam, func, literal, select
 
 from chalicelib.check_in.models import door_keys
 from chalicelib.events.locks import NotYourEvent
@@ -19,7 +19,7 @@ class WrongDoor(Forbidden):
     """The door key is for another event."""
 
 
-_EVENT = select(
+_EVENT: Select[Any] = select(
     events.c.event_id,
     events.c.host_id,
     events.c.title,
