@@ -33,6 +33,7 @@ from chalicelib.api.schemas.events import (
     NewEvent,
 )
 from chalicelib.api.schemas.notifications import Notification
+from chalicelib.api.schemas.offline_scanners import DoorList, ScanBatch, ScanResults
 from chalicelib.api.schemas.pages import NewPassword
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
 from chalicelib.api.schemas.ticket_types import NewTicketType, TicketType, TicketTypeChange
@@ -176,6 +177,24 @@ _NORTH_GATE = {
     "expiresAt": "2030-06-06T08:30:00.000Z",
 }
 
+_SCANNED = {
+    "ticketId": _TICKET,
+    "ticketTypeId": _TICKET_TYPE,
+    "name": "General admission",
+    "status": "used",
+    "holderName": "Grace Hopper",
+    "reference": "9YVAK3MT",
+}
+_ADMITTED = {
+    "checkInId": _CHECK_IN,
+    "ticketId": _TICKET,
+    "direction": "in",
+    "outcome": "admitted",
+    "scannedAt": "2030-06-05T16:45:10.250Z",
+    "gate": "North",
+    "byHand": False,
+}
+
 EXAMPLES: Mapping[Any, Any] = {
     Registration: {
         "name": "Ada Lovelace",
@@ -301,24 +320,41 @@ EXAMPLES: Mapping[Any, Any] = {
     DoorKey: _NORTH_GATE,
     CreatedDoorKey: {**_NORTH_GATE, "key": "key_Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"},
     NewCheckIn: {"code": _TICKET_CODE, "nonce": _NONCE, "gate": "North"},
-    CheckInResult: {
-        "ticket": {
-            "ticketId": _TICKET,
-            "ticketTypeId": _TICKET_TYPE,
-            "name": "General admission",
-            "status": "used",
-            "holderName": "Grace Hopper",
-            "reference": "9YVAK3MT",
-        },
-        "checkIn": {
-            "checkInId": _CHECK_IN,
-            "ticketId": _TICKET,
-            "direction": "in",
-            "outcome": "admitted",
-            "scannedAt": "2030-06-05T16:45:10.250Z",
-            "gate": "North",
-            "byHand": False,
-        },
+    CheckInResult: {"ticket": _SCANNED, "checkIn": _ADMITTED},
+    ScanBatch: {
+        "scans": [
+            {"code": _TICKET_CODE, "nonce": _NONCE, "gate": "North", "at": "2030-06-05T18:45:12+02:00"}
+        ],
+        "sentAt": "2030-06-05T19:02:40+02:00",
+    },
+    ScanResults: {
+        "results": [
+            {"nonce": _NONCE, "outcome": "admitted", "ticket": _SCANNED, "checkIn": _ADMITTED},
+        ]
+    },
+    DoorList: {
+        "eventId": _EVENT,
+        "title": "Jazz in the yard",
+        "startDateTime": "2030-06-05T17:30:00Z",
+        "doorsOpenAt": "2030-06-05T16:30:00Z",
+        "timezone": "Europe/Berlin",
+        "reEntryAllowed": False,
+        "serverTime": "2030-06-05T16:45:11.300Z",
+        "mark": "8d1f0c2e.48211.0.",
+        "more": False,
+        "full": True,
+        "ticketTypes": [{"ticketTypeId": _TICKET_TYPE, "name": "General admission"}],
+        "tickets": [
+            {
+                "ticketId": _TICKET,
+                "ticketTypeId": _TICKET_TYPE,
+                "status": "valid",
+                "inside": False,
+                "holderName": "Grace Hopper",
+                "reference": "9YVAK3MT",
+                "codeHashes": ["4b43b0aee35624cd95b910189b3dc231be2a2c9d6ac22ef7eeda45b91fa8b0c1"],
+            }
+        ],
     },
     Notification: {
         "notificationId": _NOTIFICATION,
