@@ -28,6 +28,7 @@ from chalicelib.api import (
     tickets,
     users,
 )
+from chalicelib.bookings import transfers
 from chalicelib.events import sale_start
 from chalicelib.notifications import booking_activity, bounces, deliveries, digest
 from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
@@ -125,11 +126,12 @@ def notify_hosts(_event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention: keys, tokens, limits, deliveries, hosts' news, Stripe's events."""
+    """Delete rows past their retention: keys, tokens, offers, limits, e-mails, hosts' news, Stripe events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     email_tokens.purge_expired(database, now)
     sessions.purge_expired(database, now)
+    transfers.purge(database, now)
     deliveries.purge(database, now)
     digest.purge(database, now)
     stripe_events.purge(database, now)

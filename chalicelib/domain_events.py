@@ -221,6 +221,35 @@ class BookingExpired(BookingDetails, name="booking-expired"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TicketDetails(DomainEventBody):
+    """The subject is the event of the ticket."""
+
+    ticket_id: UUID
+    booking_id: UUID
+    event_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketTransferOffered(TicketDetails, name="ticket-transfer-offered"):
+    """The attendee who booked a ticket offers it to somebody, who gets an e-mail with a link to claim it.
+
+    The token is made when the e-mail is sent, and is in no message. Neither is the address.
+    """
+
+    transfer_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketTransferred(TicketDetails, name="ticket-transferred"):
+    """A ticket is claimed: it has a new holder and a new code. The booking and its money stay as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketReissued(TicketDetails, name="ticket-reissued"):
+    """A ticket has a new code, and the old one is void. Its holder is the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaymentDetails(DomainEventBody):
     """The subject is the event that is paid for. A successful payment is reported by `booking-confirmed`."""
 
@@ -373,6 +402,9 @@ ALL: tuple[type[DomainEventBody], ...] = (
     BookingCancelled,
     TicketsCancelled,
     BookingExpired,
+    TicketTransferOffered,
+    TicketTransferred,
+    TicketReissued,
     PaymentFailed,
     PaymentRefundDue,
     PaymentDisputed,

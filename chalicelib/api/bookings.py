@@ -37,6 +37,7 @@ from chalicelib.bookings.booking import (
 )
 from chalicelib.bookings.codes import Code
 from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
+from chalicelib.bookings.tickets import TicketUsed
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
@@ -273,13 +274,14 @@ def get_booking(request: Request, connection: Connection, booking_id: UUID) -> R
     "/bookings/{bookingId}",
     auth="required",
     responses={204: None},
-    errors=(NoSuchBooking, EventStarted, StaleVersion),
+    errors=(NoSuchBooking, EventStarted, TicketUsed, StaleVersion),
     conditional=True,
 )
 def cancel_booking(request: Request, connection: Connection, booking_id: UUID) -> Response:
     """Cancel a booking, as its attendee or as the event's host. Its place is free immediately.
 
-    The money is refunded: always if the host cancels, until `refundUntil` if the attendee does.
+    The money is refunded: always if the host cancels, until `refundUntil` if the attendee does. A booking
+    with a used ticket cannot be cancelled: 409 `ticket-used`.
     """
     cancellation.cancel_booking(
         connection,

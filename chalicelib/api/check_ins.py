@@ -6,8 +6,7 @@ from msgspec import UNSET
 
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
-from chalicelib.bookings.holders import TicketCancelled
-from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
 from chalicelib.check_in import scanning
 from chalicelib.check_in.door import WrongDoor
 from chalicelib.check_in.scanning import (

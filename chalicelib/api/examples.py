@@ -37,7 +37,7 @@ from chalicelib.api.schemas.offline_scanners import DoorList, ScanBatch, ScanRes
 from chalicelib.api.schemas.pages import NewPassword
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
 from chalicelib.api.schemas.ticket_types import NewTicketType, TicketType, TicketTypeChange
-from chalicelib.api.schemas.tickets import Ticket, TicketChange
+from chalicelib.api.schemas.tickets import Ticket, TicketChange, Transfer, TransferClaim, TransferRequest
 from chalicelib.api.schemas.users import (
     Preferences,
     Profile,
@@ -356,6 +356,14 @@ EXAMPLES: Mapping[Any, Any] = {
             }
         ],
     },
+    TransferRequest: {"email": "grace@example.com"},
+    Transfer: {
+        "ticketId": _TICKET,
+        "email": "grace@example.com",
+        "createdAt": "2030-02-02T18:30:00.000Z",
+        "expiresAt": "2030-02-09T18:30:00.000Z",
+    },
+    TransferClaim: {"token": _EMAIL_TOKEN, "name": "Grace Hopper"},
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

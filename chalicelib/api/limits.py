@@ -1,4 +1,4 @@
-"""The rate limits of /auth, /users, /events and /bookings. docs/abuse.md says what each of them is for."""
+"""The rate limits of requests. docs/abuse.md says what each of them is for."""
 
 from uuid import UUID
 
@@ -61,3 +61,17 @@ def wrong_code(request: Request) -> list[Charge]:
         Charge("wrong_codes_per_account", str(request.require_caller().user_id)),
         Charge("wrong_codes_per_client", client_of(request.client_address)),
     ]
+
+
+def transfer(request: Request, email: str) -> list[Charge]:
+    """An offer of a ticket, which sends an e-mail to an address that may be a stranger's."""
+    return [
+        Charge("transfers_per_account", str(request.require_caller().user_id)),
+        Charge("transfers_per_address", mailbox_of(email)),
+        Charge("transfers_per_client", client_of(request.client_address)),
+    ]
+
+
+def reissue(ticket_id: UUID) -> list[Charge]:
+    """A new code of a ticket, which sends e-mails."""
+    return [Charge("reissues_per_ticket", str(ticket_id))]
