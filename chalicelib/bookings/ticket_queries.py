@@ -26,9 +26,22 @@ _holds = (
 )
 """The ticket has the caller's e-mail address, which is verified."""
 
-_is_booker = bookings.c.user_id == _caller
-_is_of_booking = or_(_is_booker, bookings.c.host_id == _caller)
-_admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
+_is_of_booking = or_(bookings.c.user_id == _caller, bookings.c.host_id == _caller)
+
+visible = or_(_is_of_booking, _holds)
+"""The caller has booked the ticket, holds it, or hosts the event."""
+
+ordered = or_(
+    bookings.c.user_id == _caller, and_(bookings.c.host_id == _caller, bookings.c.paid_by.is_not(None))
+)
+"""The caller has booked the ticket, or has sold it at the box office."""
+
+carries = or_(_holds, and_(ordered, tickets.c.transferred_at.is_(None)))
+"""The caller may have the ticket's code while it admits. Once it is transferred, only its holder may."""
+
+admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
+"""The ticket has a code."""
+
 _rows = (
     select(
         tickets,
@@ -37,11 +50,11 @@ _rows = (
         bookings.c.currency,
         bookings.c.created_at,
         _is_of_booking.label("shows_holder"),
-        and_(_admits, or_(_holds, and_(_is_booker, tickets.c.transferred_at.is_(None)))).label("shows_code"),
+        and_(admits, carries).label("shows_code"),
     )
     .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
     .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
-    .where(or_(_is_of_booking, _holds))
+    .where(visible)
 )
 
 _this_booking = tickets.c.booking_id == bindparam("booking_id", type_=Uuid)
