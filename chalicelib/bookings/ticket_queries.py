@@ -44,7 +44,18 @@ _holds = (
 _is_booker = bookings.c.user_id == _caller
 _is_of_booking = or_(_is_booker, bookings.c.host_id == _caller)
 _is_transferred = tickets.c.transferred_at.is_not(None)
-_admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
+
+visible = or_(_is_of_booking, _holds)
+"""The caller has booked the ticket, holds it, or hosts the event."""
+
+ordered = or_(_is_booker, and_(bookings.c.host_id == _caller, bookings.c.paid_by.is_not(None)))
+"""The caller has booked the ticket, or has sold it at the box office."""
+
+carries = or_(_holds, and_(ordered, ~_is_transferred))
+"""The caller may have the ticket's code while it admits. Once it is transferred, only its holder may."""
+
+admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
+"""The ticket has a code."""
 
 
 def _rows_for(
@@ -62,7 +73,7 @@ def _rows_for(
             bookings.c.currency,
             bookings.c.created_at,
             shows_holder.label("shows_holder"),
-            and_(_admits, shows_code).label("shows_code"),
+            and_(admits, shows_code).label("shows_code"),
             (hidden if shows_transfer is None else shows_transfer).label("shows_transfer"),
         )
         .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
@@ -72,9 +83,9 @@ def _rows_for(
 
 _rows = _rows_for(
     shows_holder=or_(_is_of_booking, and_(_is_transferred, _holds)),
-    shows_code=or_(_holds, and_(_is_booker, ~_is_transferred)),
+    shows_code=carries,
     shows_transfer=and_(_is_booker, tickets.c.status == sql_literal("valid")),
-).where(or_(_is_of_booking, _holds))
+).where(visible)
 
 _this_booking = tickets.c.booking_id == bindparam("booking_id", type_=Uuid)
 TICKETS = ListQuery(

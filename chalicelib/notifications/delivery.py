@@ -1,6 +1,6 @@
 """Deliver e-mails: a batch of recipients per message, one e-mail to each of them despite redelivery."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +9,9 @@ from sqlalchemy import Connection, select
 
 from chalicelib import domain_events
 from chalicelib.bookings.models import bookings
+from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.documents import printed_tickets
+from chalicelib.documents.printed_tickets import PrintedTicket
 from chalicelib.domain_events import (
     AccountNotice,
     BookingDetails,
@@ -22,7 +25,7 @@ from chalicelib.domain_events import (
 from chalicelib.notifications import deliveries, digest, emails, mail_context, unsubscribe
 from chalicelib.notifications.deliveries import Claim
 from chalicelib.notifications.kinds import EventState, Kind, kind_of
-from chalicelib.notifications.mail_context import EventView, Recipient
+from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.notifications.mailer import AddressRefused, EmailRefused, Mailer
 from chalicelib.notifications.models import Topic
 from chalicelib.platform.database.engine import Database
@@ -92,6 +95,7 @@ def _send_about_event(
             booking_id=getattr(body, "booking_id", None),
             ticket_ids=_refunded_tickets(body),
         )
+        documents_of = _documents(connection, context.settings, kind, bookings_of)
 
     def compose(recipient: Recipient) -> bytes:
         return emails.compose(
@@ -101,12 +105,29 @@ def _send_about_event(
             now=now,
             event=event,
             bookings=bookings_of.get(recipient.user_id, ()),
+            documents=documents_of.get(recipient.user_id, ()),
             unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
         )
 
     claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
     _send_claimed(context, domain_event, claimed, compose, now)
     _require_no_others(claim)
+
+
+def _documents(
+    connection: Connection,
+    settings: Settings,
+    kind: Kind,
+    bookings_of: Mapping[UUID, Sequence[BookingView]],
+) -> dict[UUID, list[PrintedTicket]]:
+    """The tickets to attach, by user."""
+    if not kind.attaches_tickets:
+        return {}
+    user_of = {booking.booking_id: user_id for user_id, views in bookings_of.items() for booking in views}
+    documents: dict[UUID, list[PrintedTicket]] = {}
+    for ticket in printed_tickets.of_bookings(connection, TicketCodes.of(settings), user_of):
+        documents.setdefault(user_of[ticket.booking_id], []).append(ticket)
+    return documents
 
 
 def _send_digests(

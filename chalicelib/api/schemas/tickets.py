@@ -36,8 +36,9 @@ class Ticket(Struct, kw_only=True, rename="camel"):
         Annotated[
             str,
             Meta(
-                description="What the QR code says, as text. Shown to the attendee who booked the ticket and "
-                "to its holder while the ticket is valid or used. Once it is transferred, to the holder only."
+                description="What the QR code says, as text. Shown to the attendee who booked the ticket, to "
+                "the host who sold it at the box office, and to its holder, while it is valid or used. "
+                "Once it is transferred, to the holder only."
             ),
         ]
         | UnsetType
