@@ -12,8 +12,10 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import wiring
 from chalicelib.api import (
+    attendees,
     auth,
     bookings,
+    box_office,
     codes,
     docs,
     events,
@@ -54,6 +56,8 @@ resources = [
         ticket_types,
         codes,
         bookings,
+        box_office,
+        attendees,
         tickets,
         notifications,
         stripe_webhook,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, bindparam, or_, select, update
+from sqlalchemy import Connection, Uuid, and_, bindparam, or_, select, update
 
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.bookings.ticket_queries import require_visible
@@ -35,7 +35,14 @@ _ERASE = (
     update(tickets)
     .where(
         tickets.c.booking_id.in_(
-            select(bookings.c.booking_id).where(bookings.c.user_id == bindparam("attendee", type_=Uuid))
+            select(bookings.c.booking_id).where(
+                or_(
+                    bookings.c.user_id == bindparam("user", type_=Uuid),
+                    and_(
+                        bookings.c.host_id == bindparam("user", type_=Uuid), bookings.c.paid_by.is_not(None)
+                    ),
+                )
+            )
         ),
         or_(tickets.c.holder_name.is_not(None), tickets.c.holder_email.is_not(None)),
     )
@@ -79,6 +86,6 @@ def change(
         )
 
 
-def erase(connection: Connection, attendee_id: UUID) -> None:
-    """Erase the holders whom an attendee has named. The tickets stay."""
-    connection.execute(_ERASE, {"attendee": attendee_id})
+def erase(connection: Connection, user_id: UUID) -> None:
+    """Erase the holders whom an attendee has named, and the customers of a host. The tickets stay."""
+    connection.execute(_ERASE, {"user": user_id})

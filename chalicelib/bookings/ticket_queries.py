@@ -26,8 +26,11 @@ _holds = (
 )
 """The ticket has the caller's e-mail address, which is verified."""
 
-_is_booker = bookings.c.user_id == _caller
-_is_of_booking = or_(_is_booker, bookings.c.host_id == _caller)
+_is_host = bookings.c.host_id == _caller
+_is_booker = or_(bookings.c.user_id == _caller, and_(bookings.c.paid_by.is_not(None), _is_host))
+"""The caller has booked the ticket, or sold it at the box office."""
+
+_is_of_booking = or_(bookings.c.user_id == _caller, _is_host)
 _admits = tickets.c.status.in_([sql_literal("valid"), sql_literal("used")])
 _rows = (
     select(

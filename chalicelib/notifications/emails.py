@@ -18,6 +18,7 @@ from chalicelib.domain_events import (
     BookingConfirmed,
     BookingDetails,
     BookingItem,
+    ConfirmedBooking,
     DailyDigestDue,
     DisputeDetails,
     EventCancelled,
@@ -39,6 +40,8 @@ from chalicelib.users.email_tokens import LIFETIMES
 
 MAX_DESCRIPTION_LENGTH = 1_000
 MAX_DIGEST_EVENTS = 50
+
+_TO_CUSTOMER = "You get this e-mail because the host of this event entered your address."
 
 _CHANGED_FIELDS = {
     "title": "Title",
@@ -142,6 +145,11 @@ def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
 
 
+def _is_to_customer(body: DomainEventBody) -> bool:
+    """Whether the e-mail goes to a customer of the box office, who has no account."""
+    return isinstance(body, ConfirmedBooking) and body.paid_by is not None
+
+
 def _page_link(
     kind: Kind,
     body: DomainEventBody,
@@ -149,7 +157,7 @@ def _page_link(
     bookings: Sequence[BookingView],
     front_end: FrontEnd,
 ) -> str | None:
-    if kind.page is None or event is None:
+    if kind.page is None or event is None or _is_to_customer(body):
         return None
     booking_id = bookings[-1].booking_id if bookings else getattr(body, "booking_id", None)
     return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
@@ -166,7 +174,7 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
         "heading": heading,
         # The title comes last, so that no character of it can change the reading direction of other text.
         "subject": f"{heading}: {title}" if title else heading,
-        "footer": kind.footer,
+        "footer": _TO_CUSTOMER if _is_to_customer(body) else kind.footer,
         "reason": copy.sentence(kind.reasons, reason),
         "topic": TOPIC_WORDS[topic] if topic else None,
     }

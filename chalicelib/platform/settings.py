@@ -137,6 +137,12 @@ class Settings:
     wrong_codes_per_client: Quota = field(default=Quota(100, 900))
     """Such orders and quotes from one client, of any accounts."""
 
+    box_office_emails_per_host: Quota = field(default=Quota(500, 86_400))
+    """Customers of the box office to whom one host has tickets sent."""
+
+    box_office_emails_per_address: Quota = field(default=Quota(10, 86_400))
+    """Sales at box offices whose tickets are sent to one address, of any hosts."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -259,6 +265,12 @@ class Settings:
                 environment, "WRONG_CODES_PER_ACCOUNT", cls.wrong_codes_per_account
             ),
             wrong_codes_per_client=_quota(environment, "WRONG_CODES_PER_CLIENT", cls.wrong_codes_per_client),
+            box_office_emails_per_host=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_HOST", cls.box_office_emails_per_host
+            ),
+            box_office_emails_per_address=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_ADDRESS", cls.box_office_emails_per_address
+            ),
         )
 
 

@@ -469,6 +469,13 @@ def _create_bookings() -> None:
         sa.PrimaryKeyConstraint("ticket_id", name=op.f("pk_tickets")),
     )
     op.create_index(op.f("ix_tickets_booking_id"), "tickets", ["booking_id"])
+    op.create_index(
+        "ix_tickets_holder_words",
+        "tickets",
+        [sa.text("holder_words(holder_name, holder_email)")],
+        postgresql_using="gin",
+        postgresql_where=sa.text("holder_name IS NOT NULL OR holder_email IS NOT NULL"),
+    )
 
 
 def _create_payments() -> None:
