@@ -12,8 +12,10 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import wiring
 from chalicelib.api import (
+    attendees,
     auth,
     bookings,
+    box_office,
     check_ins,
     codes,
     docs,
@@ -58,6 +60,8 @@ resources = [
         ticket_types,
         codes,
         bookings,
+        box_office,
+        attendees,
         tickets,
         door_keys,
         check_ins,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.api.health import Health
+from chalicelib.api.schemas.attendees import EventAttendee
 from chalicelib.api.schemas.auth import (
     EmailVerification,
     ForgotPassword,
@@ -21,6 +22,7 @@ from chalicelib.api.schemas.bookings import (
     PayablePayment,
     Quote,
 )
+from chalicelib.api.schemas.box_office import BoxOfficeReport, NewSale
 from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
 from chalicelib.api.schemas.codes import Code, CodeChange, NewCode
 from chalicelib.api.schemas.door_keys import CreatedDoorKey, DoorKey, NewDoorKey
@@ -294,6 +296,37 @@ EXAMPLES: Mapping[Any, Any] = {
         "payment": {"provider": "stripe", "paymentIntentId": _INTENT, "status": "paid"},
         "event": _JAZZ,
         "refundUntil": "2030-05-31T22:00:00Z",
+    },
+    NewSale: {"name": "Ada Lovelace", "email": "ada@example.com", "quantity": 2, "paidBy": "cash"},
+    BoxOfficeReport: {
+        "eventId": _EVENT,
+        "currency": "eur",
+        "online": {"tickets": 40, "amount": 100_000},
+        "cash": {"tickets": 12, "amount": 30_000},
+        "card": {"tickets": 5, "amount": 12_500},
+        "free": {"tickets": 3},
+        "cancelled": {
+            "cash": {"tickets": 1, "amount": 2_500},
+            "card": {"tickets": 0, "amount": 0},
+            "free": {"tickets": 0},
+        },
+    },
+    EventAttendee: {
+        "reference": "7YJ3K0QX",
+        "bookingId": _BOOKING,
+        "ticketId": _TICKET,
+        "ticketTypeId": _TICKET_TYPE,
+        "ticketType": "General admission",
+        "name": "Grace Hopper",
+        "email": "grace@example.com",
+        "status": "used",
+        "price": 2000,
+        "currency": "eur",
+        "paidBy": "online",
+        "code": "EARLYBIRD",
+        "bookedAt": "2030-02-01T12:00:00.000Z",
+        "checkedInAt": "2030-06-05T16:48:12.300Z",
+        "gate": "North",
     },
     PayablePayment: {
         "provider": "stripe",

@@ -55,6 +55,14 @@ def event_change(host_id: UUID) -> list[Charge]:
     return [Charge("event_changes_per_host", str(host_id))]
 
 
+def box_office_email(host_id: UUID, email: str) -> list[Charge]:
+    """The tickets that a host has sent to a customer of the box office."""
+    return [
+        Charge("box_office_emails_per_host", str(host_id)),
+        Charge("box_office_emails_per_address", mailbox_of(email)),
+    ]
+
+
 def wrong_code(request: Request) -> list[Charge]:
     """An order or quote with a code, counted before the code is checked and given back unless it is wrong."""
     return [

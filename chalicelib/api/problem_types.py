@@ -53,6 +53,7 @@ ADVICE: dict[type[Refusal], str] = {
     locks.EventStarted: "This is possible only before the event starts.",
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
     booking.OwnEvent: "Book with another account. The host needs no place.",
+    booking.EventNotPublished: "Publish the event first.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
     booking.LimitReached: "Order fewer tickets: `left` says how many you can still book.",
     booking.CodeInvalid: "Check the code. It may be used up, out of date, or for other ticket types.",

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, any_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Uuid, and_, any_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.bookings.models import bookings, ticket_transfers, tickets
@@ -21,7 +21,15 @@ _ERASE_NAMED = (
     update(tickets)
     .where(
         tickets.c.booking_id.in_(
-            select(bookings.c.booking_id).where(bookings.c.user_id == bindparam("account", type_=Uuid))
+            select(bookings.c.booking_id).where(
+                or_(
+                    bookings.c.user_id == bindparam("account", type_=Uuid),
+                    and_(
+                        bookings.c.host_id == bindparam("account", type_=Uuid),
+                        bookings.c.paid_by.is_not(None),
+                    ),
+                )
+            )
         ),
         tickets.c.transferred_at.is_(None),
         or_(tickets.c.holder_name.is_not(None), tickets.c.holder_email.is_not(None)),
@@ -93,7 +101,7 @@ def change(
 
 
 def erase(connection: Connection, user_id: UUID) -> None:
-    """Erase the holders whom an account has named, and the account as holder of transferred tickets.
+    """Erase whom an account has named as holders or customers, and the account as holder of its tickets.
 
     The tickets stay, and their codes still admit: those whom they were transferred to may carry them.
     """

@@ -19,8 +19,10 @@ from sqlalchemy import (
     and_,
     func,
     literal_column,
+    or_,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
 from chalicelib.platform.database.engine import metadata
@@ -202,3 +204,10 @@ Index(
 Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
 Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
 Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)
+
+has_holder = or_(tickets.c.holder_name.is_not(None), tickets.c.holder_email.is_not(None))
+
+holder_words = func.holder_words(tickets.c.holder_name, tickets.c.holder_email, type_=TSVECTOR)
+"""The words of the holder's name, and the e-mail address as one word: see functions.sql."""
+
+Index("ix_tickets_holder_words", holder_words, postgresql_using="gin", postgresql_where=has_holder)

@@ -41,14 +41,14 @@ _holds = (
 )
 """The ticket has the caller's e-mail address, which is verified."""
 
-_is_booker = bookings.c.user_id == _caller
-_is_of_booking = or_(_is_booker, bookings.c.host_id == _caller)
+_is_host = bookings.c.host_id == _caller
+_is_of_booking = or_(bookings.c.user_id == _caller, _is_host)
 _is_transferred = tickets.c.transferred_at.is_not(None)
 
 visible = or_(_is_of_booking, _holds)
 """The caller has booked the ticket, holds it, or hosts the event."""
 
-ordered = or_(_is_booker, and_(bookings.c.host_id == _caller, bookings.c.paid_by.is_not(None)))
+ordered = or_(bookings.c.user_id == _caller, and_(_is_host, bookings.c.paid_by.is_not(None)))
 """The caller has booked the ticket, or has sold it at the box office."""
 
 carries = or_(_holds, and_(ordered, ~_is_transferred))
@@ -84,7 +84,7 @@ def _rows_for(
 _rows = _rows_for(
     shows_holder=or_(_is_of_booking, and_(_is_transferred, _holds)),
     shows_code=carries,
-    shows_transfer=and_(_is_booker, tickets.c.status == sql_literal("valid")),
+    shows_transfer=and_(ordered, tickets.c.status == sql_literal("valid")),
 ).where(visible)
 
 _this_booking = tickets.c.booking_id == bindparam("booking_id", type_=Uuid)
@@ -113,7 +113,7 @@ _this_ticket = tickets.c.ticket_id == bindparam("ticket_id", type_=Uuid)
 _SEES_BOOKING = select(_rows.where(_this_booking).exists())
 _ACCESS = (
     select(
-        _is_booker.label("is_booker"),
+        ordered.label("is_booker"),
         (bookings.c.host_id == _caller).label("is_host"),
         _holds.label("is_holder"),
     )

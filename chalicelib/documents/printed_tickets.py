@@ -25,12 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chalicelib.bookings.holders import TicketCancelled
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.bookings.queries import NoSuchBooking
 from chalicelib.bookings.references import reference_of
 from chalicelib.bookings.ticket_queries import admits, carries, ordered, visible
-from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
 from chalicelib.check_in.ticket_codes import TicketCodes, TicketVersion
 from chalicelib.events.models import events, ticket_types
 from chalicelib.platform.errors import Conflict, Forbidden, NotFound

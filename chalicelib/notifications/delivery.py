@@ -1,7 +1,7 @@
 """Deliver e-mails: a batch of recipients per message, one e-mail to each of them despite redelivery."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from chalicelib.documents.printed_tickets import PrintedTicket
 from chalicelib.domain_events import (
     AccountNotice,
     BookingDetails,
+    ConfirmedBooking,
     DailyDigestDue,
     EmailRequested,
     EmailVerificationRequested,
@@ -69,6 +70,8 @@ def send(context: MailContext, batch: EmailBatch, now: datetime) -> None:
         _send_notice(context, batch.domain_event, body, now)
     elif isinstance(body, DailyDigestDue):
         _send_digests(context, kind, batch, body, now)
+    elif isinstance(body, ConfirmedBooking) and body.paid_by:
+        _send_to_customer(context, kind, batch.domain_event, body, now)
     else:
         _send_about_event(context, kind, batch, body, now)
 
@@ -112,6 +115,48 @@ def _send_about_event(
     claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
     _send_claimed(context, domain_event, claimed, compose, now)
     _require_no_others(claim)
+
+
+def _send_to_customer(
+    context: MailContext, kind: Kind, domain_event: DomainEvent, body: ConfirmedBooking, now: datetime
+) -> None:
+    """Send the e-mail to the customer of the box office, if the host has entered an address.
+
+    The customer has no account, so the e-mail is claimed for the booking. It goes without the description of
+    the event, because the host may have entered the address of a stranger.
+    """
+    with context.database.transaction() as connection:
+        event = mail_context.event_view(connection, domain_event.subject)
+        if event is None:
+            raise ValueError("there is no such event")
+        customer = mail_context.find_customer(connection, body.booking_id, now)
+        if customer is None or _is_stale(connection, kind, body, event, now):
+            return
+        claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.booking_id, now)
+        bookings_of = mail_context.booking_views(
+            connection,
+            event.event_id,
+            claim.mine,
+            kind=kind,
+            booking_id=body.booking_id,
+            ticket_ids=None,
+            to_customer=True,
+        )
+    _require_no_others(claim)
+    if not claim.mine:
+        return
+
+    def compose(recipient: Recipient) -> bytes:
+        return emails.compose(
+            domain_event,
+            recipient,
+            settings=context.settings,
+            now=now,
+            event=replace(event, description=None),
+            bookings=bookings_of.get(recipient.user_id, ()),
+        )
+
+    _send_claimed(context, domain_event, [customer], compose, now)
 
 
 def _documents(

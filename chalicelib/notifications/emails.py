@@ -19,6 +19,7 @@ from chalicelib.domain_events import (
     BookingConfirmed,
     BookingDetails,
     BookingItem,
+    ConfirmedBooking,
     DailyDigestDue,
     DisputeDetails,
     EventCancelled,
@@ -42,6 +43,8 @@ MAX_DESCRIPTION_LENGTH = 1_000
 MAX_DIGEST_EVENTS = 50
 MAX_QR_CODES = 10
 """Tickets whose QR codes the e-mail shows. The attached PDF has all of them."""
+
+_TO_CUSTOMER = "You get this e-mail because the host of this event entered your address."
 
 _CHANGED_FIELDS = {
     "title": "Title",
@@ -191,6 +194,11 @@ def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
 
 
+def _is_to_customer(body: DomainEventBody) -> bool:
+    """Whether the e-mail goes to a customer of the box office, who has no account."""
+    return isinstance(body, ConfirmedBooking) and body.paid_by is not None
+
+
 def _page_link(
     kind: Kind,
     body: DomainEventBody,
@@ -198,7 +206,7 @@ def _page_link(
     bookings: Sequence[BookingView],
     front_end: FrontEnd,
 ) -> str | None:
-    if kind.page is None or event is None:
+    if kind.page is None or event is None or _is_to_customer(body):
         return None
     booking_id = bookings[-1].booking_id if bookings else getattr(body, "booking_id", None)
     return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
@@ -215,7 +223,7 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
         "heading": heading,
         # The title comes last, so that no character of it can change the reading direction of other text.
         "subject": f"{heading}: {title}" if title else heading,
-        "footer": kind.footer,
+        "footer": _TO_CUSTOMER if _is_to_customer(body) else kind.footer,
         "reason": copy.sentence(kind.reasons, reason),
         "topic": TOPIC_WORDS[topic] if topic else None,
     }

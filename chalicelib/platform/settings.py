@@ -149,6 +149,12 @@ class Settings:
     reissues_per_ticket: Quota = field(default=Quota(5, 3600))
     """New codes of one ticket. Each sends e-mails."""
 
+    box_office_emails_per_host: Quota = field(default=Quota(500, 86_400))
+    """Customers of the box office to whom one host has tickets sent."""
+
+    box_office_emails_per_address: Quota = field(default=Quota(10, 86_400))
+    """Sales at box offices whose tickets are sent to one address, of any hosts."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -275,6 +281,12 @@ class Settings:
             transfers_per_address=_quota(environment, "TRANSFERS_PER_ADDRESS", cls.transfers_per_address),
             transfers_per_client=_quota(environment, "TRANSFERS_PER_CLIENT", cls.transfers_per_client),
             reissues_per_ticket=_quota(environment, "REISSUES_PER_TICKET", cls.reissues_per_ticket),
+            box_office_emails_per_host=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_HOST", cls.box_office_emails_per_host
+            ),
+            box_office_emails_per_address=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_ADDRESS", cls.box_office_emails_per_address
+            ),
         )
 
 

@@ -474,6 +474,13 @@ def _create_bookings() -> None:
         [sa.literal_column("lower(holder_email)"), "ticket_id"],
         postgresql_where=sa.text("transferred_at IS NOT NULL"),
     )
+    op.create_index(
+        "ix_tickets_holder_words",
+        "tickets",
+        [sa.text("holder_words(holder_name, holder_email)")],
+        postgresql_using="gin",
+        postgresql_where=sa.text("holder_name IS NOT NULL OR holder_email IS NOT NULL"),
+    )
 
 
 def _create_payments() -> None:
