@@ -5,7 +5,7 @@ from html import escape
 from http import HTTPStatus
 
 from chalicelib.bookings import booking, codes, tickets, transfers
-from chalicelib.check_in import door, door_keys, scanning
+from chalicelib.check_in import door, door_keys, scanning, undo
 from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import checkout, signatures, stripe_events
@@ -87,6 +87,7 @@ ADVICE: dict[type[Refusal], str] = {
     scanning.NotCheckedIn: "Check the ticket in first.",
     scanning.NotYetValid: "Wait until doors open at `doorsOpenAt`. Without it, the ticket is not paid yet.",
     scanning.WrongEvent: "Check the date and the event on the ticket.",
+    undo.NoSuchCheckIn: "Check the id of the check-in and of its event.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

@@ -43,6 +43,7 @@ PARTICULAR = {
         "mine": ["maybe", "", "null"],
     },
     "GET /events/{eventId}/codes": {"code": ["EARLYBIRD"]},
+    "GET /events/{eventId}/door-keys": {"name": ["North gate"]},
     "GET /notifications": {"unread": ["maybe", "", "null"]},
     "GET /users/{userId}/following": {},
     "GET /users/{userId}/followers": {},

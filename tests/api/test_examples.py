@@ -16,6 +16,7 @@ STATUS = {
     "POST /events": 201,
     "POST /events/{eventId}/ticket-types": 201,
     "POST /events/{eventId}/codes": 201,
+    "POST /events/{eventId}/door-keys": 201,
     "POST /bookings": 201,
     "POST /auth/verify-email": 204,
     "POST /auth/reset-password": 204,
@@ -53,9 +54,13 @@ def test_the_example_of_a_request_is_accepted(client: Client, operation: Operati
     world = make_world(client)
     if operation.path == "/auth/login":
         register(client)
-    caller = {"host": world.host, "none": None}.get(operation.auth, client.attendee())
+    caller = {"host": world.host, "scope:check-in": world.host, "none": None}.get(
+        operation.auth, client.attendee()
+    )
     event_id = world.event["eventId"]
     body = with_real_ids(client, operation, event_id, EXAMPLES[operation.body])
+    if operation.path.endswith("/check-ins"):
+        body |= {"code": world.code}
 
     if "{ticketId}" in operation.path:
         caller = world.attendee

@@ -45,6 +45,12 @@ def creating_a_code(client: Client) -> Send:
     return partial(client, "POST", path, {"code": "EARLYBIRD", "kind": "percent", "value": 20}, by=host)
 
 
+def creating_a_door_key(client: Client) -> Send:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}/door-keys"
+    return partial(client, "POST", path, {"name": "North gate"}, by=host)
+
+
 def booking(client: Client) -> Send:
     event = client.event(client.host())
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
@@ -57,11 +63,12 @@ each_creation = pytest.mark.parametrize(
         (publishing, "events"),
         (adding_a_ticket_type, "ticket_types"),
         (creating_a_code, "codes"),
+        (creating_a_door_key, "door_keys"),
         (booking, "bookings"),
     ],
-    ids=["register", "publish", "add a type", "create a code", "book"],
+    ids=["register", "publish", "add a type", "create a code", "create a door key", "book"],
 )
-REPEATABLE = {"events", "ticket_types"}
+REPEATABLE = {"events", "ticket_types", "door_keys"}
 """The tables of resources that can be created again with the same body."""
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
@@ -129,6 +136,7 @@ def test_another_body_with_the_same_key_is_refused(
         "events": event_body(title="Something else"),
         "ticket_types": {"name": "Something else", "price": 0},
         "codes": {"code": "ELSE", "kind": "access"},
+        "door_keys": {"name": "South gate"},
         "bookings": {"eventId": client.event(client.host())["eventId"]},
     }[table]
     before = contents(client)

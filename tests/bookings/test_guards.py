@@ -4,7 +4,6 @@ No race depends on timing. A test locks the event's row in `places`, waits until
 that lock, and then releases it.
 """
 
-import ast
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from chalicelib.events import publishing as events
 from chalicelib.payments import cancellation
 from chalicelib.users import authentication
 from tests.bookings.orders import add_code, sell, ticket_type
-from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
+from tests.bookings.procedure import BOOK, attempt, replace_procedure, without_guard
 from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
 from tests.rows import alter, domain_events, rows, value
@@ -39,31 +38,8 @@ ARCHIVE_ALL = text(
 DROP_KEY = "ALTER TABLE bookings DROP CONSTRAINT fk_bookings_user_id"
 
 
-def strings_in_pair_tests() -> set[str]:
-    """Return the string literals of all tests here that remove guards, among them the guards' names."""
-    files = Path(__file__).parent.glob("test_*.py")
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
-    pairs = [
-        node for node in nodes if isinstance(node, ast.FunctionDef) and "without_guard" in names_in(node)
-    ]
-    parts = [part for pair in pairs for part in ast.walk(pair)]
-    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
-
-
-def names_in(function: ast.FunctionDef) -> set[str]:
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-
-
 def test_every_guard_has_a_pair_test() -> None:
-    assert GUARDS
-    assert GUARDS.keys() <= strings_in_pair_tests()
-
-
-def test_every_guard_has_one_begin_and_one_end() -> None:
-    lines = [line.strip() for line in SOURCE.splitlines()]
-    begins = [line for line in lines if line.startswith("-- guard:")]
-
-    assert len(GUARDS) == len(begins) == lines.count("-- end guard")
+    BOOK.check(Path(__file__).parent)
 
 
 def test_an_unknown_guard_cannot_be_removed() -> None:
