@@ -5,6 +5,7 @@ from html import escape
 from http import HTTPStatus
 
 from chalicelib.bookings import booking, codes, holders
+from chalicelib.documents import printed_tickets
 from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import cancellation, checkout, signatures, stripe_events
@@ -62,6 +63,8 @@ ADVICE: dict[type[Refusal], str] = {
     holders.TicketCancelled: "Choose another ticket of the booking.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
+    printed_tickets.NotTheHolder: "Log in as the holder of the ticket.",
+    printed_tickets.TicketUnpaid: "Pay for the booking first.",
     cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
     codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
     codes.CodeExists: "Change the existing code, or choose another text.",
