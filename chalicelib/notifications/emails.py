@@ -168,7 +168,8 @@ def _tickets_to_carry(
         )
         for number, ticket in enumerate(documents[:MAX_QR_CODES], 1)
     ]
-    printed = mime.File(media_type=pdf.MEDIA_TYPE, filename=pdf.FILENAME, content=pdf.tickets_pdf(documents))
+    content = pdf.tickets_pdf(documents)
+    printed = mime.File(media_type="application/pdf", filename=pdf.FILENAME, content=content)
     return images, [printed]
 
 
