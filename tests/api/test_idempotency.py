@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.platform.http import idempotency
+from tests.bookings.ticket_transfers import give
 from tests.client import Client, Reply, event_body
 from tests.database_contents import contents, count
 from tests.rows import rows, taken
@@ -50,6 +51,11 @@ def booking(client: Client) -> Send:
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
 
 
+def offering_a_ticket(client: Client) -> Send:
+    given = give(client)
+    return partial(client, "POST", f"{given.path}/transfer", {"email": "ada@example.com"}, by=given.booker)
+
+
 each_creation = pytest.mark.parametrize(
     ("creating", "table"),
     [
@@ -58,8 +64,9 @@ each_creation = pytest.mark.parametrize(
         (adding_a_ticket_type, "ticket_types"),
         (creating_a_code, "codes"),
         (booking, "bookings"),
+        (offering_a_ticket, "ticket_transfers"),
     ],
-    ids=["register", "publish", "add a type", "create a code", "book"],
+    ids=["register", "publish", "add a type", "create a code", "book", "offer"],
 )
 REPEATABLE = {"events", "ticket_types"}
 """The tables of resources that can be created again with the same body."""
@@ -130,6 +137,7 @@ def test_another_body_with_the_same_key_is_refused(
         "ticket_types": {"name": "Something else", "price": 0},
         "codes": {"code": "ELSE", "kind": "access"},
         "bookings": {"eventId": client.event(client.host())["eventId"]},
+        "ticket_transfers": {"email": "else@example.com"},
     }[table]
     before = contents(client)
 
