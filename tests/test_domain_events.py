@@ -28,6 +28,7 @@ from chalicelib.platform.messaging.queues import QUEUES
 from chalicelib.users.addresses import subject_of
 from infra import domain_event_docs
 from infra.domain_event_docs import ENVELOPE
+from tests.bookings.ticket_transfers import give
 from tests.client import PASSWORD, Client, in_days
 from tests.events.announcements import announce_changes
 from tests.notifications import examples
@@ -80,7 +81,7 @@ def messages(client: Client) -> list[dict[str, Any]]:
 def walk(client: Client) -> None:
     for step in (accounts, changes, sale, cancelled_bookings, cancelled_events, deleted_accounts):
         step(client)
-    for step in (several_types, unpaid, several_tickets, refunded, paid_too_late, taken_back):
+    for step in (several_types, unpaid, several_tickets, refunded, paid_too_late, taken_back, given_away):
         step(client)
 
 
@@ -212,6 +213,12 @@ def taken_back(client: Client) -> None:
                 "amount": 2500, "currency": "eur",
             }  # fmt: skip
             happens(client, f"charge.dispute.{kind}", of)
+
+
+def given_away(client: Client) -> None:
+    given = give(client)
+    given.transfer()
+    assert given.reissue(given.host).status == 200
 
 
 def happens(client: Client, kind: str, of: dict[str, Any]) -> None:

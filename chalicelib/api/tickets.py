@@ -32,7 +32,7 @@ from chalicelib.bookings.tickets import (
     TicketUsed,
 )
 from chalicelib.bookings.transfers import (
-    Claimed,
+    Claim,
     InvalidTransferToken,
     NoSuchTransfer,
     TooManyReissues,
@@ -271,7 +271,7 @@ def claim_ticket(request: Request, connection: Connection, body: TransferClaim) 
     return written_response(200, TicketCodes.of(request.settings).fill_in(found), version)
 
 
-def claim(request: Request, connection: Connection, token: str, name: str | None) -> Claimed:
+def claim(request: Request, connection: Connection, token: str, name: str | None) -> Claim:
     """Claim a ticket. The e-mail has arrived, so a bounce of the address is lifted.
 
     Raises:

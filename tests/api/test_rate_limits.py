@@ -432,6 +432,8 @@ def test_limited_routes_are_documented(limited: Client) -> None:
         "PATCH /events/{eventId}",
         "POST /bookings",
         "POST /bookings/quote",
+        "POST /tickets/{ticketId}/transfer",
+        "POST /tickets/{ticketId}/reissue",
         "POST /reset-password",
     }
 

@@ -17,7 +17,7 @@ from chalicelib.platform.http.validation import FORM_TYPE
 from chalicelib.platform.security import new_access_key
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, refresh_token, stripe_event, unsubscribe_token
+from tests.api.resources import email_token, refresh_token, stripe_event, transfer_token, unsubscribe_token
 from tests.check_in.doors import Door
 from tests.client import PASSWORD, Account, Client, event_body
 from tests.database_contents import contents
@@ -65,6 +65,8 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "POST /reset-password": lambda _: {"password": "another password"},
     "PATCH /tickets/{ticketId}": lambda _: {"holderName": "Eve"},
+    "POST /tickets/{ticketId}/transfer": lambda _: {"email": "eve@example.com"},
+    "POST /tickets/claim": lambda world: {"token": transfer_token(world.client)},
     "PUT /users/{userId}/preferences": lambda _: {
         "email": dict.fromkeys(TOPICS, False),
     },
@@ -76,6 +78,8 @@ QUERIES: dict[str, Callable[[World], str]] = {
     "POST /verify-email": lambda world: email_token(world.client, "verify-email"),
     "GET /reset-password": lambda world: email_token(world.client, "reset-password"),
     "POST /reset-password": lambda world: email_token(world.client, "reset-password"),
+    "GET /claim-ticket": lambda world: transfer_token(world.client),
+    "POST /claim-ticket": lambda world: transfer_token(world.client),
     "GET /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
     "POST /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
 }
@@ -117,6 +121,9 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /tickets/{ticketId}": (404, "no-such-ticket"),
     "GET /tickets/{ticketId}/qr.svg": (404, "no-such-ticket"),
     "PATCH /tickets/{ticketId}": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "DELETE /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/reissue": (404, "no-such-ticket"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "own",
     "DELETE /events/{eventId}/interest": "own",
@@ -291,6 +298,8 @@ def test_the_right_caller_is_allowed(operation: Operation, client: Client) -> No
         caller = world.host
     if name(operation) in {"POST /bookings", "POST /bookings/quote"}:
         caller = client.attendee()  # the other attendee has a booking already
+    if name(operation) == "DELETE /tickets/{ticketId}/transfer":
+        client("POST", f"/tickets/{world.ticket_id}/transfer", {"email": "eve@example.com"}, by=caller)
 
     reply = client(operation.method, path(operation, world), body(operation, world), by=caller)
 
