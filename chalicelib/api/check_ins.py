@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.check_ins import Attendance, CheckInResult, NewCheckIn
-from chalicelib.bookings.holders import TicketCancelled
-from chalicelib.bookings.tickets import NoSuchTicket
-from chalicelib.check_in import attendance, scanning, undo
+from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
+from chalicelib.check_in import attendance, batches, scanning
+from chalicelib.check_in.batches import NoSuchCheckIn
 from chalicelib.check_in.door import WrongDoor, require_door
 from chalicelib.check_in.scanning import (
     AlreadyCheckedIn,
@@ -22,7 +22,6 @@ from chalicelib.check_in.scanning import (
     WrongEvent,
 )
 from chalicelib.check_in.ticket_codes import TicketCodes
-from chalicelib.check_in.undo import NoSuchCheckIn
 from chalicelib.events.locks import NotYourEvent
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.errors import FieldError, InvalidInput
@@ -81,10 +80,11 @@ def check_in(request: Request, event_id: UUID, body: NewCheckIn) -> Response:
 def undo_check_in(request: Request, connection: Connection, event_id: UUID, check_in_id: UUID) -> Response:
     """Undo a check-in that was a mistake. The ticket can be admitted again. Repeating it changes nothing.
 
-    After the undo of a check-out, the ticket is inside again.
+    After the undo of a check-out, the ticket is inside again. If other scans were in conflict with the
+    check-in, the earliest of them admits the ticket.
     """
     _require_door(request, connection, event_id)
-    undo.undo(connection, event_id, check_in_id, request.now)
+    batches.undo(connection, event_id, check_in_id, request.now)
     return Response(204)
 
 
@@ -105,14 +105,7 @@ def _require_door(request: Request, connection: Connection, event_id: UUID) -> N
 
 
 def _scan(request: Request, body: NewCheckIn) -> Scan:
-    if (body.code is UNSET) == (body.ticket_id is UNSET):
-        raise InvalidInput(errors=[FieldError("code", "must be given, or ticketId, but not both")])
-    ticket_id: UUID | None
-    serial: int | None
-    if body.ticket_id is not UNSET:
-        ticket_id, serial = body.ticket_id, None
-    else:
-        ticket_id, serial = TicketCodes.of(request.settings).read(str(body.code)) or (None, None)
+    ticket_id, serial = ticket_of(TicketCodes.of(request.settings), body)
     return Scan(
         ticket_id=ticket_id,
         serial=serial,
@@ -121,3 +114,19 @@ def _scan(request: Request, body: NewCheckIn) -> Scan:
         scanned_at=request.now if body.at is UNSET else body.at,
         gate=None if body.gate is UNSET else body.gate,
     )
+
+
+def ticket_of(codes: TicketCodes, scan: NewCheckIn, prefix: str = "") -> tuple[UUID | None, int | None]:
+    """Return the ticket that a scan names, None if its code is not genuine, and the serial of the code.
+
+    `prefix` comes before the names of members in errors.
+
+    Raises:
+        InvalidInput: It names the ticket by code and id, or not at all.
+    """
+    if (scan.code is UNSET) == (scan.ticket_id is UNSET):
+        message = "must be given, or ticketId, but not both"
+        raise InvalidInput(errors=[FieldError(f"{prefix}code", message)])
+    if scan.ticket_id is not UNSET:
+        return scan.ticket_id, None
+    return codes.read(str(scan.code)) or (None, None)
