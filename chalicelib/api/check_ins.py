@@ -8,8 +8,7 @@ from sqlalchemy import Connection
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.check_ins import Attendance, CheckInResult, NewCheckIn
 from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
-from chalicelib.check_in import attendance, batches, scanning
-from chalicelib.check_in.batches import NoSuchCheckIn
+from chalicelib.check_in import attendance, scanning, undo
 from chalicelib.check_in.door import WrongDoor, require_door
 from chalicelib.check_in.scanning import (
     AlreadyCheckedIn,
@@ -22,6 +21,7 @@ from chalicelib.check_in.scanning import (
     WrongEvent,
 )
 from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.check_in.undo import NoSuchCheckIn
 from chalicelib.events.locks import NotYourEvent
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.errors import FieldError, InvalidInput
@@ -80,11 +80,10 @@ def check_in(request: Request, event_id: UUID, body: NewCheckIn) -> Response:
 def undo_check_in(request: Request, connection: Connection, event_id: UUID, check_in_id: UUID) -> Response:
     """Undo a check-in that was a mistake. The ticket can be admitted again. Repeating it changes nothing.
 
-    After the undo of a check-out, the ticket is inside again. If other scans were in conflict with the
-    check-in, the earliest of them admits the ticket.
+    After the undo of a check-out, the ticket is inside again.
     """
     _require_door(request, connection, event_id)
-    batches.undo(connection, event_id, check_in_id, request.now)
+    undo.undo(connection, event_id, check_in_id, request.now)
     return Response(204)
 
 

@@ -360,39 +360,6 @@ EXAMPLES: Mapping[Any, Any] = {
         ],
         "sentAt": "2030-06-05T19:02:40+02:00",
     },
-    Attendance: {
-        "eventId": _EVENT,
-        "inside": 2,
-        "admitted": 3,
-        "conflicts": 1,
-        "ticketTypes": [
-            {
-                "ticketTypeId": _TICKET_TYPE,
-                "name": "General admission",
-                "sold": 42,
-                "admitted": 3,
-                "inside": 2,
-            }
-        ],
-        "gates": [{"gate": "North", "admissions": 2}, {"admissions": 1}],
-        "quarters": [{"from": "2030-06-05T16:45:00Z", "admissions": 3}],
-        "conflictList": [
-            {
-                "ticketId": _TICKET,
-                "reference": "9YVAK3MT",
-                "scan": {
-                    "checkInId": "019b2f47-6a02-7c44-8f11-0d9e8c7b6a53",
-                    "scannedAt": "2030-06-05T16:51:32.008Z",
-                    "gate": "South",
-                },
-                "first": {
-                    "checkInId": _CHECK_IN,
-                    "scannedAt": "2030-06-05T16:45:10.250Z",
-                    "gate": "North",
-                },
-            }
-        ],
-    },
     ScanResults: {
         "results": [
             {"nonce": _NONCE, "outcome": "admitted", "ticket": _SCANNED, "checkIn": _ADMITTED},
@@ -430,6 +397,39 @@ EXAMPLES: Mapping[Any, Any] = {
         "expiresAt": "2030-02-09T18:30:00.000Z",
     },
     TransferClaim: {"token": _EMAIL_TOKEN, "name": "Grace Hopper"},
+    Attendance: {
+        "eventId": _EVENT,
+        "inside": 2,
+        "admitted": 3,
+        "conflicts": 1,
+        "ticketTypes": [
+            {
+                "ticketTypeId": _TICKET_TYPE,
+                "name": "General admission",
+                "sold": 42,
+                "admitted": 3,
+                "inside": 2,
+            }
+        ],
+        "gates": [{"gate": "North", "admissions": 2}, {"admissions": 1}],
+        "quarters": [{"from": "2030-06-05T16:45:00Z", "admissions": 3}],
+        "conflictList": [
+            {
+                "ticketId": _TICKET,
+                "reference": "9YVAK3MT",
+                "scan": {
+                    "checkInId": "019b2f47-6a02-7c44-8f11-0d9e8c7b6a53",
+                    "scannedAt": "2030-06-05T16:51:32.008Z",
+                    "gate": "South",
+                },
+                "first": {
+                    "checkInId": _CHECK_IN,
+                    "scannedAt": "2030-06-05T16:45:10.250Z",
+                    "gate": "North",
+                },
+            }
+        ],
+    },
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

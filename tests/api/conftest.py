@@ -75,6 +75,7 @@ def make_festival(client: Client, host: Account) -> tuple[dict[str, Any], str]:
 
 def make_world(client: Client) -> World:
     host, attendee = client.host(), client.attendee()
+    client.verify([attendee])  # else the attendee could not offer tickets
     event = client.event(host)
     festival, code_id = make_festival(client, host)
     booking = client.book(attendee, event["eventId"]).json

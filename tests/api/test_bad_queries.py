@@ -56,6 +56,7 @@ PARTICULAR = {
         "q": ["", " ", "x" * 255, "a\0b"],
     },
     "GET /bookings/{bookingId}/tickets": {},
+    "GET /tickets": {"from": ["", "yesterday", "2027-06-05T19:30:00", "5"]},
 }
 
 

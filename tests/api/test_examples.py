@@ -8,7 +8,7 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import make_world
 from tests.api.operations import OPERATIONS, each
-from tests.api.resources import email_token
+from tests.api.resources import email_token, transfer_token
 from tests.client import Client
 
 STATUS = {
@@ -18,6 +18,7 @@ STATUS = {
     "POST /events/{eventId}/codes": 201,
     "POST /events/{eventId}/door-keys": 201,
     "POST /bookings": 201,
+    "POST /tickets/{ticketId}/transfer": 201,
     "POST /auth/verify-email": 204,
     "POST /auth/reset-password": 204,
     "POST /auth/logout": 204,
@@ -34,6 +35,8 @@ def with_real_ids(client: Client, operation: Operation, event_id: str, example: 
     }
     if operation.path in purposes:
         return example | {"token": email_token(client, purposes[operation.path])}
+    if operation.path == "/tickets/claim":
+        return example | {"token": transfer_token(client)}
     if operation.path == "/auth/refresh":
         return {"refreshToken": register(client)["refreshToken"]}
     if "ticketTypeIds" in example:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.platform.http import idempotency
+from tests.bookings.ticket_transfers import give
 from tests.client import Client, Reply, event_body
 from tests.database_contents import contents, count
 from tests.rows import rows, taken
@@ -56,6 +57,11 @@ def booking(client: Client) -> Send:
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
 
 
+def offering_a_ticket(client: Client) -> Send:
+    given = give(client)
+    return partial(client, "POST", f"{given.path}/transfer", {"email": "ada@example.com"}, by=given.booker)
+
+
 each_creation = pytest.mark.parametrize(
     ("creating", "table"),
     [
@@ -65,8 +71,9 @@ each_creation = pytest.mark.parametrize(
         (creating_a_code, "codes"),
         (creating_a_door_key, "door_keys"),
         (booking, "bookings"),
+        (offering_a_ticket, "ticket_transfers"),
     ],
-    ids=["register", "publish", "add a type", "create a code", "create a door key", "book"],
+    ids=["register", "publish", "add a type", "create a code", "create a door key", "book", "offer"],
 )
 REPEATABLE = {"events", "ticket_types", "door_keys"}
 """The tables of resources that can be created again with the same body."""
@@ -138,6 +145,7 @@ def test_another_body_with_the_same_key_is_refused(
         "codes": {"code": "ELSE", "kind": "access"},
         "door_keys": {"name": "South gate"},
         "bookings": {"eventId": client.event(client.host())["eventId"]},
+        "ticket_transfers": {"email": "else@example.com"},
     }[table]
     before = contents(client)
 

@@ -17,7 +17,7 @@ from chalicelib.platform.http.validation import FORM_TYPE
 from chalicelib.platform.security import new_access_key
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, refresh_token, stripe_event, unsubscribe_token
+from tests.api.resources import email_token, refresh_token, stripe_event, transfer_token, unsubscribe_token
 from tests.check_in.doors import Door
 from tests.client import PASSWORD, Account, Client, event_body
 from tests.database_contents import contents
@@ -52,9 +52,9 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "PATCH /events/{eventId}/ticket-types/{ticketTypeId}": lambda _: {"name": "Eve's"},
     "POST /events/{eventId}/codes": lambda _: {"code": "EVE", "kind": "access"},
     "PATCH /events/{eventId}/codes/{codeId}": lambda _: {"value": 100},
+    "POST /events/{eventId}/box-office": lambda _: {"name": "Eve", "paidBy": "cash"},
     "POST /events/{eventId}/door-keys": lambda _: {"name": "Eve's"},
     "POST /events/{eventId}/check-ins": lambda world: {"code": world.code, "nonce": str(uuid4())},
-    "POST /events/{eventId}/box-office": lambda _: {"name": "Eve", "paidBy": "cash"},
     "POST /bookings": lambda world: {"eventId": world.event["eventId"]},
     "POST /bookings/quote": lambda world: {"eventId": world.event["eventId"]},
     "POST /auth/verify-email": lambda world: {"token": email_token(world.client, "verify-email")},
@@ -65,6 +65,8 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "POST /reset-password": lambda _: {"password": "another password"},
     "PATCH /tickets/{ticketId}": lambda _: {"holderName": "Eve"},
+    "POST /tickets/{ticketId}/transfer": lambda _: {"email": "eve@example.com"},
+    "POST /tickets/claim": lambda world: {"token": transfer_token(world.client)},
     "PUT /users/{userId}/preferences": lambda _: {
         "email": dict.fromkeys(TOPICS, False),
     },
@@ -76,6 +78,8 @@ QUERIES: dict[str, Callable[[World], str]] = {
     "POST /verify-email": lambda world: email_token(world.client, "verify-email"),
     "GET /reset-password": lambda world: email_token(world.client, "reset-password"),
     "POST /reset-password": lambda world: email_token(world.client, "reset-password"),
+    "GET /claim-ticket": lambda world: transfer_token(world.client),
+    "POST /claim-ticket": lambda world: transfer_token(world.client),
     "GET /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
     "POST /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
 }
@@ -98,23 +102,28 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /events/{eventId}/codes": (403, "not-your-event"),
     "PATCH /events/{eventId}/codes/{codeId}": (403, "not-your-event"),
     "DELETE /events/{eventId}/codes/{codeId}": (403, "not-your-event"),
+    "POST /events/{eventId}/box-office": (403, "not-your-event"),
+    "GET /events/{eventId}/box-office": (403, "not-your-event"),
+    "GET /events/{eventId}/attendees": (403, "not-your-event"),
+    "GET /events/{eventId}/attendees.csv": (403, "not-your-event"),
     "POST /events/{eventId}/door-keys": (403, "not-your-event"),
     "GET /events/{eventId}/door-keys": (403, "not-your-event"),
     "DELETE /events/{eventId}/door-keys/{doorKeyId}": (403, "not-your-event"),
     "POST /events/{eventId}/check-ins": (403, "not-your-event"),
     "DELETE /events/{eventId}/check-ins/{checkInId}": (403, "not-your-event"),
     "GET /events/{eventId}/attendance": (403, "not-your-event"),
-    "POST /events/{eventId}/box-office": (403, "not-your-event"),
-    "GET /events/{eventId}/box-office": (403, "not-your-event"),
-    "GET /events/{eventId}/attendees": (403, "not-your-event"),
-    "GET /events/{eventId}/attendees.csv": (403, "not-your-event"),
     "GET /bookings/{bookingId}": (404, "no-such-booking"),
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
     "DELETE /tickets/{ticketId}": (404, "no-such-ticket"),
     "GET /bookings/{bookingId}/tickets": (404, "no-such-booking"),
+    "GET /bookings/{bookingId}/tickets.pdf": (404, "no-such-booking"),
     "GET /tickets/{ticketId}": (404, "no-such-ticket"),
+    "GET /tickets/{ticketId}/qr.svg": (404, "no-such-ticket"),
     "PATCH /tickets/{ticketId}": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "DELETE /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/reissue": (404, "no-such-ticket"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "own",
     "DELETE /events/{eventId}/interest": "own",
@@ -289,6 +298,8 @@ def test_the_right_caller_is_allowed(operation: Operation, client: Client) -> No
         caller = world.host
     if name(operation) in {"POST /bookings", "POST /bookings/quote"}:
         caller = client.attendee()  # the other attendee has a booking already
+    if name(operation) == "DELETE /tickets/{ticketId}/transfer":
+        client("POST", f"/tickets/{world.ticket_id}/transfer", {"email": "eve@example.com"}, by=caller)
 
     reply = client(operation.method, path(operation, world), body(operation, world), by=caller)
 

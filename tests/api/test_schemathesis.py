@@ -33,6 +33,7 @@ from tests.api.resources import (
     refresh_token,
     stripe_event,
     ticket,
+    transfer_token,
     unsubscribe_token,
 )
 from tests.check_in.doors import Door
@@ -145,7 +146,11 @@ def new_booking(case: Case[Any], world: World) -> str:
 
 
 def new_ticket(case: Case[Any], world: World) -> str:
-    return ticket(world.client, new_booking(case, world))
+    made = ticket(world.client, new_booking(case, world))
+    if case.path.endswith("/transfer") and case.method == "DELETE":
+        offer = {"email": "grace@example.com"}
+        assert world.client("POST", f"/tickets/{made}/transfer", offer, by=world.attendee).status == 201
+    return made
 
 
 def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
@@ -153,7 +158,9 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
     members = with_times({name: value for name, value in BEYOND_SCHEMAS.items() if name in body})
     if "eventId" in body:
         members["eventId"] = new_event(case, world)
-    if "token" in body:
+    if case.path == "/tickets/claim":
+        members["token"] = transfer_token(world.client)
+    elif "token" in body:
         members["token"] = email_token(world.client, TOKENS[case.path])
     if case.path == "/auth/refresh":
         members["refreshToken"] = refresh_token(world.client)
@@ -169,12 +176,15 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
 def sender(operation: Operation, world: World, role: str) -> Account:
     """Return the account of a role, or a new account where the operation deletes it.
 
-    The host of the example's event cannot book it: another host does. In either role, the attendee pays and
-    names the holders of tickets.
+    The host of the example's event cannot book it: another host does. In either role, the attendee pays,
+    names the holders of tickets, and transfers them.
     """
     if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
-    if name(operation) in {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}:
+    if operation.path == "/tickets/{ticketId}/transfer" or name(operation) in {
+        "POST /bookings/{bookingId}/payment",
+        "PATCH /tickets/{ticketId}",
+    }:
         return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()

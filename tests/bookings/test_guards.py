@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
+from chalicelib.bookings.booking import BoxOfficeSale
 from chalicelib.bookings.codes import Code
 from chalicelib.events import publishing as events
 from chalicelib.payments import cancellation
@@ -26,6 +27,8 @@ from tests.concurrency import until_waiting
 from tests.rows import alter, domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]
+
+SALE = BoxOfficeSale(paid_by="cash", name="Ada")
 
 MAX_HOLDS = LIMITS.max_open_holds or 0
 
@@ -92,6 +95,58 @@ def test_the_last_place_is_sold_once(
     assert live(client, event["eventId"]) == sold
     assert value(client, "SELECT taken FROM places") == sold
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == sold
+
+
+@pytest.mark.parametrize(
+    ("removed", "drop", "outcomes"),
+    [
+        ([], DROP_CHECK, ["booked", "sold-out"]),
+        (["places-left"], None, ["booked", "ck_places_taken"]),
+        (["places-left"], DROP_CHECK, ["booked", "booked"]),
+    ],
+    ids=["guard alone", "check alone", "neither"],
+)
+def test_the_last_place_is_sold_once_at_the_box_office(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
+) -> None:
+    host = client.host()
+    event_id = client.event(host, capacity=1)["eventId"]
+    replace_procedure(client, without_guard(*removed))
+    if drop:
+        alter(client, drop)
+
+    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        attempts = [
+            threads.submit(attempt, client.wiring, host, event_id, sale=SALE),
+            threads.submit(attempt, client.wiring, client.attendee(), event_id),
+        ]
+        until_waiting(client, 2)
+
+    assert sorted(outcome.result() for outcome in attempts) == outcomes
+    assert live(client, event_id) == value(client, "SELECT taken FROM places") == outcomes.count("booked")
+
+
+@pytest.mark.parametrize(
+    ("removed", "outcome"), [([], "event-cancelled"), (["event-unchanged", "account-exists"], "booked")]
+)
+def test_the_deletion_of_a_host_refuses_a_sale_in_progress(
+    client: Client, removed: list[str], outcome: str
+) -> None:
+    host = client.host()
+    event_id = client.event(host)["eventId"]
+    replace_procedure(client, without_guard(*removed))
+    caller = client.wiring.tokens.read(host.token)
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        authentication.require_account(connection, caller, "update")
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        sale = thread.submit(attempt, client.wiring, host, event_id, sale=SALE)
+        until_waiting(client, 1)
+        cancellation.delete_account(connection, caller, expected=None, now=datetime.now(UTC))
+
+    assert sale.result() in {outcome, "invalid-token"} - ({"invalid-token"} if removed else set())
+    assert live(client, event_id) == len(removed[:1])
 
 
 @pytest.mark.parametrize(

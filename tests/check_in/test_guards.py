@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, text
 
-from chalicelib.check_in import batches
+from chalicelib.check_in import undo
 from chalicelib.check_in.models import Direction
 from chalicelib.payments import cancellation
 from tests.check_in.doors import Door
@@ -176,7 +176,7 @@ def test_an_undo_waits_for_a_scan(client: Client) -> None:
 
     def undo_first() -> None:
         with client.wiring.database.transaction() as connection:
-            batches.undo(connection, UUID(door.event_id), check_in_id, datetime.now(UTC))
+            undo.undo(connection, UUID(door.event_id), check_in_id, datetime.now(UTC))
 
     with ThreadPoolExecutor(2) as threads, locked_ticket(client, ticket_id):
         scanned, undone = threads.submit(attempt, door, ticket_id), threads.submit(undo_first)
