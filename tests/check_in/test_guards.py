@@ -4,9 +4,8 @@ No race depends on timing. A test locks the ticket's row, waits until all racing
 then releases it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -18,7 +17,7 @@ from chalicelib.check_in import undo
 from chalicelib.check_in.models import Direction
 from chalicelib.payments import cancellation
 from tests.check_in.doors import Door
-from tests.check_in.procedure import CHECK_IN, attempt
+from tests.check_in.procedure import CHECK_IN, attempt, locked_ticket
 from tests.client import Client
 from tests.concurrency import until_waiting
 from tests.rows import alter, value
@@ -33,16 +32,9 @@ def test_every_guard_has_a_pair_test() -> None:
     CHECK_IN.check(Path(__file__).parent)
 
 
-@contextmanager
-def locked_tickets(client: Client) -> Iterator[Connection]:
-    with client.wiring.database.transaction() as connection:
-        connection.execute(text("SELECT 1 FROM tickets FOR NO KEY UPDATE"))
-        yield connection
-
-
 def race(door: Door, ticket_id: str, direction: Direction = "in", nonce: UUID | None = None) -> list[str]:
     """Let two scanners scan a ticket at the same time, after each has read it as it was."""
-    with ThreadPoolExecutor(2) as threads, locked_tickets(door.client):
+    with ThreadPoolExecutor(2) as threads, locked_ticket(door.client, ticket_id):
         attempts = [threads.submit(attempt, door, ticket_id, direction, nonce) for _ in range(2)]
         until_waiting(door.client, 2)
     return sorted(outcome.result() for outcome in attempts)
@@ -167,7 +159,7 @@ def test_a_ticket_changed_during_a_scan_is_not_admitted(
     CHECK_IN.replace(door.client, CHECK_IN.without_guard(*removed))
     alter(door.client, DROP_CHECK)
 
-    with ThreadPoolExecutor(1) as thread, locked_tickets(door.client) as connection:
+    with ThreadPoolExecutor(1) as thread, locked_ticket(door.client, ticket_id) as connection:
         scanned = thread.submit(attempt, door, ticket_id)
         until_waiting(door.client, 1)  # the scan has read the ticket as it was
         change(connection, door, ticket_id)
@@ -186,7 +178,7 @@ def test_an_undo_waits_for_a_scan(client: Client) -> None:
         with client.wiring.database.transaction() as connection:
             undo.undo(connection, UUID(door.event_id), check_in_id, datetime.now(UTC))
 
-    with ThreadPoolExecutor(2) as threads, locked_tickets(client):
+    with ThreadPoolExecutor(2) as threads, locked_ticket(client, ticket_id):
         scanned, undone = threads.submit(attempt, door, ticket_id), threads.submit(undo_first)
         until_waiting(client, 2)
 
