@@ -64,6 +64,7 @@ ADVICE: dict[type[Refusal], str] = {
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     printed_tickets.NotTheHolder: "Log in as the holder of the ticket.",
+    printed_tickets.WalletNotConfigured: "Show the QR code or the PDF instead.",
     printed_tickets.TicketUnpaid: "Pay for the booking first.",
     cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
     codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",

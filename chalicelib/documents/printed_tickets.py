@@ -45,6 +45,10 @@ class TicketUnpaid(Conflict):
     """The ticket is not paid yet."""
 
 
+class WalletNotConfigured(NotFound):
+    """This service has no passes for Apple Wallet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrderLine:
     """Tickets of one type at one price."""
