@@ -41,11 +41,10 @@ class PassSigner:
             self.pass_type_id = str(subject["user_id"])
             self.team_id = str(subject["organizational_unit_name"])
             self.organization = str(subject["organization_name"])
-        except (ValueError, TypeError, KeyError) as error:
-            # The cause could quote the key.
+        except (ValueError, TypeError, KeyError):
             raise BadSetting(
                 "WALLET_CERTIFICATE must have the certificate of a pass type and its RSA key without password"
-            ) from error.with_traceback(None)
+            ) from None  # the cause could quote the key
         self._certificates = certificates
 
     def sign(self, content: bytes, now: datetime) -> bytes:
