@@ -124,6 +124,7 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /bookings/{bookingId}/tickets": (404, "no-such-booking"),
     "GET /bookings/{bookingId}/tickets.pdf": (404, "no-such-booking"),
     "GET /tickets/{ticketId}": (404, "no-such-ticket"),
+    "GET /tickets/{ticketId}/pass.pkpass": (404, "no-such-ticket"),
     "GET /tickets/{ticketId}/qr.svg": (404, "no-such-ticket"),
     "PATCH /tickets/{ticketId}": (404, "no-such-ticket"),
     "POST /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
