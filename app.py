@@ -16,6 +16,7 @@ from chalicelib.api import (
     bookings,
     codes,
     docs,
+    door_page,
     events,
     health,
     notifications,
@@ -58,6 +59,7 @@ resources = [
         notifications,
         stripe_webhook,
         pages,
+        door_page,
         health,
     )
 ]
