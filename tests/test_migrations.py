@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chalicelib import migrations
 from chalicelib.bookings import booking
+from chalicelib.check_in import scanning
 from chalicelib.events import expressions
 from chalicelib.migrations import role, upgrade
 from chalicelib.platform.database import engine
@@ -51,6 +52,7 @@ PROCEDURES = (
 
 FUNCTIONS = Path(engine.__file__).with_name("functions.sql").read_text()
 TICKET_CHANGES = Path(booking.__file__).with_name("ticket_changes.sql").read_text()
+CHECK_IN = Path(scanning.__file__).with_name("check_in.sql").read_text()
 BOOKABLE = Path(expressions.__file__).with_name("bookable.sql").read_text()
 
 
@@ -98,13 +100,14 @@ def test_migrated_schema_equals_the_models(owner_url: str, empty_database: str) 
 def test_migrated_procedures_equal_their_sources(owner_url: str, empty_database: str) -> None:
     with connected(empty_database) as connection:
         connection.exec_driver_sql("CREATE TABLE tickets ()")
-        for source in (FUNCTIONS, BOOKABLE, SOURCE, TICKET_CHANGES):
+        for source in (FUNCTIONS, BOOKABLE, SOURCE, TICKET_CHANGES, CHECK_IN):
             connection.exec_driver_sql(source)
 
     migrated = procedures(owner_url)
 
     assert migrated == procedures(empty_database)
-    assert f"PROCEDURE public.{booking.PROCEDURE}(" in "".join(migrated)
+    for procedure in (booking.PROCEDURE, scanning.PROCEDURE):
+        assert f"PROCEDURE public.{procedure}(" in "".join(migrated)
 
 
 def test_migrating_again_changes_nothing(owner_url: str) -> None:

@@ -21,7 +21,9 @@ from chalicelib.api.schemas.bookings import (
     PayablePayment,
     Quote,
 )
+from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
 from chalicelib.api.schemas.codes import Code, CodeChange, NewCode
+from chalicelib.api.schemas.door_keys import CreatedDoorKey, DoorKey, NewDoorKey
 from chalicelib.api.schemas.events import (
     Event,
     EventCancellation,
@@ -50,6 +52,10 @@ _TICKET_TYPE = "019b2f41-a0b8-7d20-8f11-6c0e4a9b2d35"
 _CODE = "019b2f43-6c1d-7e02-a4b8-0d7f3e9c5a61"
 _BOOKING = "019b2f45-3c6e-7a81-9e02-d4b8c7f1a653"
 _TICKET = "019b2f45-3c6f-7d14-b0a2-7e5c1f9d8b36"
+_TICKET_CODE = "AGNS6RJ4N56RJMFCPZPRZHMLGYAAD7F5JQ2HUVKZ3OBTY6WXM4ELISA"
+_DOOR_KEY = "019b2f47-0c2e-7b91-8d35-7a4c1e6f9b20"
+_CHECK_IN = "019b2f47-5d10-7a3b-9c42-1b6e8f0d7a25"
+_NONCE = "6f1c2a54-0b7d-4e3f-9a86-d5c4b3a29180"
 _NOTIFICATION = "019b2f46-0a1b-7c2d-8e3f-405162738495"
 _PASSWORD = "correct horse battery"  # noqa: S105 (an example)
 _EMAIL_TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"  # noqa: S105 (an example)
@@ -161,6 +167,13 @@ _HOLD = {
         "clientSecret": _CLIENT_SECRET,
         "status": "requires_payment",
     },
+}
+
+_NORTH_GATE = {
+    "doorKeyId": _DOOR_KEY,
+    "name": "North gate",
+    "createdAt": "2030-06-05T14:00:00.000Z",
+    "expiresAt": "2030-06-06T08:30:00.000Z",
 }
 
 EXAMPLES: Mapping[Any, Any] = {
@@ -284,6 +297,29 @@ EXAMPLES: Mapping[Any, Any] = {
         "updatedAt": "2030-02-02T18:30:00.000Z",
     },
     TicketChange: {"holderName": "Grace Hopper", "holderEmail": "grace@example.com"},
+    NewDoorKey: {"name": "North gate"},
+    DoorKey: _NORTH_GATE,
+    CreatedDoorKey: {**_NORTH_GATE, "key": "key_Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"},
+    NewCheckIn: {"code": _TICKET_CODE, "nonce": _NONCE, "gate": "North"},
+    CheckInResult: {
+        "ticket": {
+            "ticketId": _TICKET,
+            "ticketTypeId": _TICKET_TYPE,
+            "name": "General admission",
+            "status": "used",
+            "holderName": "Grace Hopper",
+            "reference": "9YVAK3MT",
+        },
+        "checkIn": {
+            "checkInId": _CHECK_IN,
+            "ticketId": _TICKET,
+            "direction": "in",
+            "outcome": "admitted",
+            "scannedAt": "2030-06-05T16:45:10.250Z",
+            "gate": "North",
+            "byHand": False,
+        },
+    },
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

@@ -5,6 +5,7 @@ from html import escape
 from http import HTTPStatus
 
 from chalicelib.bookings import booking, codes, holders
+from chalicelib.check_in import door, door_keys, scanning
 from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import cancellation, checkout, signatures, stripe_events
@@ -67,6 +68,17 @@ ADVICE: dict[type[Refusal], str] = {
     codes.CodeExists: "Change the existing code, or choose another text.",
     codes.TooManyCodes: "Delete codes that are no longer needed.",
     codes.MaxUsesBelowUses: "Choose a `maxUses` of at least `uses`.",
+    door.WrongDoor: "Use a door key of this event.",
+    door_keys.NoSuchDoorKey: "List the door keys of the event with `GET /events/{eventId}/door-keys`.",
+    door_keys.TooManyDoorKeys: "Revoke door keys that are no longer needed.",
+    scanning.AlreadyCheckedIn: "Do not admit anyone: `first` says when and where the ticket was checked in. "
+    "Undo that check-in if it was a mistake.",
+    scanning.CodeReplaced: "Ask for the newest ticket. It may have been transferred to somebody else.",
+    scanning.NoReEntry: "Allow re-entry with `reEntryAllowed` of the event.",
+    scanning.NonceReused: "Choose a new `nonce` for each scan. Repeat it only with the same scan.",
+    scanning.NotCheckedIn: "Check the ticket in first.",
+    scanning.NotYetValid: "Wait until doors open at `doorsOpenAt`. Without it, the ticket is not paid yet.",
+    scanning.WrongEvent: "Check the date and the event on the ticket.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

@@ -1,10 +1,12 @@
 """Authentication: password hashing and signed tokens."""
 
 import hashlib
+import hmac
 import re
 import secrets
 import threading
 import unicodedata
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
@@ -146,7 +148,16 @@ class AccessKey:
 
 def new_access_key() -> tuple[str, AccessKey]:
     """Make an access key. Its text is to be shown once, and only the hash stored."""
-    text = ACCESS_KEY_PREFIX + secrets.token_urlsafe(32)
+    return _access_key(secrets.token_bytes(32))
+
+
+def derived_access_key(secret: bytes, content: bytes) -> tuple[str, AccessKey]:
+    """Make the access key that belongs to a content. Without the secret it cannot be guessed."""
+    return _access_key(hmac.digest(secret, content, "sha256"))
+
+
+def _access_key(random: bytes) -> tuple[str, AccessKey]:
+    text = ACCESS_KEY_PREFIX + urlsafe_b64encode(random).decode().rstrip("=")
     return text, AccessKey(hashlib.sha256(text.encode()).digest())
 
 

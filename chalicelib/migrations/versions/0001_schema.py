@@ -1,4 +1,4 @@
-"""The initial schema: tables, indexes, constraints and the booking procedure."""
+"""The initial schema: tables, indexes, constraints, and the procedures of bookings and check-ins."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
 _BOOKABLE = _CHALICELIB / "events" / "bookable.sql"
 _BOOK = _CHALICELIB / "bookings" / "book.sql"
+_CHECK_IN = _CHALICELIB / "check_in" / "check_in.sql"
 _TICKET_CHANGES = _CHALICELIB / "bookings" / "ticket_changes.sql"
 
 
@@ -28,6 +29,7 @@ def upgrade() -> None:
     _run(_BOOKABLE)
     _run(_BOOK)
     _run(_TICKET_CHANGES)
+    _run(_CHECK_IN)
 
 
 def _run(script: Path) -> None:

@@ -1,0 +1,89 @@
+"""/events/{eventId}/check-ins and /attendance: scan tickets at the door, undo, count."""
+
+from uuid import UUID
+
+from msgspec import UNSET
+
+from chalicelib.api.routing import new_router
+from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
+from chalicelib.bookings.holders import TicketCancelled
+from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.check_in import scanning
+from chalicelib.check_in.door import WrongDoor
+from chalicelib.check_in.scanning import (
+    AlreadyCheckedIn,
+    CodeReplaced,
+    NonceReused,
+    NoReEntry,
+    NotCheckedIn,
+    NotYetValid,
+    Scan,
+    WrongEvent,
+)
+from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.events.locks import NotYourEvent
+from chalicelib.events.search import NoSuchEvent
+from chalicelib.platform.errors import FieldError, InvalidInput
+from chalicelib.platform.http.request import Request, Response
+
+DOOR_ERRORS = (NoSuchEvent, NotYourEvent, WrongDoor)
+
+routes = new_router("check-ins", "At the door of an event: scan tickets, undo, count.")
+
+
+@routes.post(
+    "/events/{eventId}/check-ins",
+    auth="scope:check-in",
+    responses={200: CheckInResult},
+    errors=(
+        *DOOR_ERRORS,
+        NoSuchTicket,
+        WrongEvent,
+        TicketCancelled,
+        CodeReplaced,
+        NotYetValid,
+        AlreadyCheckedIn,
+        NotCheckedIn,
+        NoReEntry,
+        NonceReused,
+    ),
+    account_check="view",  # the procedure checks it
+)
+def check_in(request: Request, event_id: UUID, body: NewCheckIn) -> Response:
+    """Check a ticket in by its code, or by its id if it was found by name.
+
+    A ticket is admitted once: 409 `already-checked-in`, whose `first` says when and where. Where the event
+    has `reEntryAllowed`, `direction` `out` ends the stay, and the ticket can be admitted again. Doors open at
+    `doorsOpenAt` of the event, or 12 hours before its start: 409 `not-yet-valid`. Refused scans are not
+    recorded.
+
+    If there is no response, send the same scan with the same `nonce` again to get the first response.
+    """
+    scanned = scanning.scan(
+        request.database,
+        event_id,
+        _scan(request, body),
+        caller=request.caller,
+        key=request.access_key,
+        now=request.now,
+    )
+    return Response(200, scanned)
+
+
+def _scan(request: Request, body: NewCheckIn) -> Scan:
+    if (body.code is UNSET) == (body.ticket_id is UNSET):
+        raise InvalidInput(errors=[FieldError("code", "must be given, or ticketId, but not both")])
+    ticket_id: UUID | None
+    serial: int | None
+    if body.ticket_id is not UNSET:
+        ticket_id, serial = body.ticket_id, None
+    else:
+        ticket_id, serial = TicketCodes.of(request.settings).read(str(body.code)) or (None, None)
+    return Scan(
+        ticket_id=ticket_id,
+        serial=serial,
+        nonce=body.nonce,
+        direction=body.direction,
+        scanned_at=request.now if body.at is UNSET else body.at,
+        gate=None if body.gate is UNSET else body.gate,
+    )
