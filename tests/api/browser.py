@@ -51,7 +51,14 @@ class Browser:
         self.call("page", "fill", selector, text)
 
     def wait_for(self, selector: str) -> None:
+        """Wait until an element is visible."""
         self.call("page", "waitForSelector", selector)
+
+    def wait_until_hidden(self, selector: str) -> None:
+        self.call("page", "waitForSelector", selector, {"state": "hidden"})
+
+    def is_visible(self, selector: str) -> bool:
+        return bool(self.call("page", "isVisible", selector))
 
     def text(self, selector: str) -> str:
         return str(self.call("page", "innerText", selector))

@@ -7,6 +7,7 @@ const { chromium } = createRequire(`${process.cwd()}/`)("playwright-core");
 
 const [executablePath, folder, ...args] = process.argv.slice(2);
 const TIMEOUT = 60_000;
+const VALUES = new Set(["evaluate", "innerText", "isVisible", "take"]);
 
 async function main() {
   const context = await chromium.launchPersistentContext(folder, {
@@ -14,7 +15,6 @@ async function main() {
     args,
     chromiumSandbox: false,
     viewport: { width: 320, height: 640 },
-    colorScheme: process.env.COLOR_SCHEME,
   });
   context.setDefaultTimeout(TIMEOUT);
   const [page] = context.pages();
@@ -27,8 +27,8 @@ async function main() {
     let reply;
     try {
       const result = await targets[target][method](...given);
-      // Most results are handles, which have no meaning outside.
-      reply = { result: ["evaluate", "take", "textContent", "innerText", "isVisible"].includes(method) ? result : null };
+      // A handle of the page has no meaning outside.
+      reply = { result: VALUES.has(method) ? (result ?? null) : null };
     } catch (error) {
       reply = { error: String(error) };
     }

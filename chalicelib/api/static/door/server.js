@@ -13,7 +13,8 @@ export class Refused extends Error {
    * @param {Record<string, any>} problem
    */
   constructor(status, problem) {
-    super(problem.title ?? `Status ${status}`);
+    const [error] = problem.errors ?? [];
+    super(error ? `${error.field} ${error.message}` : (problem.title ?? `status ${status}`));
     this.status = status;
     this.problem = problem;
   }

@@ -188,7 +188,7 @@ export class Store {
     return this.#write(["tickets", "scans"], async ({ tickets, scans }) => {
       /** @type {Scan | undefined} */
       const scan = await done(scans.get(nonce));
-      if (!scan || (onlyUnsent && scan.attempted)) return false;
+      if (!scan || (onlyUnsent && (scan.attempted || scan.confirmedAt))) return false;
       scans.delete(nonce);
       if (scan.before) tickets.put(scan.before);
       return true;

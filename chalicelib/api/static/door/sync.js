@@ -122,16 +122,12 @@ export class Sync extends EventTarget {
     try {
       ({ results } = await this.server.upload(bodies));
     } catch (error) {
-      if (!(error instanceof Refused) || error.status === 404) throw error;
-      if (scans.length === 1) {
-        await this.store.reject(this.#conflict(scans[0], `The server refuses this scan: ${error.message}.`));
-        return;
+      const faulty = error instanceof Refused ? faultyScans(error.problem, scans) : new Map();
+      for (const [scan, message] of faulty) {
+        await this.store.reject(this.#conflict(scan, `The server refuses this scan: ${message}.`));
       }
-      // One scan makes the server refuse all: find it.
-      const middle = Math.ceil(scans.length / 2);
-      await this.#uploadBatch(scans.slice(0, middle));
-      await this.#uploadBatch(scans.slice(middle));
-      return;
+      if (faulty.size) return; // the next batch is without them
+      throw error;
     }
     const byNonce = new Map(scans.map((scan) => [scan.nonce, scan]));
     for (const result of results) {
@@ -175,6 +171,21 @@ export class Sync extends EventTarget {
     }
     await this.store.dropConfirmed(requestedAt);
   }
+}
+
+/**
+ * Return the scans of a batch that a problem names as invalid, with the reasons.
+ * @param {Record<string, any>} problem
+ * @param {Scan[]} scans
+ * @returns {Map<Scan, string>}
+ */
+function faultyScans(problem, scans) {
+  const faulty = new Map();
+  for (const { field, message } of problem.errors ?? []) {
+    const scan = scans[Number(/^scans\[(\d+)\]/.exec(field)?.[1])];
+    if (scan) faulty.set(scan, message);
+  }
+  return faulty;
 }
 
 /**
