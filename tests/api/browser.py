@@ -41,6 +41,10 @@ class Browser:
     def open(self, url: str) -> None:
         self.call("page", "goto", url)
 
+    def run_before_page(self, script: str) -> None:
+        """Run a script in each page that is opened from now on, before its own scripts."""
+        self.call("context", "addInitScript", {"content": script})
+
     def reload(self) -> None:
         self.call("page", "reload")
 

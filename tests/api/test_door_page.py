@@ -19,7 +19,7 @@ from infra.local.server import serving
 from tests.api import npm
 from tests.api.browser import Browser, chromium
 from tests.check_in.doors import Door
-from tests.client import Client
+from tests.client import Client, in_days
 from tests.rows import rows
 
 if TYPE_CHECKING:
@@ -137,6 +137,66 @@ def test_the_camera_admits_a_ticket_once(scanner: Scanner) -> None:
 
 
 @in_a_browser
+def test_the_camera_uses_the_reader_of_the_browser(scanner: Scanner) -> None:
+    browser, code = scanner.browser, scanner.door.code(scanner.tickets[1])
+    browser.run_before_page(f"""self.BarcodeDetector = class {{
+        static async getSupportedFormats() {{ return ["qr_code"]; }}
+        async detect() {{ return [{{ rawValue: "{code}" }}]; }}
+    }}""")
+    scanner.open()
+    browser.click("text=Start scanning")
+
+    browser.wait_for(f"{ADMITTED} >> text=Zoë Müller")
+    assert browser.evaluate("typeof self.jsQR") == "undefined"
+
+
+@in_a_browser
+def test_each_refusal_names_its_reason(scanner: Scanner) -> None:
+    door, client = scanner.door, scanner.door.client
+    another = Door.open(client)
+    codes = {
+        "Not for this event": another.code(another.ticket()),
+        "This code was replaced": door.code(scanner.tickets[0], serial=0),
+        "Unknown code": "A" * 55,
+    }
+    scanner.open()
+    for reason, code in codes.items():
+        scanner.browser.fill("#search", code)
+        scanner.browser.click("text=Find")
+        scanner.browser.wait_for(f"{REFUSED} >> text={reason}")
+        scanner.browser.click("#next")
+    later = {"doorsOpenAt": in_days(0.05), "startDateTime": in_days(0.06), "endDateTime": in_days(0.1)}
+    assert client("PATCH", f"/events/{door.event_id}", later, by=door.host).status == 200
+
+    scanner.type_code(scanner.tickets[0])
+    scanner.browser.wait_for(f"{REFUSED} >> text=Doors open at")
+    scanner.browser.click("#next")
+    scanner.browser.reload()
+    scanner.browser.wait_for("#connection:text('Online')")
+    scanner.go_offline()
+    scanner.type_code(scanner.tickets[0])
+    scanner.browser.wait_for(f"{REFUSED} >> text=Doors open at")
+
+
+@in_a_browser
+def test_a_scan_that_the_server_cannot_read_does_not_block_the_others(scanner: Scanner) -> None:
+    browser, (ada, zoe, _) = scanner.browser, scanner.tickets
+    scanner.open()
+    scanner.go_offline()
+    browser.click("summary")
+    browser.fill("#gate", "x" * 51)
+    assert scanner.admits(ada)
+    browser.fill("#gate", "Gate A")
+    assert scanner.admits(zoe)
+
+    scanner.go_online()
+
+    browser.wait_for("#conflicts >> text=gate")
+    browser.wait_for("#waiting:text('All scans uploaded')")
+    assert (scanner.check_ins(ada), scanner.check_ins(zoe)) == ([], [("admitted", "Gate A", False)])
+
+
+@in_a_browser
 def test_the_page_works_offline_and_uploads_later(scanner: Scanner) -> None:
     browser, (ada, zoe, _) = scanner.browser, scanner.tickets
     scanner.open()
@@ -220,6 +280,12 @@ def test_a_revoked_key_is_asked_for_again_and_the_queue_is_kept(scanner: Scanner
     scanner.enter(door.key(name="South"))
     browser.wait_for("#waiting:text('All scans uploaded')")
     assert scanner.check_ins(ticket) == [("admitted", None, False)]
+
+    for key in door.client("GET", f"/events/{door.event_id}/door-keys", by=door.host).json:
+        door.client("DELETE", f"/events/{door.event_id}/door-keys/{key['doorKeyId']}", by=door.host)
+    scanner.type_code(scanner.tickets[1])
+    browser.wait_for("#key-view >> text=revoked or has expired")
+    assert scanner.check_ins(scanner.tickets[1]) == []
 
 
 @in_a_browser

@@ -14,6 +14,8 @@ const MIN_SEARCH_LENGTH = 2;
 /** The elements of the page by their ids. @type {Record<string, any>} */
 const elements = Object.fromEntries([...document.querySelectorAll("[id]")].map((one) => [one.id, one]));
 
+if (!isSecureContext) write("title", "This page needs HTTPS.");
+
 const eventId = location.pathname.split("/").filter(Boolean).pop() ?? "";
 const store = await Store.open(eventId);
 const server = new Server(eventId);
@@ -234,7 +236,7 @@ on("search-form", "submit", async (event) => {
 });
 on("next", "click", () => elements.result.close());
 on("result", "close", () => {
-  camera.isPaused = false;
+  camera.isPaused = isChecking;
 });
 on("undo", "click", undo);
 on("result-undo", "click", undo);

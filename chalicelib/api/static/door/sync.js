@@ -182,8 +182,9 @@ export class Sync extends EventTarget {
 function faultyScans(problem, scans) {
   const faulty = new Map();
   for (const { field, message } of problem.errors ?? []) {
-    const scan = scans[Number(/^scans\[(\d+)\]/.exec(field)?.[1])];
-    if (scan) faulty.set(scan, message);
+    const [, index, member] = /^scans\[(\d+)\]\.?(.*)/.exec(field) ?? [];
+    const scan = scans[Number(index)];
+    if (scan) faulty.set(scan, `${member} ${message}`.trim());
   }
   return faulty;
 }
