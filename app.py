@@ -12,8 +12,10 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
 
 from chalicelib import wiring
 from chalicelib.api import (
+    attendees,
     auth,
     bookings,
+    box_office,
     check_ins,
     codes,
     docs,
@@ -22,12 +24,14 @@ from chalicelib.api import (
     events,
     health,
     notifications,
+    offline_scanners,
     pages,
     stripe_webhook,
     ticket_types,
     tickets,
     users,
 )
+from chalicelib.bookings import transfers
 from chalicelib.events import sale_start
 from chalicelib.notifications import booking_activity, bounces, deliveries, digest
 from chalicelib.payments import event_sweep, hold_expiry, reconciliation, refunds, stripe_events
@@ -57,9 +61,12 @@ resources = [
         ticket_types,
         codes,
         bookings,
+        box_office,
+        attendees,
         tickets,
         door_keys,
         check_ins,
+        offline_scanners,
         notifications,
         stripe_webhook,
         pages,
@@ -125,11 +132,12 @@ def notify_hosts(_event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.HOURS))
 def purge_expired(_event: CloudWatchEvent) -> None:
-    """Delete rows past their retention: keys, tokens, limits, deliveries, hosts' news, Stripe's events."""
+    """Delete rows past their retention: keys, tokens, offers, limits, e-mails, hosts' news, Stripe events."""
     database, now = wiring.current().database, datetime.now(UTC)
     idempotency.purge(database, now)
     email_tokens.purge_expired(database, now)
     sessions.purge_expired(database, now)
+    transfers.purge(database, now)
     deliveries.purge(database, now)
     digest.purge(database, now)
     stripe_events.purge(database, now)

@@ -164,7 +164,6 @@ class BookingDetails(DomainEventBody):
 
     booking_id: UUID
     reference: Annotated[str, {"pattern": "^[0-9A-HJKMNP-TV-Z]{8}$", "description": "For people."}]
-    user_id: AttendeeId
     event_id: UUID
     quantity: Quantity
     items: Annotated[tuple[BookingItem, ...], {"minItems": 1}]
@@ -177,21 +176,34 @@ class BookingDetails(DomainEventBody):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookingConfirmed(BookingDetails, name="booking-confirmed"):
-    """A booking is confirmed: a free one when it is made, any other when it is paid."""
+class ConfirmedBooking(BookingDetails):
+    """It was made by an attendee (`userId`) or sold by the host at the box office (`paidBy`)."""
+
+    user_id: Annotated[UUID | None, {"description": "The attendee."}] = None
+    paid_by: Annotated[
+        Literal["cash", "card", "free"] | None, {"description": "How the host was paid at the box office."}
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookingConfirmed(ConfirmedBooking, name="booking-confirmed"):
+    """A booking is confirmed: a free one when it is made, any other when it is paid.
+
+    Those of the box office are paid when they are made, and have `paidBy` in place of `userId`.
+    """
 
     status: Literal["confirmed"]
     payment_reference: PaymentReference = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookingCancelled(BookingDetails, name="booking-cancelled"):
+class BookingCancelled(ConfirmedBooking, name="booking-cancelled"):
     """A booking is cancelled, and its places are free.
 
     The reason is the attendee's or the host's wish (`attendee`, `host`), the end of the event
     (`event-cancelled`, `event-deleted`) or of the attendee's account (`account-deleted`), a refund made
     outside this system (`refunded`), or a lost dispute (`dispute-lost`). Money that is due back has a
-    `payment-refund-due` of its own.
+    `payment-refund-due` of its own, except that the host gives back what was paid at the box office.
     """
 
     status: Literal["cancelled"]
@@ -199,10 +211,10 @@ class BookingCancelled(BookingDetails, name="booking-cancelled"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketsCancelled(BookingDetails, name="tickets-cancelled"):
+class TicketsCancelled(ConfirmedBooking, name="tickets-cancelled"):
     """Some tickets of a booking are cancelled, and their places are free. The others stay valid.
 
-    Money that is due back has a `payment-refund-due` of its own.
+    Money that is due back has a `payment-refund-due` of its own, as for `booking-cancelled`.
     """
 
     status: Literal["confirmed"]
@@ -216,8 +228,38 @@ class BookingExpired(BookingDetails, name="booking-expired"):
     A payment that arrives later may still confirm the booking, if its places are left.
     """
 
+    user_id: AttendeeId
     status: Literal["expired"]
     amount: PaidAmount
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketDetails(DomainEventBody):
+    """The subject is the event of the ticket."""
+
+    ticket_id: UUID
+    booking_id: UUID
+    event_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketTransferOffered(TicketDetails, name="ticket-transfer-offered"):
+    """The attendee who booked a ticket offers it to somebody, who gets an e-mail with a link to claim it.
+
+    The token is made when the e-mail is sent, and is in no message. Neither is the address.
+    """
+
+    transfer_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketTransferred(TicketDetails, name="ticket-transferred"):
+    """A ticket is claimed: it has a new holder and a new code. The booking and its money stay as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketReissued(TicketDetails, name="ticket-reissued"):
+    """A ticket has a new code, and the old one is void. Its holder is the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,6 +415,9 @@ ALL: tuple[type[DomainEventBody], ...] = (
     BookingCancelled,
     TicketsCancelled,
     BookingExpired,
+    TicketTransferOffered,
+    TicketTransferred,
+    TicketReissued,
     PaymentFailed,
     PaymentRefundDue,
     PaymentDisputed,

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+import app
 from chalicelib.migrations import role, upgrade
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
+from infra.local.api_gateway import api_gateway
 from infra.local.postgres import Postgres
+from infra.local.server import serving
 from tests.client import Client
+from tests.concurrency import Web
 from tests.fakes import FakePayments
 from tests.rows import app_url, owner_of
 
@@ -84,3 +88,11 @@ def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring
 def client(wiring: Wiring) -> Client:
     """A client that calls the app as API Gateway does."""
     return Client(wiring)
+
+
+@pytest.fixture
+def web(wiring: Wiring) -> Iterator[Web]:
+    """The app with the test's database, for concurrent clients."""
+    assert wiring.settings.database_pool_size > 1, "one connection would serialize all requests"
+    with serving(api_gateway(app.app)) as url:
+        yield Web(url)

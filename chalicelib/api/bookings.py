@@ -21,6 +21,7 @@ from chalicelib.api.schemas.bookings import (
     held_booking_json,
     host_booking_json,
 )
+from chalicelib.api.schemas.box_office import NewSale
 from chalicelib.bookings import booking, queries
 from chalicelib.bookings.booking import (
     AlreadyBooked,
@@ -37,6 +38,7 @@ from chalicelib.bookings.booking import (
 )
 from chalicelib.bookings.codes import Code
 from chalicelib.bookings.queries import BookingQueries, NoSuchBooking
+from chalicelib.bookings.tickets import TicketUsed
 from chalicelib.events.locks import EventCancelled, EventEnded, EventStarted
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.payments import cancellation, checkout
@@ -130,7 +132,7 @@ def create_booking(request: Request, body: BookingRequest) -> Response:
     headers = {"Idempotent-Replayed": "true"} if result.replayed else {}
     if result.held:
         return _held(request, 201, result.booking_id, headers)
-    return written_response(201, result.booking, 1, {**_location(request, result.booking_id), **headers})
+    return written_response(201, result.booking, 1, {**location(request, result.booking_id), **headers})
 
 
 @contextmanager
@@ -158,25 +160,29 @@ def _limit_wrong_codes(request: Request, code: Code | None) -> Iterator[None]:
 
 
 def _order(request: Request, body: BookingRequest) -> Order:
-    """Check what the body's schema cannot."""
-    items = None
-    if body.items is not None:
-        if body.quantity is not None:
-            raise InvalidInput(errors=[FieldError("quantity", "must be left out if there are items")])
-        items = tuple(Item(item.ticket_type_id, item.quantity) for item in body.items)
-        seen: set[UUID] = set()
-        for index, item in enumerate(items):
-            if item.ticket_type_id in seen:
-                message = "must not repeat the ticket type of another item"
-                raise InvalidInput(errors=[FieldError(f"items[{index}].ticketTypeId", message)])
-            seen.add(item.ticket_type_id)
     return Order(
         event_id=body.event_id,
-        items=items,
+        items=ordered_items(body),
         quantity=body.quantity or 1,
         code=Code(body.code) if body.code is not None else None,
         revisions=expected_versions(request),
     )
+
+
+def ordered_items(body: BookingRequest | NewSale) -> tuple[Item, ...] | None:
+    """Check what the body's schema cannot, and return its items."""
+    if body.items is None:
+        return None
+    if body.quantity is not None:
+        raise InvalidInput(errors=[FieldError("quantity", "must be left out if there are items")])
+    items = tuple(Item(item.ticket_type_id, item.quantity) for item in body.items)
+    seen: set[UUID] = set()
+    for index, item in enumerate(items):
+        if item.ticket_type_id in seen:
+            message = "must not repeat the ticket type of another item"
+            raise InvalidInput(errors=[FieldError(f"items[{index}].ticketTypeId", message)])
+        seen.add(item.ticket_type_id)
+    return items
 
 
 @routes.post(
@@ -227,10 +233,10 @@ def _held(request: Request, status: int, booking_id: UUID, headers: dict[str, st
         logs.exception("payment not created", bookingId=str(booking_id))
     with request.database.transaction() as connection:
         held, version = BOOKINGS.get_hold(connection, caller, booking_id, request.now)
-    return written_response(status, held, version, {**_location(request, booking_id), **(headers or {})})
+    return written_response(status, held, version, {**location(request, booking_id), **(headers or {})})
 
 
-def _location(request: Request, booking_id: UUID) -> dict[str, str]:
+def location(request: Request, booking_id: UUID) -> dict[str, str]:
     return {"Location": f"{request.settings.public_url}/bookings/{booking_id}"}
 
 
@@ -273,13 +279,15 @@ def get_booking(request: Request, connection: Connection, booking_id: UUID) -> R
     "/bookings/{bookingId}",
     auth="required",
     responses={204: None},
-    errors=(NoSuchBooking, EventStarted, StaleVersion),
+    errors=(NoSuchBooking, EventStarted, TicketUsed, StaleVersion),
     conditional=True,
 )
 def cancel_booking(request: Request, connection: Connection, booking_id: UUID) -> Response:
     """Cancel a booking, as its attendee or as the event's host. Its place is free immediately.
 
-    The money is refunded: always if the host cancels, until `refundUntil` if the attendee does.
+    The money is refunded: always if the host cancels, until `refundUntil` if the attendee does. What was paid
+    at the box office is given back by the host. A booking with a used ticket cannot be cancelled: 409
+    `ticket-used`.
     """
     cancellation.cancel_booking(
         connection,

@@ -6,8 +6,7 @@ from msgspec import UNSET
 
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
-from chalicelib.bookings.holders import TicketCancelled
-from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
 from chalicelib.check_in import scanning
 from chalicelib.check_in.door import WrongDoor
 from chalicelib.check_in.scanning import (
@@ -71,14 +70,7 @@ def check_in(request: Request, event_id: UUID, body: NewCheckIn) -> Response:
 
 
 def _scan(request: Request, body: NewCheckIn) -> Scan:
-    if (body.code is UNSET) == (body.ticket_id is UNSET):
-        raise InvalidInput(errors=[FieldError("code", "must be given, or ticketId, but not both")])
-    ticket_id: UUID | None
-    serial: int | None
-    if body.ticket_id is not UNSET:
-        ticket_id, serial = body.ticket_id, None
-    else:
-        ticket_id, serial = TicketCodes.of(request.settings).read(str(body.code)) or (None, None)
+    ticket_id, serial = ticket_of(TicketCodes.of(request.settings), body)
     return Scan(
         ticket_id=ticket_id,
         serial=serial,
@@ -87,3 +79,19 @@ def _scan(request: Request, body: NewCheckIn) -> Scan:
         scanned_at=request.now if body.at is UNSET else body.at,
         gate=None if body.gate is UNSET else body.gate,
     )
+
+
+def ticket_of(codes: TicketCodes, scan: NewCheckIn, prefix: str = "") -> tuple[UUID | None, int | None]:
+    """Return the ticket that a scan names, None if its code is not genuine, and the serial of the code.
+
+    `prefix` comes before the names of members in errors.
+
+    Raises:
+        InvalidInput: It names the ticket by code and id, or not at all.
+    """
+    if (scan.code is UNSET) == (scan.ticket_id is UNSET):
+        message = "must be given, or ticketId, but not both"
+        raise InvalidInput(errors=[FieldError(f"{prefix}code", message)])
+    if scan.ticket_id is not UNSET:
+        return scan.ticket_id, None
+    return codes.read(str(scan.code)) or (None, None)

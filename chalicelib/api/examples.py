@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.api.health import Health
+from chalicelib.api.schemas.attendees import EventAttendee
 from chalicelib.api.schemas.auth import (
     EmailVerification,
     ForgotPassword,
@@ -21,6 +22,7 @@ from chalicelib.api.schemas.bookings import (
     PayablePayment,
     Quote,
 )
+from chalicelib.api.schemas.box_office import BoxOfficeReport, NewSale
 from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
 from chalicelib.api.schemas.codes import Code, CodeChange, NewCode
 from chalicelib.api.schemas.door_keys import CreatedDoorKey, DoorKey, NewDoorKey
@@ -33,10 +35,11 @@ from chalicelib.api.schemas.events import (
     NewEvent,
 )
 from chalicelib.api.schemas.notifications import Notification
+from chalicelib.api.schemas.offline_scanners import DoorList, ScanBatch, ScanResults
 from chalicelib.api.schemas.pages import NewPassword
 from chalicelib.api.schemas.stripe_webhook import WebhookResult
 from chalicelib.api.schemas.ticket_types import NewTicketType, TicketType, TicketTypeChange
-from chalicelib.api.schemas.tickets import Ticket, TicketChange
+from chalicelib.api.schemas.tickets import Ticket, TicketChange, Transfer, TransferClaim, TransferRequest
 from chalicelib.api.schemas.users import (
     Preferences,
     Profile,
@@ -176,6 +179,24 @@ _NORTH_GATE = {
     "expiresAt": "2030-06-06T08:30:00.000Z",
 }
 
+_SCANNED = {
+    "ticketId": _TICKET,
+    "ticketTypeId": _TICKET_TYPE,
+    "name": "General admission",
+    "status": "used",
+    "holderName": "Grace Hopper",
+    "reference": "9YVAK3MT",
+}
+_ADMITTED = {
+    "checkInId": _CHECK_IN,
+    "ticketId": _TICKET,
+    "direction": "in",
+    "outcome": "admitted",
+    "scannedAt": "2030-06-05T16:45:10.250Z",
+    "gate": "North",
+    "byHand": False,
+}
+
 EXAMPLES: Mapping[Any, Any] = {
     Registration: {
         "name": "Ada Lovelace",
@@ -276,6 +297,37 @@ EXAMPLES: Mapping[Any, Any] = {
         "event": _JAZZ,
         "refundUntil": "2030-05-31T22:00:00Z",
     },
+    NewSale: {"name": "Ada Lovelace", "email": "ada@example.com", "quantity": 2, "paidBy": "cash"},
+    BoxOfficeReport: {
+        "eventId": _EVENT,
+        "currency": "eur",
+        "online": {"tickets": 40, "amount": 100_000},
+        "cash": {"tickets": 12, "amount": 30_000},
+        "card": {"tickets": 5, "amount": 12_500},
+        "free": {"tickets": 3},
+        "cancelled": {
+            "cash": {"tickets": 1, "amount": 2_500},
+            "card": {"tickets": 0, "amount": 0},
+            "free": {"tickets": 0},
+        },
+    },
+    EventAttendee: {
+        "reference": "7YJ3K0QX",
+        "bookingId": _BOOKING,
+        "ticketId": _TICKET,
+        "ticketTypeId": _TICKET_TYPE,
+        "ticketType": "General admission",
+        "name": "Grace Hopper",
+        "email": "grace@example.com",
+        "status": "used",
+        "price": 2000,
+        "currency": "eur",
+        "paidBy": "online",
+        "code": "EARLYBIRD",
+        "bookedAt": "2030-02-01T12:00:00.000Z",
+        "checkedInAt": "2030-06-05T16:48:12.300Z",
+        "gate": "North",
+    },
     PayablePayment: {
         "provider": "stripe",
         "paymentIntentId": _INTENT,
@@ -301,25 +353,50 @@ EXAMPLES: Mapping[Any, Any] = {
     DoorKey: _NORTH_GATE,
     CreatedDoorKey: {**_NORTH_GATE, "key": "key_Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"},
     NewCheckIn: {"code": _TICKET_CODE, "nonce": _NONCE, "gate": "North"},
-    CheckInResult: {
-        "ticket": {
-            "ticketId": _TICKET,
-            "ticketTypeId": _TICKET_TYPE,
-            "name": "General admission",
-            "status": "used",
-            "holderName": "Grace Hopper",
-            "reference": "9YVAK3MT",
-        },
-        "checkIn": {
-            "checkInId": _CHECK_IN,
-            "ticketId": _TICKET,
-            "direction": "in",
-            "outcome": "admitted",
-            "scannedAt": "2030-06-05T16:45:10.250Z",
-            "gate": "North",
-            "byHand": False,
-        },
+    CheckInResult: {"ticket": _SCANNED, "checkIn": _ADMITTED},
+    ScanBatch: {
+        "scans": [
+            {"code": _TICKET_CODE, "nonce": _NONCE, "gate": "North", "at": "2030-06-05T18:45:12+02:00"}
+        ],
+        "sentAt": "2030-06-05T19:02:40+02:00",
     },
+    ScanResults: {
+        "results": [
+            {"nonce": _NONCE, "outcome": "admitted", "ticket": _SCANNED, "checkIn": _ADMITTED},
+        ]
+    },
+    DoorList: {
+        "eventId": _EVENT,
+        "title": "Jazz in the yard",
+        "startDateTime": "2030-06-05T17:30:00Z",
+        "doorsOpenAt": "2030-06-05T16:30:00Z",
+        "timezone": "Europe/Berlin",
+        "reEntryAllowed": False,
+        "serverTime": "2030-06-05T16:45:11.300Z",
+        "mark": "8d1f0c2e.48211.0.",
+        "more": False,
+        "full": True,
+        "ticketTypes": [{"ticketTypeId": _TICKET_TYPE, "name": "General admission"}],
+        "tickets": [
+            {
+                "ticketId": _TICKET,
+                "ticketTypeId": _TICKET_TYPE,
+                "status": "valid",
+                "inside": False,
+                "holderName": "Grace Hopper",
+                "reference": "9YVAK3MT",
+                "codeHashes": ["4b43b0aee35624cd95b910189b3dc231be2a2c9d6ac22ef7eeda45b91fa8b0c1"],
+            }
+        ],
+    },
+    TransferRequest: {"email": "grace@example.com"},
+    Transfer: {
+        "ticketId": _TICKET,
+        "email": "grace@example.com",
+        "createdAt": "2030-02-02T18:30:00.000Z",
+        "expiresAt": "2030-02-09T18:30:00.000Z",
+    },
+    TransferClaim: {"token": _EMAIL_TOKEN, "name": "Grace Hopper"},
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

@@ -1,4 +1,4 @@
-"""The rate limits of /auth, /users, /events and /bookings. docs/abuse.md says what each of them is for."""
+"""The rate limits of requests. docs/abuse.md says what each of them is for."""
 
 from uuid import UUID
 
@@ -55,9 +55,31 @@ def event_change(host_id: UUID) -> list[Charge]:
     return [Charge("event_changes_per_host", str(host_id))]
 
 
+def box_office_email(host_id: UUID, email: str) -> list[Charge]:
+    """The tickets that a host has sent to a customer of the box office."""
+    return [
+        Charge("box_office_emails_per_host", str(host_id)),
+        Charge("box_office_emails_per_address", mailbox_of(email)),
+    ]
+
+
 def wrong_code(request: Request) -> list[Charge]:
     """An order or quote with a code, counted before the code is checked and given back unless it is wrong."""
     return [
         Charge("wrong_codes_per_account", str(request.require_caller().user_id)),
         Charge("wrong_codes_per_client", client_of(request.client_address)),
     ]
+
+
+def transfer(request: Request, email: str) -> list[Charge]:
+    """An offer of a ticket, which sends an e-mail to an address that may be a stranger's."""
+    return [
+        Charge("transfers_per_account", str(request.require_caller().user_id)),
+        Charge("transfers_per_address", mailbox_of(email)),
+        Charge("transfers_per_client", client_of(request.client_address)),
+    ]
+
+
+def reissue(ticket_id: UUID) -> list[Charge]:
+    """A new code of a ticket, which sends e-mails."""
+    return [Charge("reissues_per_ticket", str(ticket_id))]

@@ -12,6 +12,10 @@ from sqlalchemy import Connection
 from chalicelib.api.auth import set_forgotten_password
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.pages import Link, NewPassword
+from chalicelib.api.tickets import claim
+from chalicelib.bookings import transfers
+from chalicelib.bookings.booking import LimitReached
+from chalicelib.bookings.transfers import InvalidTransferToken
 from chalicelib.notifications import bounces, preferences, unsubscribe
 from chalicelib.notifications.models import Topic
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
@@ -27,6 +31,14 @@ routes = new_router("pages", "Pages for people, behind the links in e-mails. Pro
 _EXPIRED = (
     "<p>It has been used already, has expired, is incomplete, or a newer link was sent. "
     "Please open the link in the newest e-mail, or request a new one.</p>"
+)
+_NOT_CLAIMABLE = (
+    "<p>The ticket has been accepted already, the offer has expired or was withdrawn, or the ticket was used "
+    "or cancelled. Please ask the person who offered it to you.</p>"
+)
+_LIMIT_REACHED = (
+    "<p>You already have as many tickets for this event as one person can have. "
+    "The offer stays open until it expires.</p>"
 )
 _BROKEN = "<p>Please open the link in the e-mail again, and make sure that it is complete.</p>"
 
@@ -89,6 +101,31 @@ def reset_password_on_page(request: Request, query: Link, body: NewPassword) -> 
     except InvalidInput:
         return page("Please choose another password", f"<p>{_COMMON}</p>{_FORM}", status=400)
     return page("Password changed", f"<p>Please log in with your new password.</p>{_home(request)}")
+
+
+@routes.get("/claim-ticket", auth="none", responses={200: HTML, 400: HTML})
+def claim_ticket_page(request: Request, connection: Connection, query: Link) -> Response:
+    """Show a page with a button that claims a ticket."""
+    if not transfers.is_claimable(connection, query.token, request.now):
+        return page("This link no longer works", _NOT_CLAIMABLE, status=400)
+    return page(
+        "Accept your ticket",
+        "<p>The ticket becomes yours, and nobody else can use it any more.</p>"
+        '<form method="post"><button>Accept the ticket</button></form>',
+    )
+
+
+@routes.post("/claim-ticket", auth="none", responses={200: HTML, 400: HTML}, raw_body=True)
+def claim_ticket_on_page(request: Request, query: Link) -> Response:
+    """Claim a ticket with the token in the link. The body is ignored."""
+    try:
+        with request.database.transaction() as connection:
+            claim(request, connection, query.token, None)
+    except InvalidTransferToken:
+        return page("This link no longer works", _NOT_CLAIMABLE, status=400)
+    except LimitReached:
+        return page("You have enough tickets", _LIMIT_REACHED, status=400)
+    return page("The ticket is yours", f"<p>We have sent it to you by e-mail.</p>{_home(request)}")
 
 
 @routes.get("/unsubscribe", auth="none", responses={200: HTML, 400: HTML})

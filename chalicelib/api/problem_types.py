@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
-from chalicelib.bookings import booking, codes, holders
+from chalicelib.bookings import booking, codes, tickets, transfers
 from chalicelib.check_in import door, door_keys, scanning
 from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
-from chalicelib.payments import cancellation, checkout, signatures, stripe_events
+from chalicelib.payments import checkout, signatures, stripe_events
 from chalicelib.platform import errors, security
 from chalicelib.platform.errors import Refusal
 from chalicelib.platform.http import problems
@@ -53,17 +53,25 @@ ADVICE: dict[type[Refusal], str] = {
     locks.EventStarted: "This is possible only before the event starts.",
     locks.NotPublished: "Delete the draft. Only a published event can be cancelled.",
     booking.OwnEvent: "Book with another account. The host needs no place.",
+    booking.EventNotPublished: "Publish the event first.",
     booking.AlreadyBooked: "Get your booking with `GET /bookings`.",
     booking.LimitReached: "Order fewer tickets: `left` says how many you can still book.",
     booking.CodeInvalid: "Check the code. It may be used up, out of date, or for other ticket types.",
     booking.SoldOut: "Order other or fewer tickets: `ticketTypeIds` names the types that lack places. "
     "A cancelled booking or an expired hold may free some.",
     booking.TooManyHolds: "Pay for a place that you hold, or wait for the seconds that `Retry-After` names.",
-    holders.NotYourTicket: "Log in as the attendee who booked the ticket.",
-    holders.TicketCancelled: "Choose another ticket of the booking.",
+    tickets.NotYourTicket: "Log in as the attendee who booked the ticket.",
+    tickets.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
+    tickets.TicketCancelled: "Choose another ticket of the booking.",
+    tickets.TicketUsed: "Nothing can be changed any more: somebody has entered with the ticket.",
+    tickets.TicketTransferred: "Ask the new holder. Only they can use and change the ticket.",
+    transfers.TransferPending: "Wait until the offer is claimed or expires, or cancel it with "
+    "`DELETE /tickets/{ticketId}/transfer`.",
+    transfers.NoSuchTransfer: "Get the ticket: `transfer` shows an open offer.",
+    transfers.TooManyReissues: "Show the last code. The host can let you in by name.",
+    transfers.InvalidTransferToken: "Use the newest e-mail, or ask for another offer.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
-    cancellation.BookingUnpaid: "Pay for the booking first, or cancel all of it.",
     codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
     codes.CodeExists: "Change the existing code, or choose another text.",
     codes.TooManyCodes: "Delete codes that are no longer needed.",

@@ -1,6 +1,9 @@
 -- Book places of one event for one attendee: all or nothing, in one round trip. If they cost something, they are
 -- held: the booking stays pending until it is paid or the hold expires, and its payment is created with it.
 --
+-- With `p_paid_by`, the event's host sells at the box office: the caller is the host, the booking has no account and
+-- no payment, and the limits for attendees do not apply.
+--
 -- Call it alone, outside a transaction block: it commits by itself, and fails inside a block.
 -- All bookings of an event write the event's row in `places`. So a booking commits with synchronous_commit off, which
 -- unlocks that row without waiting for the disk. A second commit, with synchronous_commit on, then flushes the log up
@@ -38,6 +41,9 @@ CREATE PROCEDURE book(
     p_verified boolean,     -- whether all events require a verified e-mail address
     p_first_check integer,  -- seconds until the payment is first checked at Stripe
     p_request_id text,      -- id of the current request, or null
+    p_paid_by text,         -- how the host was paid at the box office, or null if an attendee books
+    p_holder_name text,     -- the customer at the box office, or null
+    p_holder_email text,    -- their e-mail address, or null
     INOUT outcome text,
     INOUT booking text
 )
@@ -91,7 +97,8 @@ BEGIN
         INTO v_event
         FROM credentials c
         LEFT JOIN (events e JOIN places p USING (event_id))
-            ON e.event_id = p_event_id AND e.deleted_at IS NULL AND e.status <> 'draft'
+            ON e.event_id = p_event_id AND e.deleted_at IS NULL
+                AND (e.status <> 'draft' OR (p_paid_by IS NOT NULL AND e.host_id = p_user_id))
         WHERE c.user_id = p_user_id AND c.token_version = p_token_version;
         IF NOT FOUND THEN
             outcome := 'invalid-token';
@@ -99,12 +106,20 @@ BEGIN
         END IF;
         outcome := CASE
             WHEN v_event.event_id IS NULL THEN 'no-such-event'
-            WHEN v_event.host_id = p_user_id THEN 'own-event'
+            WHEN p_paid_by IS NULL AND v_event.host_id = p_user_id THEN 'own-event'
+            WHEN p_paid_by IS NOT NULL AND v_event.host_id <> p_user_id THEN 'not-your-event'
+            WHEN v_event.status = 'draft' THEN 'event-not-published'
             WHEN v_event.status = 'cancelled' THEN 'event-cancelled'
             WHEN p_now >= v_event.ends_at THEN 'event-ended'
             WHEN v_event.revision <> ALL (p_revisions) THEN 'stale-version'
         END;
         booking := NULL;
+        IF p_paid_by IS NOT NULL THEN
+            -- No comparison with null is true, so these limits of attendees are never exceeded.
+            v_event.max_per_attendee := NULL;
+            v_event.max_charge := NULL;
+            v_event.verified_attendees_only := false;
+        END IF;
 
         v_code_id := NULL;
         v_code_applies := false;
@@ -141,6 +156,9 @@ BEGIN
                     AND coalesce(t.ticket_type_id = ANY (p_types), true)
                 ORDER BY t.ticket_type_id
             LOOP
+                IF p_paid_by = 'free' THEN
+                    v_line.price := 0;
+                END IF;
                 v_price := v_line.price;
                 IF v_code_id IS NOT NULL AND coalesce(v_line.ticket_type_id = ANY (v_code_types), true) THEN
                     v_code_applies := true;
@@ -160,6 +178,7 @@ BEGIN
                 END IF;
                 outcome := CASE
                     WHEN p_types IS NULL AND v_types <> '{}' THEN 'items-required'
+                    WHEN p_paid_by IS NOT NULL THEN NULL
                     WHEN v_line.code_required THEN 'code-required'
                     WHEN p_now < coalesce(v_line.sale_starts_at, v_event.sale_starts_at, p_now) THEN 'sale-not-started'
                     WHEN p_now >= coalesce(v_line.sale_ends_at, v_event.sale_ends_at) THEN 'sale-ended'
@@ -265,11 +284,15 @@ BEGIN
         END IF;
         v_at := to_char(p_now AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
         booking := '{"bookingId":"' || p_booking_id || '","reference":"' || p_reference
-            || '","userId":"' || p_user_id || '","eventId":"' || p_event_id
-            || CASE WHEN v_amount > 0 THEN '","status":"pending",' ELSE '","status":"confirmed",' END
+            || CASE WHEN p_paid_by IS NULL THEN '","userId":"' || p_user_id ELSE '","paidBy":"' || p_paid_by END
+            || '","eventId":"' || p_event_id
+            || CASE
+                WHEN v_amount > 0 AND p_paid_by IS NULL THEN '","status":"pending",'
+                ELSE '","status":"confirmed",'
+            END
             || v_items || ',"refunded":0,"currency":"' || v_event.currency
             || '","createdAt":"' || v_at || '","updatedAt":"' || v_at;
-        IF v_amount > 0 THEN
+        IF v_amount > 0 AND p_paid_by IS NULL THEN
             v_held_until := least(p_now + make_interval(secs => p_hold), v_event.ends_at);
             booking := booking || '","expiresAt":"'
                 || to_char(v_held_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
@@ -293,7 +316,7 @@ BEGIN
             END IF;
         END IF;
 
-        IF v_amount > 0 OR v_event.max_per_attendee > 1 THEN
+        IF v_held_until IS NOT NULL OR v_event.max_per_attendee > 1 THEN
             -- guard: one-booking-at-a-time
             -- Until the commit, the account's other holds and orders wait here, and then count this one. With a limit
             -- of one, free bookings need no lock: the unique index is enough.
@@ -316,7 +339,7 @@ BEGIN
             END IF;
             outcome := 'unavailable';
         END IF;
-        IF v_amount > 0 THEN
+        IF v_held_until IS NOT NULL THEN
             -- One statement, so that a hold of this event that ends now is seen either as open or as ended.
             SELECT count(*) AS open, bool_or(h.event_id = p_event_id AND h.sole) AS of_this_event,
                    min(h.expires_at) AS first_end,
@@ -346,15 +369,16 @@ BEGIN
         END IF;
 
         -- The foreign key locks the account's row. Either a deletion of the account waits for this transaction and
-        -- then cancels the booking, or this waits for the deletion and finds no credentials below.
+        -- then cancels the booking, or this waits for the deletion and finds no credentials below. A sale at the box
+        -- office has no account. It and the deletion of its host lock the event's row in `places`.
         INSERT INTO bookings (
-            booking_id, user_id, event_id, host_id, code_id, status, quantity, amount, currency, sole,
+            booking_id, user_id, event_id, host_id, code_id, paid_by, status, quantity, amount, currency, sole,
             created_at, updated_at, expires_at, refund_until
         )
         VALUES (
-            p_booking_id, p_user_id, p_event_id, v_event.host_id, v_code_id,
-            CASE WHEN v_held_until IS NULL THEN 'confirmed' ELSE 'pending' END, v_quantity, v_amount, v_event.currency,
-            CASE WHEN v_event.max_per_attendee = 1 THEN true END,
+            p_booking_id, CASE WHEN p_paid_by IS NULL THEN p_user_id END, p_event_id, v_event.host_id, v_code_id,
+            p_paid_by, CASE WHEN v_held_until IS NULL THEN 'confirmed' ELSE 'pending' END, v_quantity, v_amount,
+            v_event.currency, CASE WHEN v_event.max_per_attendee = 1 THEN true END,
             p_now, p_now, v_held_until, CASE WHEN v_held_until IS NOT NULL THEN v_event.refund_until END
         )
         -- guard: already-booked
@@ -369,17 +393,23 @@ BEGIN
 
         -- The statement for several tickets also inserts one, but takes longer.
         IF v_quantity = 1 THEN
-            INSERT INTO tickets AS t (ticket_id, booking_id, ticket_type_id, list_price, price, status, updated_at)
+            INSERT INTO tickets AS t (
+                ticket_id, booking_id, ticket_type_id, list_price, price, status, updated_at,
+                holder_name, holder_email
+            )
             VALUES (
                 uuidv7(), p_booking_id, v_types[1], v_list_prices[1], v_prices[1],
-                CASE WHEN v_held_until IS NULL THEN 'valid' ELSE 'held' END, p_now
+                CASE WHEN v_held_until IS NULL THEN 'valid' ELSE 'held' END, p_now, p_holder_name, p_holder_email
             )
             RETURNING '{"ticketId":"' || t.ticket_id || '","ticketTypeId":"' || t.ticket_type_id || '"}' INTO v_tickets;
         ELSE
             WITH made AS (
-                INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, updated_at)
+                INSERT INTO tickets (
+                    ticket_id, booking_id, ticket_type_id, list_price, price, status, updated_at,
+                    holder_name, holder_email
+                )
                 SELECT uuidv7(), p_booking_id, i.ticket_type_id, i.list_price, i.price,
-                       CASE WHEN v_held_until IS NULL THEN 'valid' ELSE 'held' END, p_now
+                       CASE WHEN v_held_until IS NULL THEN 'valid' ELSE 'held' END, p_now, p_holder_name, p_holder_email
                 FROM unnest(v_types, v_quantities, v_list_prices, v_prices)
                          AS i (ticket_type_id, quantity, list_price, price),
                      generate_series(1, i.quantity)

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
 from chalicelib.bookings.codes import Code
+from chalicelib.bookings.models import PaidBy
 from chalicelib.bookings.references import reference_of
-from chalicelib.events.locks import EventCancelled, EventEnded
+from chalicelib.events.locks import EventCancelled, EventEnded, NotYourEvent
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform import ids
 from chalicelib.platform.database.engine import Database, waited_for_lock_on
@@ -32,6 +34,10 @@ from chalicelib.users.verification import EmailNotVerified
 
 class OwnEvent(Forbidden):
     """Hosts cannot book their own events."""
+
+
+class EventNotPublished(Conflict):
+    """The event is a draft."""
 
 
 class AlreadyBooked(Conflict):
@@ -67,6 +73,8 @@ REFUSALS: dict[str, type[Refusal]] = {
     for refusal in (
         NoSuchEvent,
         OwnEvent,
+        NotYourEvent,
+        EventNotPublished,
         EventCancelled,
         EventEnded,
         SaleNotStarted,
@@ -137,9 +145,18 @@ class Item:
     quantity: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class BoxOfficeSale:
+    """How the host was paid at the box office, and the customer."""
+
+    paid_by: PaidBy
+    name: str
+    email: str | None = None
+
+
 @dataclass(frozen=True)
 class Order:
-    """What an attendee wants to book."""
+    """What an attendee wants to book, or what the host sells at the box office."""
 
     event_id: UUID
     items: tuple[Item, ...] | None = None
@@ -149,6 +166,8 @@ class Order:
     code: Code | None = None
     revisions: Collection[int] | None = None
     """Revisions of the event, as of a quote. If none of them is current, the order is refused."""
+    sale: BoxOfficeSale | None = None
+    """None: an attendee books."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +257,7 @@ def _call(
 ) -> str:
     hashed_key, fingerprint = key or (None, None)
     types, quantities = _arrays(order)
+    sale = "NULL, NULL, NULL" if order.sale is None else _sale_literals(order.sale)
     return (
         f"CALL {PROCEDURE}({_uuid_literal(booking_id)}, '{reference_of(booking_id)}',"
         f" {_uuid_literal(order.event_id)}, {_uuid_literal(caller.user_id)}, {caller.token_version:d},"
@@ -246,7 +266,7 @@ def _call(
         f" {limits.hold.total_seconds():.0f}, {_integer_literal(limits.max_open_holds)},"
         f" {limits.hold_cooldown.total_seconds():.0f}, {limits.verified_attendees_only is True},"
         f" {FIRST_CHECK_AFTER.total_seconds():.0f},"
-        f" {_request_id_literal(request_context.current())}, NULL, NULL)"
+        f" {_request_id_literal(request_context.current())}, {sale}, NULL, NULL)"
     )
 
 
@@ -315,3 +335,14 @@ def _request_id_literal(value: RequestId | None) -> str:
     if not isinstance(value, RequestId):
         raise TypeError("not a RequestId")
     return f"'{value}'"
+
+
+def _sale_literals(sale: BoxOfficeSale) -> str:
+    if sale.paid_by not in get_args(PaidBy):
+        raise ValueError("not a way to pay")
+    return f"'{sale.paid_by}', {_text_literal(sale.name)}, {_text_literal(sale.email)}"
+
+
+def _text_literal(value: str | None) -> str:
+    """Return free text in hexadecimal digits, which need no quoting."""
+    return "NULL" if value is None else f"convert_from('\\x{value.encode().hex()}', 'UTF8')"

@@ -144,7 +144,25 @@ _EXPIRE_REFUSED = _cancel_statement(
     bookings.c.status == sql_literal("pending"), _this_booking, expired=True, silently=True
 )
 _CANCEL_FOR_EVENTS = _cancel_statement(live, _of_events)
-_CANCEL_FOR_ATTENDEE = _cancel_statement(live, _of_attendee, _of_events)
+_has_used_ticket = (
+    select(tickets.c.ticket_id)
+    .where(tickets.c.booking_id == bookings.c.booking_id, tickets.c.status == sql_literal("used"))
+    .exists()
+)
+_CANCEL_FOR_ATTENDEE = _cancel_statement(live, _of_attendee, _of_events, ~_has_used_ticket)
+_LOCK_FOR_ATTENDEE = (
+    select(bookings.c.booking_id)
+    .where(live, _of_attendee, _of_events)
+    .order_by(bookings.c.booking_id)
+    .with_for_update(key_share=True)
+)
+_LOCK_TICKETS_FOR_ATTENDEE = (
+    select(tickets.c.ticket_id)
+    .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
+    .where(live, _of_attendee, _of_events)
+    .order_by(tickets.c.ticket_id)
+    .with_for_update(key_share=True, of=tickets)
+)
 _CANCEL_TICKET = _cancel_ticket_statement()
 
 
@@ -180,6 +198,13 @@ def cancel_for_events(
     connection.execute(_CANCEL_FOR_EVENTS, {"event_ids": event_ids, "reason": reason, "now": now})
 
 
+def lock_for_attendee(connection: Connection, attendee_id: UUID, event_ids: Collection[UUID]) -> None:
+    """Lock an attendee's live bookings of these events and their tickets, against check-in."""
+    values = {"attendee": attendee_id, "event_ids": event_ids}
+    connection.execute(_LOCK_FOR_ATTENDEE, values)
+    connection.execute(_LOCK_TICKETS_FOR_ATTENDEE, values)
+
+
 def cancel_for_attendee(
     connection: Connection,
     attendee_id: UUID,
@@ -188,6 +213,6 @@ def cancel_for_attendee(
     reason: CancellationReason,
     now: datetime,
 ) -> None:
-    """Cancel an attendee's live bookings of these events."""
+    """Cancel an attendee's live bookings of these events, except for those with a used ticket."""
     values = {"attendee": attendee_id, "event_ids": event_ids, "reason": reason, "now": now}
     connection.execute(_CANCEL_FOR_ATTENDEE, values)

@@ -17,9 +17,12 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    func,
     literal_column,
+    or_,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from chalicelib.platform.database.columns import SystemTime, UserTime, sql_literal
 from chalicelib.platform.database.engine import metadata
@@ -131,7 +134,6 @@ tickets = Table(
     CheckConstraint("price >= 0 AND price <= list_price", name="price"),
     CheckConstraint("(status = 'cancelled') = (cancellation_reason IS NOT NULL)", name="cancelled"),
     CheckConstraint("status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)", name="returned"),
-    CheckConstraint("transferred_at IS NULL OR holder_email IS NOT NULL", name="transferred"),
     Index(None, "booking_id"),
 )
 """A ticket is a place: it counts in the pools of its event and type until it is cancelled.
@@ -139,7 +141,7 @@ tickets = Table(
 - `list_price` is the price of the type when it was booked, `price` what is paid, with the discount of a code.
 - `serial` is part of the ticket's code: a new one makes the old code void.
 - The holder is the attendee of the booking unless another one is named. Once a ticket is transferred, only
-  the holder can use it.
+  the holder can use it. The holder of a transferred ticket is unknown if they have deleted their account.
 - `changed_in` is the transaction that last wrote the row (ticket_changes.sql), for lists of changes.
 - `refund_id` is the refund of a cancelled ticket's price. `kept_at` is set if the ticket was cancelled too
   late for a refund. Both are null of a cancelled ticket that was free or not paid.
@@ -157,6 +159,8 @@ ticket_transfers = Table(
     Column("claimed_at", SystemTime(), nullable=True),
     Column("cancelled_at", SystemTime(), nullable=True),
     CheckConstraint("claimed_at IS NULL OR cancelled_at IS NULL", name="end"),
+    Index(None, "ticket_id", "transfer_id"),
+    Index(None, "expires_at"),
 )
 """Offers of a ticket to an e-mail address. The token is made when the e-mail is sent; its hash is stored."""
 
@@ -165,6 +169,13 @@ Index(
     ticket_transfers.c.ticket_id,
     unique=True,
     postgresql_where=and_(ticket_transfers.c.claimed_at.is_(None), ticket_transfers.c.cancelled_at.is_(None)),
+)
+
+Index(
+    "ix_tickets_transferred",
+    func.lower(tickets.c.holder_email),
+    tickets.c.ticket_id,
+    postgresql_where=tickets.c.transferred_at.is_not(None),
 )
 
 live = bookings.c.status.in_([sql_literal("pending"), sql_literal("confirmed")])
@@ -193,3 +204,10 @@ Index(
 Index("ix_bookings_event_id", bookings.c.event_id, bookings.c.booking_id)
 Index("ix_bookings_host_id", bookings.c.host_id, bookings.c.booking_id)
 Index("ix_bookings_user_id", bookings.c.user_id, bookings.c.booking_id)
+
+has_holder = or_(tickets.c.holder_name.is_not(None), tickets.c.holder_email.is_not(None))
+
+holder_words = func.holder_words(tickets.c.holder_name, tickets.c.holder_email, type_=TSVECTOR)
+"""The words of the holder's name, and the e-mail address as one word: see functions.sql."""
+
+Index("ix_tickets_holder_words", holder_words, postgresql_using="gin", postgresql_where=has_holder)

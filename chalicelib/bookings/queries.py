@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from chalicelib.bookings.models import Status, bookings
+from chalicelib.bookings.models import Status, bookings, has_holder, holder_words, tickets
 from chalicelib.bookings.references import id_suffix, suffix_of
 from chalicelib.events.models import MAX_DURATION, events
 from chalicelib.platform.database.columns import UserTime, now_parameter, sql_literal
@@ -95,21 +95,28 @@ _has_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=T
 _by_attendee = (
     select(users.c.user_id).where(users.c.user_id == bookings.c.user_id, or_(_has_words, _has_email)).exists()
 )
+_is_sold = bookings.c.paid_by.is_not(None)
+_has_customer = and_(has_holder, holder_words.bool_op("@@")(func.holder_query(_q)))
+_by_customer = and_(
+    _is_sold,
+    select(tickets.c.ticket_id).where(tickets.c.booking_id == bookings.c.booking_id, _has_customer).exists(),
+)
 
 HOST_SEARCH = replace(
     HOST_BOOKINGS,
     also=None,
-    filters={**HOST_BOOKINGS.filters, "q": or_(_by_attendee, _has_reference)},
+    filters={**HOST_BOOKINGS.filters, "q": or_(_by_attendee, _by_customer, _has_reference)},
     searched=frozenset({"q"}),
     found_by={
         "q": (
             bookings.c.user_id.in_(select(users.c.user_id).where(_has_words)),
             bookings.c.user_id.in_(select(users.c.user_id).where(_has_email, not_(_has_words))),
-            and_(_has_reference, not_(_by_attendee)),
+            and_(_is_sold, bookings.c.booking_id.in_(select(tickets.c.booking_id).where(_has_customer))),
+            and_(_has_reference, not_(or_(_by_attendee, _by_customer))),
         )
     },
 )
-"""The bookings of a host's events, searched by attendee or reference."""
+"""The bookings of a host's events, searched by attendee, customer of the box office, or reference."""
 
 _HOLD = select(bookings.c.booking_id).where(
     bookings.c.event_id == bindparam("event_id", type_=Uuid),
@@ -172,7 +179,8 @@ class BookingQueries:
     ) -> Page:
         """List the caller's own bookings, and for a host also the bookings of the host's events.
 
-        `words` are for hosts: words in the attendee's name, the attendee's e-mail address, or a reference.
+        `words` are for hosts: words in the attendee's name, the attendee's e-mail address, or a reference. At
+        the box office, the attendee is the customer.
         They find bookings of the host's events only.
         """
         values: dict[str, Any] = {}

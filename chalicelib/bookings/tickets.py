@@ -8,11 +8,31 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from chalicelib.bookings.references import booking_reference
 from chalicelib.events.models import ticket_types
 from chalicelib.platform.database.rendering import json_object
-from chalicelib.platform.errors import NotFound
+from chalicelib.platform.errors import Conflict, Forbidden, NotFound
 
 
 class NoSuchTicket(NotFound):
     """Ticket not found."""
+
+
+class NotYourTicket(Forbidden):
+    """Only the attendee who booked the ticket can do this."""
+
+
+class BookingUnpaid(Conflict):
+    """The booking is not paid."""
+
+
+class TicketCancelled(Conflict):
+    """The ticket is cancelled."""
+
+
+class TicketUsed(Conflict):
+    """The ticket has been used."""
+
+
+class TicketTransferred(Conflict):
+    """The ticket has been transferred."""
 
 
 def with_tickets(booked: FromClause, rows: FromClause) -> Subquery:

@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, Uuid, any_, bindparam, func, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, Uuid, any_, bindparam, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.bookings.references import reference_of
-from chalicelib.check_in.models import Direction, Outcome, check_ins
+from chalicelib.check_in.models import Direction, Outcome, check_ins, holder_name
 from chalicelib.check_in.ticket_codes import TicketVersion
 from chalicelib.check_in.timeline import CheckIn, replay
 from chalicelib.events.models import ticket_types
@@ -27,10 +27,12 @@ MAX_SCANS = 500
 MAX_AHEAD = timedelta(minutes=1)
 """How far ahead the clock of a scanner may be."""
 
-ScanOutcome = Outcome | Literal["wrong-event", "no-such-ticket", "no-re-entry", "invalid-time"]
+ScanOutcome = (
+    Outcome | Literal["wrong-event", "no-such-ticket", "no-re-entry", "nonce-reused", "invalid-time"]
+)
 
 _UNRECORDED: frozenset[ScanOutcome] = frozenset(
-    {"wrong-event", "no-such-ticket", "no-re-entry", "invalid-time"}
+    {"wrong-event", "no-such-ticket", "no-re-entry", "nonce-reused", "invalid-time"}
 )
 """Nothing is known about such a scan, or it is not about the event."""
 
@@ -91,7 +93,7 @@ _TICKETS: Select[Any] = (
         ticket_types.c.name,
         tickets.c.status,
         tickets.c.serial,
-        func.coalesce(tickets.c.holder_name, users.c.name).label("holder_name"),
+        holder_name,
         bookings.c.booking_id,
         bookings.c.event_id,
     )
@@ -174,6 +176,8 @@ def record(
     made: list[CheckIn] = []
     for scan in scans:
         if scan.nonce in recorded:
+            if recorded[scan.nonce].ticket_id != scan.ticket_id:
+                outcomes[scan.nonce] = "nonce-reused"
             continue
         ticket = found.get(scan.ticket_id) if scan.ticket_id else None
         outcomes[scan.nonce] = outcome = _outcome(scan, ticket, event, now)
@@ -190,7 +194,7 @@ def record(
     results = []
     for scan in scans:
         check_in = by_nonce.get(scan.nonce)
-        if check_in is None:
+        if check_in is None or outcomes.get(scan.nonce) in _UNRECORDED:
             results.append(ScanResult(nonce=scan.nonce, outcome=outcomes[scan.nonce]))
             continue
         ticket = found.get(check_in.ticket_id)

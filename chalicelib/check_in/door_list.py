@@ -23,12 +23,15 @@ from sqlalchemy import (
 
 from chalicelib.bookings.models import bookings, tickets
 from chalicelib.bookings.references import reference_of
-from chalicelib.check_in.models import check_ins, is_inside
+from chalicelib.check_in.models import check_ins, holder_name, is_inside
 from chalicelib.check_in.ticket_codes import TicketCodes, TicketVersion
 from chalicelib.events.models import ticket_types
 from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.errors import FieldError, InvalidInput
 from chalicelib.users.models import users
+
+MAX_TICKETS = 1000
+"""Of one page."""
 
 _MARK = re.compile("([0-9a-f]{8})[.]([0-9]{1,18})[.]([0-9]{1,18})[.]([0-9a-f]{64})?")
 _FIRST = UUID(int=0)
@@ -129,7 +132,7 @@ _PAGE: Select[Any] = (
         tickets.c.ticket_type_id,
         tickets.c.status,
         tickets.c.serial,
-        func.coalesce(tickets.c.holder_name, users.c.name).label("holder_name"),
+        holder_name,
         _admission.c.scanned_at,
         _admission.c.gate,
         func.coalesce(_admission.c.inside, False).label("inside"),

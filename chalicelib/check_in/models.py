@@ -13,10 +13,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    case,
 )
 
+from chalicelib.bookings.models import tickets
 from chalicelib.platform.database.columns import SystemTime, sql_literal
 from chalicelib.platform.database.engine import metadata
+from chalicelib.users.models import users
 
 Direction = Literal["in", "out"]
 
@@ -80,6 +83,12 @@ check_ins = Table(
 - `left_at` ends the stay of an admitted ticket.
 - `conflicts_with` is the earlier check-in that admitted the ticket, if this one came too late.
 """
+
+holder_name = case(
+    (and_(tickets.c.holder_name.is_(None), tickets.c.holder_email.is_(None)), users.c.name),
+    else_=tickets.c.holder_name,
+).label("holder_name")
+"""The attendee holds the ticket unless it names a holder."""
 
 is_inside = and_(
     check_ins.c.outcome == sql_literal("admitted"),

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from chalicelib.bookings.holders import TicketCancelled
-from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
 from chalicelib.check_in.door import WrongDoor
 from chalicelib.check_in.models import Direction
 from chalicelib.events.locks import NotYourEvent

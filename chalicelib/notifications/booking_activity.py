@@ -49,7 +49,11 @@ _came_too_late = (
     .where(refunds.c.booking_id == payments.c.booking_id, refunds.c.reason == sql_literal("late-payment"))
     .exists()
 )
-_was_confirmed = or_(bookings.c.amount == 0, and_(payments.c.paid_at.is_not(None), ~_came_too_late))
+_was_confirmed = or_(
+    bookings.c.amount == 0,
+    bookings.c.paid_by.is_not(None),
+    and_(payments.c.paid_at.is_not(None), ~_came_too_late),
+)
 """An unpaid hold that is cancelled is no news, nor is a late payment that goes back."""
 
 _ROW = {
@@ -138,7 +142,9 @@ def record(connection: Connection, domain_event: DomainEvent) -> None:
             booked, revenue = body.quantity, body.amount
         case BookingCancelled() | TicketsCancelled():
             cancelled = body.quantity
-            revenue = -_price(body) if body.reason in RETURNED_AT_STRIPE else 0
+            # The host gives back by hand what was paid at the box office.
+            has_returned = body.paid_by is not None or body.reason in RETURNED_AT_STRIPE
+            revenue = -_price(body) if has_returned else 0
         case PaymentRefundDue():
             revenue = -body.amount
         case _:

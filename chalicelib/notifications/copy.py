@@ -13,6 +13,8 @@ CANCELLATION_REASONS = {
     "host": "The host cancelled your booking.",
     "refunded": "Your payment was refunded, so your booking was cancelled.",
     "dispute-lost": "Your bank took your payment back, so your booking was cancelled.",
+    "event-cancelled": "The event was cancelled.",
+    "event-deleted": "The event was cancelled.",
     OTHER: "Your booking was cancelled.",
 }
 

@@ -99,9 +99,9 @@ def claim(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID
     return _claim(connection, _CLAIM, domain_event_id, user_ids, now)
 
 
-def claim_notice(connection: Connection, domain_event_id: UUID, user_id: UUID, now: datetime) -> Claim:
-    """Claim an e-mail to an address of an account, which may be deleted by now."""
-    return _claim(connection, _CLAIM_NOTICE, domain_event_id, [user_id], now)
+def claim_notice(connection: Connection, domain_event_id: UUID, key: UUID, now: datetime) -> Claim:
+    """Claim an e-mail to an address without an account. The key is a deleted account's id, or a booking's."""
+    return _claim(connection, _CLAIM_NOTICE, domain_event_id, [key], now)
 
 
 def _claim(

@@ -1,7 +1,7 @@
 """Deliver e-mails: a batch of recipients per message, one e-mail to each of them despite redelivery."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -9,9 +9,13 @@ from sqlalchemy import Connection, select
 
 from chalicelib import domain_events
 from chalicelib.bookings.models import bookings
+from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.documents import printed_tickets
+from chalicelib.documents.printed_tickets import PrintedTicket
 from chalicelib.domain_events import (
     AccountNotice,
     BookingDetails,
+    ConfirmedBooking,
     DailyDigestDue,
     EmailRequested,
     EmailVerificationRequested,
@@ -22,7 +26,7 @@ from chalicelib.domain_events import (
 from chalicelib.notifications import deliveries, digest, emails, mail_context, unsubscribe
 from chalicelib.notifications.deliveries import Claim
 from chalicelib.notifications.kinds import EventState, Kind, kind_of
-from chalicelib.notifications.mail_context import EventView, Recipient
+from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.notifications.mailer import AddressRefused, EmailRefused, Mailer
 from chalicelib.notifications.models import Topic
 from chalicelib.platform.database.engine import Database
@@ -66,6 +70,8 @@ def send(context: MailContext, batch: EmailBatch, now: datetime) -> None:
         _send_notice(context, batch.domain_event, body, now)
     elif isinstance(body, DailyDigestDue):
         _send_digests(context, kind, batch, body, now)
+    elif isinstance(body, ConfirmedBooking) and body.paid_by:
+        _send_to_customer(context, kind, batch.domain_event, body, now)
     else:
         _send_about_event(context, kind, batch, body, now)
 
@@ -92,6 +98,7 @@ def _send_about_event(
             booking_id=getattr(body, "booking_id", None),
             ticket_ids=_refunded_tickets(body),
         )
+        documents_of = _documents(connection, context.settings, kind, bookings_of)
 
     def compose(recipient: Recipient) -> bytes:
         return emails.compose(
@@ -101,12 +108,71 @@ def _send_about_event(
             now=now,
             event=event,
             bookings=bookings_of.get(recipient.user_id, ()),
+            documents=documents_of.get(recipient.user_id, ()),
             unsubscribe_url=_unsubscribe_url(context.settings, kind, topic, recipient),
         )
 
     claimed = [recipient for recipient in found if recipient.user_id in claim.mine]
     _send_claimed(context, domain_event, claimed, compose, now)
     _require_no_others(claim)
+
+
+def _send_to_customer(
+    context: MailContext, kind: Kind, domain_event: DomainEvent, body: ConfirmedBooking, now: datetime
+) -> None:
+    """Send the e-mail to the customer of the box office, if the host has entered an address.
+
+    The customer has no account, so the e-mail is claimed for the booking. It goes without the description of
+    the event, because the host may have entered the address of a stranger.
+    """
+    with context.database.transaction() as connection:
+        event = mail_context.event_view(connection, domain_event.subject)
+        if event is None:
+            raise ValueError("there is no such event")
+        customer = mail_context.find_customer(connection, body.booking_id, now)
+        if customer is None or _is_stale(connection, kind, body, event, now):
+            return
+        claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.booking_id, now)
+        bookings_of = mail_context.booking_views(
+            connection,
+            event.event_id,
+            claim.mine,
+            kind=kind,
+            booking_id=body.booking_id,
+            ticket_ids=None,
+            to_customer=True,
+        )
+    _require_no_others(claim)
+    if not claim.mine:
+        return
+
+    def compose(recipient: Recipient) -> bytes:
+        return emails.compose(
+            domain_event,
+            recipient,
+            settings=context.settings,
+            now=now,
+            event=replace(event, description=None),
+            bookings=bookings_of.get(recipient.user_id, ()),
+        )
+
+    _send_claimed(context, domain_event, [customer], compose, now)
+
+
+def _documents(
+    connection: Connection,
+    settings: Settings,
+    kind: Kind,
+    bookings_of: Mapping[UUID, Sequence[BookingView]],
+) -> dict[UUID, list[PrintedTicket]]:
+    """The tickets to attach, by user."""
+    if not kind.attaches_tickets:
+        return {}
+    user_of = {booking.booking_id: user_id for user_id, views in bookings_of.items() for booking in views}
+    documents: dict[UUID, list[PrintedTicket]] = {}
+    for ticket in printed_tickets.of_bookings(connection, TicketCodes.of(settings), user_of):
+        documents.setdefault(user_of[ticket.booking_id], []).append(ticket)
+    return documents
 
 
 def _send_digests(

@@ -14,23 +14,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from chalicelib import domain_events
 from chalicelib.bookings.references import reference_of
+from chalicelib.documents.printed_tickets import PrintedTicket
 from chalicelib.domain_events import (
     BookingConfirmed,
     BookingDetails,
     BookingItem,
+    ConfirmedBooking,
     DailyDigestDue,
     DisputeDetails,
     EventCancelled,
     EventChanged,
     PaymentDetails,
 )
-from chalicelib.notifications import calendars, copy, local_times, mime
+from chalicelib.notifications import calendars, copy, mime
 from chalicelib.notifications.digest import EventActivity
 from chalicelib.notifications.kinds import Kind, kind_of
 from chalicelib.notifications.mail_context import BookingView, EventView, Recipient
 from chalicelib.notifications.mime import one_line
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
-from chalicelib.platform import money
+from chalicelib.platform import local_times, money
 from chalicelib.platform.front_end import FrontEnd
 from chalicelib.platform.messaging.bodies import DomainEventBody, members
 from chalicelib.platform.messaging.ports import DomainEvent
@@ -39,6 +41,10 @@ from chalicelib.users.email_tokens import LIFETIMES
 
 MAX_DESCRIPTION_LENGTH = 1_000
 MAX_DIGEST_EVENTS = 50
+MAX_QR_CODES = 10
+"""Tickets whose QR codes the e-mail shows. The attached PDF has all of them."""
+
+_TO_CUSTOMER = "You get this e-mail because the host of this event entered your address."
 
 _CHANGED_FIELDS = {
     "title": "Title",
@@ -66,6 +72,7 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     now: datetime,
     event: EventView | None = None,
     bookings: Sequence[BookingView] = (),
+    documents: Sequence[PrintedTicket] = (),
     activity: Sequence[EventActivity] | None = None,
     unsubscribe_url: str | None = None,
     token: str | None = None,
@@ -73,8 +80,8 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
     `event` is the event as it is now; None if the domain event is not about one. `bookings` are those that
-    the kind shows, and whose calendar entries the e-mail changes. `activity` is what a digest reports.
-    `token` is for the kinds that send one.
+    the kind shows, and whose calendar entries the e-mail changes. `documents` are the tickets to attach, if
+    the kind attaches any. `activity` is what a digest reports. `token` is for the kinds that send one.
 
     Raises:
         ValueError: There is no such e-mail, or its event, activity or token is missing.
@@ -90,9 +97,12 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     if event is not None and not recipient.verified:
         event = _without_words(event)
         bookings = [replace(booking, items=_without_names(booking.items)) for booking in bookings]
+        documents = [ticket.without_words() for ticket in documents]
     # Also an e-mail about an account has no words: its address may be unverified.
     name = one_line(recipient.name) if (event or activity) and recipient.verified else ""
     sender = settings.mail_sender
+    message_id = uuid5(domain_event.domain_event_id, str(recipient.user_id))
+    images, files = _tickets_to_carry(documents, message_id) if kind.attaches_tickets else ([], [])
     context = {
         "name": name,
         "body": body,
@@ -104,6 +114,7 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         **_token_context(kind, settings.public_url, token),
         **(_event_context(domain_event, body, event, now) if event else {}),
         **(_tickets_context(body, bookings, show_names=recipient.verified) if event else {}),
+        "printed": _printed_context(documents, images, files),
         **(_digest_context(body, activity, settings.front_end) if activity else {}),
     }
     headers = {
@@ -111,7 +122,7 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         "To": mime.mailbox("To", name, recipient.email),
         "Subject": mime.unstructured("Subject", context["subject"]),
         "Date": format_datetime(now),
-        "Message-ID": f"<{uuid5(domain_event.domain_event_id, str(recipient.user_id))}@{_domain(sender)}>",
+        "Message-ID": f"<{message_id}@{_domain(sender)}>",
         "Auto-Submitted": "auto-generated",
     }
     if settings.mail_reply_to:
@@ -123,6 +134,8 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
         headers,
         text=_templates.get_template(f"{kind.type}.txt").render(context),
         html=_templates.get_template(f"{kind.type}.html").render(context),
+        images=images,
+        files=files,
         calendars=_calendars(kind, event, bookings, settings, now) if recipient.verified else (),
         method=kind.calendar,
     )
@@ -138,8 +151,52 @@ def _without_names(items: Sequence[BookingItem]) -> tuple[BookingItem, ...]:
     return tuple(replace(item, name="") for item in items)
 
 
+def _tickets_to_carry(
+    documents: Sequence[PrintedTicket], message_id: UUID
+) -> tuple[list[mime.File], list[mime.File]]:
+    """The QR codes that the e-mail shows, and the attached PDF."""
+    if not documents:
+        return [], []
+    from chalicelib.documents import pdf, qr  # noqa: PLC0415 (few e-mails need their libraries)
+
+    images = [
+        mime.File(
+            media_type="image/png",
+            filename=f"ticket-{number}.png",
+            content=qr.png(ticket.code),
+            content_id=f"{number}.{message_id}@tickets",
+        )
+        for number, ticket in enumerate(documents[:MAX_QR_CODES], 1)
+    ]
+    printed = mime.File(media_type=pdf.MEDIA_TYPE, filename=pdf.FILENAME, content=pdf.tickets_pdf(documents))
+    return images, [printed]
+
+
+def _printed_context(
+    documents: Sequence[PrintedTicket], images: Sequence[mime.File], files: Sequence[mime.File]
+) -> dict[str, Any] | None:
+    """The tickets that the e-mail carries, if any."""
+    if not files:
+        return None
+    codes = [
+        {
+            "image": f"cid:{image.content_id}",
+            "number": f"{ticket.number} of {ticket.quantity}",
+            "name": one_line(ticket.ticket_type),
+            "holder": one_line(ticket.holder),
+        }
+        for image, ticket in zip(images, documents, strict=False)
+    ]
+    return {"quantity": len(documents), "codes": codes, "filename": files[0].filename}
+
+
 def _domain(sender: str) -> str:
     return parseaddr(sender)[1].rpartition("@")[2]
+
+
+def _is_to_customer(body: DomainEventBody) -> bool:
+    """Whether the e-mail goes to a customer of the box office, who has no account."""
+    return isinstance(body, ConfirmedBooking) and body.paid_by is not None
 
 
 def _page_link(
@@ -149,7 +206,7 @@ def _page_link(
     bookings: Sequence[BookingView],
     front_end: FrontEnd,
 ) -> str | None:
-    if kind.page is None or event is None:
+    if kind.page is None or event is None or _is_to_customer(body):
         return None
     booking_id = bookings[-1].booking_id if bookings else getattr(body, "booking_id", None)
     return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
@@ -166,7 +223,7 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
         "heading": heading,
         # The title comes last, so that no character of it can change the reading direction of other text.
         "subject": f"{heading}: {title}" if title else heading,
-        "footer": kind.footer,
+        "footer": _TO_CUSTOMER if _is_to_customer(body) else kind.footer,
         "reason": copy.sentence(kind.reasons, reason),
         "topic": TOPIC_WORDS[topic] if topic else None,
     }

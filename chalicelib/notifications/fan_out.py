@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Executable, Text, Uuid, bindparam, func, sele
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib import domain_events
+from chalicelib.domain_events import ConfirmedBooking
 from chalicelib.events.models import events
 from chalicelib.notifications import booking_activity
 from chalicelib.notifications.kinds import KINDS, Kind
@@ -51,11 +52,13 @@ def fan_out(
     after = START_KEY if message.after is None else message.after
     with database.transaction() as connection:
         page = _notify(connection, domain_event, after, page_size, now)
+        recipients = page.user_ids
         if message.after is None:
             booking_activity.record(connection, domain_event)
+            recipients += _customers(domain_event)
     batches = [
-        EmailBatch(domain_event=domain_event, recipients=page.user_ids[start : start + EMAIL_BATCH_SIZE])
-        for start in range(0, len(page.user_ids), EMAIL_BATCH_SIZE)
+        EmailBatch(domain_event=domain_event, recipients=recipients[start : start + EMAIL_BATCH_SIZE])
+        for start in range(0, len(recipients), EMAIL_BATCH_SIZE)
     ]
     queues.send(EMAIL.name, [batch.as_message() for batch in batches])
     if page.next_after is not None:
@@ -94,6 +97,12 @@ def _notify(
     ).all()
     is_full = len(rows) == page_size
     return _NotifiedPage(tuple(row.user_id for row in rows), rows[-1].key if is_full else None)
+
+
+def _customers(domain_event: DomainEvent) -> tuple[UUID, ...]:
+    """The booking, if it was sold at the box office: its customer has no account, and gets e-mails only."""
+    body = domain_events.parse(domain_event)
+    return (body.booking_id,) if isinstance(body, ConfirmedBooking) and body.paid_by else ()
 
 
 def _notifying(kind: Kind) -> Executable:

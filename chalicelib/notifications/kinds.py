@@ -97,6 +97,8 @@ class Kind:
 
     shows_bookings: tuple[Status, ...] = ()
     """The e-mail shows the recipient's bookings that have one of these statuses when it is sent."""
+    attaches_tickets: bool = False
+    """The e-mail carries those of its tickets that admit: their QR codes, and a PDF to print."""
     calendar: CalendarMethod | None = None
     """The method of the attached calendar files: what calendars do with the entries of these bookings."""
     page: front_end.Page | None = None
@@ -158,6 +160,7 @@ KINDS = (
         while_booking=recipients.BOOKING_IS_LIVE,
         to_unverified="if-paid",
         shows_bookings=("confirmed",),
+        attaches_tickets=True,
         calendar="PUBLISH",
         page="booking",
         link_text="See your booking",

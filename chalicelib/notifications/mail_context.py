@@ -4,11 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
+    Column,
     Connection,
+    Select,
     Text,
     Uuid,
     and_,
@@ -36,9 +39,10 @@ from chalicelib.users.models import users
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """A user who gets an e-mail."""
+    """A user who gets an e-mail, or a customer of the box office."""
 
     user_id: UUID
+    """Of a customer: the booking."""
     name: str
     email: str
     verified: bool
@@ -150,6 +154,28 @@ def is_suppressed(connection: Connection, email: str, now: datetime, *, asked_fo
     return connection.execute(_IS_SUPPRESSED, values).first() is not None
 
 
+_CUSTOMER = (
+    select(tickets.c.booking_id, tickets.c.holder_name, tickets.c.holder_email)
+    .where(
+        tickets.c.booking_id == bindparam("booking_id", type_=Uuid),
+        tickets.c.holder_email.is_not(None),
+        ~_suppressions.where(suppressed_addresses.c.email == func.lower(tickets.c.holder_email)).exists(),
+    )
+    .limit(1)
+)
+
+
+def find_customer(connection: Connection, booking_id: UUID, now: datetime) -> Recipient | None:
+    """Find the customer of a booking of the box office; None without an address that may get e-mails."""
+    values = {"booking_id": booking_id, "asked_for": False, "now": now}
+    row = connection.execute(_CUSTOMER, values).one_or_none()
+    if row is None:
+        return None
+    return Recipient(
+        user_id=row.booking_id, name=row.holder_name or "", email=row.holder_email, verified=True
+    )
+
+
 _EVENT = (
     select(
         events.c.event_id,
@@ -178,62 +204,71 @@ def event_view(connection: Connection, event_id: UUID) -> EventView | None:
 
 
 _ticket_ids = bindparam("ticket_ids", type_=ARRAY(Uuid))
-_BOOKINGS = (
-    select(
-        bookings.c.user_id,
-        bookings.c.booking_id,
-        bookings.c.version,
-        ticket_types.c.ticket_type_id,
-        ticket_types.c.name,
-        tickets.c.list_price,
-        func.count().label("quantity"),
+
+
+def _bookings_of(recipient: Column[UUID]) -> Select[Any]:
+    return (
+        select(
+            recipient.label("recipient"),
+            bookings.c.booking_id,
+            bookings.c.version,
+            ticket_types.c.ticket_type_id,
+            ticket_types.c.name,
+            tickets.c.list_price,
+            func.count().label("quantity"),
+        )
+        .join(tickets, tickets.c.booking_id == bookings.c.booking_id)
+        .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
+        .where(
+            bookings.c.event_id == bindparam("event_id", type_=Uuid),
+            recipient == any_(bindparam("recipients", type_=ARRAY(Uuid))),
+            bookings.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
+            bookings.c.booking_id
+            == func.coalesce(bindparam("booking_id", type_=Uuid), bookings.c.booking_id, type_=Uuid),
+            or_(not_(bindparam("ended_with_event", type_=Boolean)), ENDED_WITH_EVENT),
+            case(
+                (_ticket_ids.is_not(None), tickets.c.ticket_id == any_(_ticket_ids)),
+                else_=or_(live_ticket, tickets.c.cancellation_reason == bookings.c.cancellation_reason),
+            ),
+        )
+        .group_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
+        .order_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
     )
-    .join(tickets, tickets.c.booking_id == bookings.c.booking_id)
-    .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
-    .where(
-        bookings.c.event_id == bindparam("event_id", type_=Uuid),
-        bookings.c.user_id == any_(bindparam("user_ids", type_=ARRAY(Uuid))),
-        bookings.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
-        bookings.c.booking_id
-        == func.coalesce(bindparam("booking_id", type_=Uuid), bookings.c.booking_id, type_=Uuid),
-        or_(not_(bindparam("ended_with_event", type_=Boolean)), ENDED_WITH_EVENT),
-        case(
-            (_ticket_ids.is_not(None), tickets.c.ticket_id == any_(_ticket_ids)),
-            else_=or_(live_ticket, tickets.c.cancellation_reason == bookings.c.cancellation_reason),
-        ),
-    )
-    .group_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
-    .order_by(bookings.c.booking_id, ticket_types.c.ticket_type_id, tickets.c.list_price)
-)
+
+
+_OF_USERS = _bookings_of(bookings.c.user_id)
+_OF_CUSTOMER = _bookings_of(bookings.c.booking_id)
 
 
 def booking_views(
     connection: Connection,
     event_id: UUID,
-    user_ids: Collection[UUID],
+    recipients: Collection[UUID],
     *,
     kind: Kind,
     booking_id: UUID | None,
     ticket_ids: Collection[UUID] | None,
+    to_customer: bool = False,
 ) -> dict[UUID, list[BookingView]]:
-    """The bookings that an e-mail shows, by user: the given one, or all that the users have of the event.
+    """The bookings that an e-mail shows, by recipient: the given one, or all that users have of the event.
 
-    With `ticket_ids`, they have these tickets only, whether live or not.
+    With `ticket_ids`, they have these tickets only, whether live or not. The recipient is a user, or
+    `to_customer` the booking.
     """
     if not kind.shows_bookings:
         return {}
     parameters = {
         "event_id": event_id,
-        "user_ids": list(user_ids),
+        "recipients": list(recipients),
         "statuses": list(kind.shows_bookings),
         "booking_id": booking_id,
         "ticket_ids": None if ticket_ids is None else list(ticket_ids),
         "ended_with_event": kind.calendar == "CANCEL" and booking_id is None,
     }
     views: dict[UUID, list[BookingView]] = {}
-    rows = connection.execute(_BOOKINGS, parameters)
-    by_booking = groupby(rows, lambda row: (row.user_id, row.booking_id, row.version))
-    for (user_id, own_booking_id, version), lines in by_booking:
+    rows = connection.execute(_OF_CUSTOMER if to_customer else _OF_USERS, parameters)
+    by_booking = groupby(rows, lambda row: (row.recipient, row.booking_id, row.version))
+    for (recipient, own_booking_id, version), lines in by_booking:
         items = tuple(
             BookingItem(
                 ticket_type_id=line.ticket_type_id,
@@ -244,5 +279,5 @@ def booking_views(
             for line in lines
         )
         view = BookingView(booking_id=own_booking_id, version=version, items=items)
-        views.setdefault(user_id, []).append(view)
+        views.setdefault(recipient, []).append(view)
     return views

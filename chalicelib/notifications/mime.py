@@ -7,8 +7,11 @@ but unsubscribe links must be plain.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email import encoders
 from email.charset import QP, Charset
 from email.header import Header
+from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
@@ -62,21 +65,38 @@ def _charset(text: str) -> str:
     return "us-ascii" if plain else "utf-8"
 
 
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file in an e-mail. Its name and id are ours, in ASCII."""
+
+    media_type: str
+    filename: str
+    content: bytes
+    content_id: str | None = None
+    """By which the HTML shows the file, as `cid:…` (RFC 2392)."""
+
+
 def pack(
     headers: Mapping[str, str],
     *,
     text: str,
     html: str,
+    images: Sequence[File] = (),
+    files: Sequence[File] = (),
     calendars: Sequence[str] = (),
     method: str | None = None,
 ) -> bytes:
     """Make a message from encoded headers and a body in plain text and HTML.
 
-    `calendars` are attached as iCalendar files with the method `method`.
+    `images` are shown by the HTML, `files` are attached. `calendars` are attached as iCalendar files with the
+    method `method`.
     """
-    body = MIMEMultipart("alternative", None, [_part(text, "plain"), _part(html, "html")])
-    if calendars:
-        body = MIMEMultipart("mixed", None, [body])
+    shown: MIMEMultipart | MIMEText = _part(html, "html")
+    if images:
+        shown = MIMEMultipart("related", None, [shown, *map(_file, images)])
+    body = MIMEMultipart("alternative", None, [_part(text, "plain"), shown])
+    if calendars or files:
+        body = MIMEMultipart("mixed", None, [body, *map(_file, files)])
     for number, calendar in enumerate(calendars, 1):
         attachment = _part(calendar, "calendar")
         attachment.set_param("method", method or "PUBLISH")
@@ -85,6 +105,17 @@ def pack(
         body.attach(attachment)
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return head.encode("ascii") + body.as_bytes(policy=_POLICY)
+
+
+def _file(file: File) -> MIMEBase:
+    part = MIMEBase(*file.media_type.split("/"))
+    part.set_payload(file.content)
+    encoders.encode_base64(part)
+    disposition = "inline" if file.content_id else "attachment"
+    part.add_header("Content-Disposition", disposition, filename=file.filename)
+    if file.content_id:
+        part.add_header("Content-ID", f"<{file.content_id}>")
+    return part
 
 
 def _part(text: str, subtype: str) -> MIMEText:

@@ -102,7 +102,8 @@ deliveries = Table(
 )
 """E-mails, claimed before sending and marked after: a redelivery sends only what is missing, and two
 concurrent deliveries do not both send. `sends` counts the calls of SES that were begun and did not fail.
-`user_id` is no foreign key, because the deletion of an account is e-mailed too."""
+`user_id` is no foreign key, because the deletion of an account is e-mailed too, and because it is the id of
+the booking if the recipient is a customer of the box office."""
 
 opt_outs = Table(
     "opt_outs",

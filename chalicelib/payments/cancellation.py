@@ -10,22 +10,17 @@ from sqlalchemy import Connection, Row, Uuid, bindparam, or_, select
 from chalicelib.bookings import cancellation, holders
 from chalicelib.bookings.models import bookings, live, tickets
 from chalicelib.bookings.queries import NoSuchBooking
-from chalicelib.bookings.tickets import NoSuchTicket
+from chalicelib.bookings.ticket_locks import lock_ticket, require_unused
+from chalicelib.bookings.tickets import BookingUnpaid, NoSuchTicket, TicketUsed
 from chalicelib.domain_events import CancellationReason
 from chalicelib.events import cancellation as event_cancellation
 from chalicelib.events.locks import EventStarted, lock_places
 from chalicelib.events.models import events
 from chalicelib.payments import refund_requests
-from chalicelib.payments.locks import lock_places_of
+from chalicelib.payments.locks import lock_booking_only, lock_places_of
 from chalicelib.platform.database.engine import check_version
-from chalicelib.platform.errors import Conflict
 from chalicelib.platform.security import Caller
 from chalicelib.users import deletion, profile
-
-
-class BookingUnpaid(Conflict):
-    """An unpaid booking can only be cancelled as a whole."""
-
 
 _is_of_caller = or_(
     bookings.c.user_id == bindparam("caller", type_=Uuid),
@@ -63,6 +58,7 @@ def cancel_booking(
         NoSuchBooking: It does not exist or belongs to others.
         StaleVersion: It has changed since.
         EventStarted: The event has started.
+        TicketUsed: One of its tickets is used.
     """
     row = _read(connection, caller, booking_id)
     if row.status in {"cancelled", "expired"}:
@@ -72,6 +68,8 @@ def cancel_booking(
     check_version(row.version, expected)
     if row.starts_at <= now:
         raise EventStarted
+    lock_booking_only(connection, booking_id)
+    require_unused(connection, booking_id)
     is_host = row.host_id == caller.user_id
     cancel_and_refund(connection, booking_id, reason="host" if is_host else "attendee", now=now)
 
@@ -100,6 +98,7 @@ def cancel_ticket(
         NoSuchTicket: It does not exist or belongs to others.
         StaleVersion: The ticket and its booking have changed since.
         EventStarted: The event has started.
+        TicketUsed: It is used.
         BookingUnpaid: The payment is for all tickets of the booking.
     """
     row = _read_ticket(connection, caller, ticket_id)
@@ -113,6 +112,9 @@ def cancel_ticket(
         check_version(row.version, expected)
     if row.starts_at <= now:
         raise EventStarted
+    lock_booking_only(connection, row.booking_id)
+    if lock_ticket(connection, ticket_id).status == "used":
+        raise TicketUsed
     reason: Literal["attendee", "host"] = "host" if row.host_id == caller.user_id else "attendee"
     if row.quantity == 1:
         cancel_and_refund(connection, row.booking_id, reason=reason, now=now)
@@ -179,8 +181,8 @@ def delete_account(
 ) -> None:
     """Delete an account: cancel its events and future bookings, and erase names and e-mail addresses.
 
-    Past events, bookings and payments stay, without the name. The caller's credentials must be locked for
-    update, so that no concurrent request adds rows to it.
+    Past events, bookings and payments stay, without the name. So do bookings with a used ticket. The
+    caller's credentials must be locked for update, so that no concurrent request adds rows to it.
 
     Raises:
         StaleVersion: The profile has changed since.
@@ -203,6 +205,7 @@ def _cancel_own_bookings(connection: Connection, user_id: UUID, now: datetime) -
     if not booked:
         return
     lock_places(connection, booked)
+    cancellation.lock_for_attendee(connection, user_id, booked)
     reason: CancellationReason = "account-deleted"
     cancellation.cancel_for_attendee(connection, user_id, booked, reason=reason, now=now)
     refund_requests.request_for_attendee(connection, user_id, booked, reason=reason, now=now)

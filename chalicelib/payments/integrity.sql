@@ -3,7 +3,7 @@
 -- A single statement, so that all figures come from one snapshot. `booked` is each booking with its payment, and with
 -- what its tickets and its refunds add up to.
 WITH of_event AS MATERIALIZED (
-    SELECT booking_id, status, quantity, amount, currency, code_id
+    SELECT booking_id, status, quantity, amount, currency, code_id, paid_by
     FROM bookings
     WHERE event_id = :event_id
 ), tickets_of_event AS MATERIALIZED (
@@ -26,7 +26,7 @@ WITH of_event AS MATERIALIZED (
            max(r.flag) AS flag
     FROM of_event b JOIN refunds r USING (booking_id) GROUP BY r.booking_id
 ), booked AS MATERIALIZED (
-    SELECT b.booking_id, b.status, b.quantity, b.amount, b.currency,
+    SELECT b.booking_id, b.status, b.quantity, b.amount, b.currency, b.paid_by,
            t.price, coalesce(t.live, 0) AS live, coalesce(t.held, false) AS held, coalesce(t.valid, false) AS valid,
            t.live_and_priced, t.undecided, t.kept AS kept_price,
            p.status AS payment, p.amount AS charged, p.currency AS charged_in, p.dispute, p.disputed_amount,
@@ -56,8 +56,9 @@ WITH of_event AS MATERIALIZED (
     WHERE p.event_id = :event_id
 ), differing AS (
     SELECT booking_id, CASE
-        WHEN amount > 0 AND payment IS NULL THEN 'payment-missing'
-        WHEN amount <> coalesce(charged, 0) OR currency <> coalesce(charged_in, currency) THEN 'amount-differs'
+        WHEN amount > 0 AND paid_by IS NULL AND payment IS NULL THEN 'payment-missing'
+        WHEN paid_by IS NOT NULL AND payment IS NOT NULL OR paid_by = 'free' AND amount > 0 THEN 'amount-differs'
+        WHEN paid_by IS NULL AND amount <> coalesce(charged, 0) OR currency <> coalesce(charged_in, currency) THEN 'amount-differs'
         WHEN price IS DISTINCT FROM amount THEN 'amount-differs'
         WHEN quantity <> live OR held > (status = 'pending') OR valid > (status = 'confirmed') THEN 'tickets-differ'
         WHEN status = 'confirmed' AND payment IN ('requires_payment', 'failed') THEN 'confirmed-without-payment'

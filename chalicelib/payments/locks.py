@@ -1,4 +1,4 @@
-"""Lock order: the pools of a booking, then the booking, then its payment.
+"""Lock order: the pools of a booking, then the booking, then its tickets, then its payment.
 
 Every transaction that cancels or expires a booking follows this order, to avoid deadlocks.
 """
@@ -60,6 +60,11 @@ def lock_places_then_booking(connection: Connection, booking_id: UUID) -> Row[An
     """Lock the places of a booking's event, the booking and its payment. Return booking and payment."""
     lock_places_of(connection, booking_id)
     return lock_booking(connection, booking_id)
+
+
+def lock_booking_only(connection: Connection, booking_id: UUID) -> None:
+    """Lock a booking, before its tickets."""
+    connection.execute(_LOCK_BOOKING, {"this_booking": booking_id})
 
 
 def lock_booking(connection: Connection, booking_id: UUID) -> Row[Any]:

@@ -137,6 +137,24 @@ class Settings:
     wrong_codes_per_client: Quota = field(default=Quota(100, 900))
     """Such orders and quotes from one client, of any accounts."""
 
+    transfers_per_account: Quota = field(default=Quota(100, 86_400))
+    """Tickets that one account offers to others. Each sends an e-mail."""
+
+    transfers_per_address: Quota = field(default=Quota(20, 86_400))
+    """Tickets that are offered to one e-mail address, by any accounts."""
+
+    transfers_per_client: Quota = field(default=Quota(300, 86_400))
+    """Such offers from one client."""
+
+    reissues_per_ticket: Quota = field(default=Quota(5, 3600))
+    """New codes of one ticket. Each sends e-mails."""
+
+    box_office_emails_per_host: Quota = field(default=Quota(500, 86_400))
+    """Customers of the box office to whom one host has tickets sent."""
+
+    box_office_emails_per_address: Quota = field(default=Quota(10, 86_400))
+    """Sales at box offices whose tickets are sent to one address, of any hosts."""
+
     def __repr__(self) -> str:
         return f"Settings(public_url={self.public_url!r}, …)"
 
@@ -259,6 +277,16 @@ class Settings:
                 environment, "WRONG_CODES_PER_ACCOUNT", cls.wrong_codes_per_account
             ),
             wrong_codes_per_client=_quota(environment, "WRONG_CODES_PER_CLIENT", cls.wrong_codes_per_client),
+            transfers_per_account=_quota(environment, "TRANSFERS_PER_ACCOUNT", cls.transfers_per_account),
+            transfers_per_address=_quota(environment, "TRANSFERS_PER_ADDRESS", cls.transfers_per_address),
+            transfers_per_client=_quota(environment, "TRANSFERS_PER_CLIENT", cls.transfers_per_client),
+            reissues_per_ticket=_quota(environment, "REISSUES_PER_TICKET", cls.reissues_per_ticket),
+            box_office_emails_per_host=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_HOST", cls.box_office_emails_per_host
+            ),
+            box_office_emails_per_address=_quota(
+                environment, "BOX_OFFICE_EMAILS_PER_ADDRESS", cls.box_office_emails_per_address
+            ),
         )
 
 

@@ -147,7 +147,7 @@ def issue(
     e-mail with this purpose to this address is younger than RESEND_COOLDOWN.
     """
     owner = pending_of or connection.scalar(addresses.OWNER, {"email": email})
-    account = _lock(connection, owner)
+    account = lock_account(connection, owner)
     address = email.lower()
     if account is None:
         return None
@@ -206,14 +206,14 @@ def redeem(connection: Connection, purpose: Purpose, token: str, now: datetime) 
     If several requests use the same token concurrently, one succeeds.
     """
     key = {"the_hash": _digest(token)}
-    account = _lock(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
+    account = lock_account(connection, connection.execute(_WITH_TOKEN, key).scalar_one_or_none())
     address = connection.execute(_USE, {**key, "of_purpose": purpose, "now": now}).scalar_one_or_none()
     if account is None or address is None:
         raise InvalidEmailToken
     return account, address
 
 
-def _lock(connection: Connection, user_id: UUID | None) -> Row[Any] | None:
+def lock_account(connection: Connection, user_id: UUID | None) -> Row[Any] | None:
     """Lock an account against other tokens and changes, and return it, or None if it does not exist.
 
     The lock order is credentials, user, tokens, as in changes of the profile and the deletion of the account.

@@ -60,6 +60,18 @@ def verify(connection: Connection, token: str, now: datetime) -> str:
     return address
 
 
+def verify_owner(connection: Connection, address: str, now: datetime) -> Row[Any] | None:
+    """Mark an address as verified whose account, if any, has used a link that was sent there.
+
+    Return the account, which is locked, or None.
+    """
+    account = email_tokens.lock_account(connection, connection.scalar(addresses.OWNER, {"email": address}))
+    if account is None or account.email.lower() != address.lower():
+        return None
+    mark_verified(connection, account, now)
+    return account
+
+
 def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:
     """Replace the address by the pending one, and tell the former one."""
     with addresses.unique_email():

@@ -15,7 +15,7 @@ from chalicelib.platform import time_zones
 SHOW = """
 import sys
 from datetime import datetime
-from chalicelib.notifications.local_times import format_time
+from chalicelib.platform.local_times import format_time
 from chalicelib.platform import time_zones
 print(format_time(datetime.fromisoformat("2026-12-11T02:00:00+00:00"), "America/Vancouver"))
 print("Planted/Zone" in time_zones.names())

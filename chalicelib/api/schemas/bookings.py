@@ -19,7 +19,7 @@ from sqlalchemy import (
 from chalicelib.api.schemas.codes import CodeText
 from chalicelib.api.schemas.events import Event, event_json
 from chalicelib.api.schemas.users import MAX_EMAIL_LENGTH
-from chalicelib.bookings.models import Status, tickets
+from chalicelib.bookings.models import PaidBy, Status, tickets
 from chalicelib.bookings.references import booking_reference
 from chalicelib.bookings.tickets import discount, items
 from chalicelib.events.search import event_rows
@@ -58,12 +58,19 @@ class BookedItem(Struct, kw_only=True, rename="camel"):
     unit_price: Annotated[int, Meta(description="Of one ticket when it was booked, without a discount.")]
 
 
+class Customer(Struct, kw_only=True):
+    """The customer at the box office. Empty if the host's account is deleted."""
+
+    name: str | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+
+
 class Booking(Struct, kw_only=True, rename="camel"):
-    """A booking: an order of one attendee for one event."""
+    """A booking: an order of one attendee for one event, or a sale at its box office."""
 
     booking_id: Id
     reference: Annotated[str, Meta(description="For people.", examples=["7YJ3K0QX"])]
-    user_id: Id
+    user_id: Annotated[Id, Meta(description="Left out if it was sold at the box office.")] | UnsetType = UNSET
     event_id: Id
     status: Status
     quantity: Annotated[int, Meta(description="The number of live tickets; 0 when the booking has ended.")]
@@ -76,6 +83,12 @@ class Booking(Struct, kw_only=True, rename="camel"):
         int, Meta(description="What has gone back, by refunds and by a lost dispute, in minor units.")
     ]
     currency: str
+    paid_by: Annotated[PaidBy, Meta(description="How the host was paid at the box office.")] | UnsetType = (
+        UNSET
+    )
+    customer: Annotated[Customer, Meta(description="Of the box office, shown to the host.")] | UnsetType = (
+        UNSET
+    )
     created_at: Time
     updated_at: Time
     expires_at: (
@@ -123,7 +136,7 @@ class BookingQuery(PageQuery, kw_only=True):
             text(
                 MAX_EMAIL_LENGTH,
                 description="Words in the attendee's name, the attendee's e-mail address, or the "
-                "booking's reference.",
+                "booking's reference. At the box office, the attendee is the customer.",
             ),
         ]
         | None
@@ -169,7 +182,13 @@ class PayablePayment(Struct, kw_only=True, rename="camel"):
 
 def held_booking_json(row: FromClause) -> ColumnElement[Any]:
     """A booking as the response to booking it."""
-    return as_json(Booking, row, **_sums(row), payment=_payment_json(row, to_attendee=true()))
+    return as_json(
+        Booking,
+        row,
+        **_sums(row),
+        customer=literal_column("NULL::json"),
+        payment=_payment_json(row, to_attendee=true()),
+    )
 
 
 def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
@@ -177,6 +196,7 @@ def attendee_booking_json(row: FromClause) -> ColumnElement[Any]:
         BookingWithEvent,
         row,
         **_sums(row),
+        customer=literal_column("NULL::json"),
         payment=_payment_json(row, to_attendee=true()),
         event=_event_of(row),
         attendee=literal_column("NULL::json"),
@@ -191,6 +211,7 @@ def host_booking_json(row: FromClause) -> ColumnElement[Any]:
         BookingWithEvent,
         row,
         **_sums(row),
+        customer=case((row.c.paid_by.is_not(None), _customer_of(row))),
         payment=_payment_json(row, to_attendee=is_own),
         event=_event_of(row),
         attendee=case((~is_own, attendee)),
@@ -214,6 +235,12 @@ def _refunded(row: FromClause) -> ColumnElement[Any]:
     """The amount of a booking that has gone back; 0 if the booking is free."""
     returned = select(returned_amount).where(payments.c.booking_id == row.c.booking_id).scalar_subquery()
     return func.coalesce(returned, literal_column("0"))
+
+
+def _customer_of(row: FromClause) -> ScalarSelect[Any]:
+    """The customer of a booking of the box office, who is the holder of all its tickets."""
+    customer = as_json(Customer, tickets, name=tickets.c.holder_name, email=tickets.c.holder_email)
+    return select(customer).where(tickets.c.booking_id == row.c.booking_id).limit(1).scalar_subquery()
 
 
 def _event_of(row: FromClause) -> ScalarSelect[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from chalicelib.bookings import models as bookings
+from chalicelib.check_in import batches
 from chalicelib.check_in import models as check_in
 from chalicelib.events import models as events
 from chalicelib.payments.models import DisputeStatus, PaymentStatus
@@ -14,6 +15,7 @@ NAMES: Mapping[str, Any] = {
     "BookingStatus": bookings.Status,
     "CheckInDirection": check_in.Direction,
     "CheckInOutcome": check_in.Outcome,
+    "ScanOutcome": batches.ScanOutcome,
     "CodeKind": bookings.CodeKind,
     "DisputeStatus": DisputeStatus,
     "EventAvailability": events.Availability,

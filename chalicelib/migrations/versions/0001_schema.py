@@ -461,9 +461,6 @@ def _create_bookings() -> None:
             "status = 'cancelled' OR (refund_id IS NULL AND kept_at IS NULL)",
             name=op.f("ck_tickets_returned"),
         ),
-        sa.CheckConstraint(
-            "transferred_at IS NULL OR holder_email IS NOT NULL", name=op.f("ck_tickets_transferred")
-        ),
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.booking_id"], name=op.f("fk_tickets_booking_id")),
         sa.ForeignKeyConstraint(
             ["ticket_type_id"], ["ticket_types.ticket_type_id"], name=op.f("fk_tickets_ticket_type_id")
@@ -471,6 +468,19 @@ def _create_bookings() -> None:
         sa.PrimaryKeyConstraint("ticket_id", name=op.f("pk_tickets")),
     )
     op.create_index(op.f("ix_tickets_booking_id"), "tickets", ["booking_id"])
+    op.create_index(
+        "ix_tickets_transferred",
+        "tickets",
+        [sa.literal_column("lower(holder_email)"), "ticket_id"],
+        postgresql_where=sa.text("transferred_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_tickets_holder_words",
+        "tickets",
+        [sa.text("holder_words(holder_name, holder_email)")],
+        postgresql_using="gin",
+        postgresql_where=sa.text("holder_name IS NOT NULL OR holder_email IS NOT NULL"),
+    )
 
 
 def _create_payments() -> None:
@@ -584,6 +594,10 @@ def _create_check_ins() -> None:
         sa.PrimaryKeyConstraint("transfer_id", name=op.f("pk_ticket_transfers")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_ticket_transfers_token_hash")),
     )
+    op.create_index(
+        op.f("ix_ticket_transfers_ticket_id_transfer_id"), "ticket_transfers", ["ticket_id", "transfer_id"]
+    )
+    op.create_index(op.f("ix_ticket_transfers_expires_at"), "ticket_transfers", ["expires_at"])
     op.create_index(
         "uq_ticket_transfers_open",
         "ticket_transfers",

@@ -37,6 +37,21 @@ BEGIN
     RETURN coalesce(v_query, '')::tsquery;
 END $$;
 
+-- The words of a holder's name, and the e-mail address as one word that starts like no other. RETURN finds the
+-- function that it calls now, because PostgreSQL builds indexes with another search_path.
+CREATE OR REPLACE FUNCTION holder_words(name text, email text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN array_to_tsvector(
+    search_words(coalesce(name, '')) || CASE WHEN email IS NULL THEN '{}'::text[] ELSE ARRAY['@' || lower(email)] END
+);
+
+-- Matches the words of holders whose name has the words of `content`, or whose e-mail address it is.
+CREATE OR REPLACE FUNCTION holder_query(content text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+SELECT search_query(content)
+    || ('''@' || replace(replace(lower(content), '\', '\\'), '''', '''''') || '''')::tsquery
+$$;
+
 -- Limit the time of each further statement of the transaction. A procedure, because RDS Proxy would pin the
 -- connection after a SET that it sees.
 CREATE OR REPLACE PROCEDURE limit_statements(milliseconds integer) LANGUAGE plpgsql AS $$

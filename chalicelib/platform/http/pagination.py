@@ -13,6 +13,17 @@ from chalicelib.platform.http.request import Request, Response
 MAX_OFFSET = 10_000
 
 
+Cursor = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        description="The position to continue from, as in the `next` and `prev` links.",
+        extra={"message": "must be a cursor from the Link header"},
+    ),
+]
+
+
 class PageQuery(Struct, kw_only=True, rename="camel"):
     limit: Annotated[
         int,
@@ -35,18 +46,7 @@ class PageQuery(Struct, kw_only=True, rename="camel"):
         ),
     ] = 0
     order: Order | None = None
-    cursor: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=4096,
-                description="The position to continue from, as in the `next` and `prev` links.",
-                extra={"message": "must be a cursor from the Link header"},
-            ),
-        ]
-        | None
-    ) = None
+    cursor: Cursor | None = None
 
     def page(self, sort: str) -> PageRequest:
         if self.cursor and self.offset:

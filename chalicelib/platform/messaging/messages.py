@@ -42,7 +42,8 @@ class EmailBatch:
 
     domain_event: DomainEvent
     recipients: tuple[UUID, ...]
-    """Users. Of a bare domain event: its subject, which is the user or stands for the address."""
+    """Users, or the booking of a customer without an account. Of a bare domain event: its subject, which is
+    the user or stands for the address."""
 
     def as_message(self) -> dict[str, Any]:
         return {

@@ -23,7 +23,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Door:
+class Crowd:
     """A running event whose doors are open."""
 
     client: Client
@@ -61,12 +61,11 @@ class Door:
         return Scan.of_code(nonce or uuid4(), version, at, gate, "out" if out else "in")
 
     def status(self, ticket: Ticket) -> str:
-        return rows(self.client, "SELECT status FROM tickets WHERE ticket_id = :id", id=ticket.ticket_id)[0][
-            0
-        ]
+        query = "SELECT status FROM tickets WHERE ticket_id = :id"
+        return str(rows(self.client, query, id=ticket.ticket_id)[0][0])
 
 
-def open_door(client: Client, tickets: int = 1, *, re_entry: bool = False) -> Door:
+def sell(client: Client, tickets: int = 1, *, re_entry: bool = False) -> Crowd:
     """Create an event that starts in an hour, and sell tickets for it."""
     host, attendee = client.host(), client.attendee()
     starts_at = datetime.now(UTC) + timedelta(hours=1)
@@ -86,4 +85,4 @@ def open_door(client: Client, tickets: int = 1, *, re_entry: bool = False) -> Do
         assert booked.status == 201, booked.json
         listed = client("GET", f"/bookings/{booked.json['bookingId']}/tickets?limit=100", by=buyer).json
         sold += [Ticket(ticket["ticketId"], ticket["code"]) for ticket in listed]
-    return Door(client, host, attendee, event["eventId"], sold)
+    return Crowd(client, host, attendee, event["eventId"], sold)

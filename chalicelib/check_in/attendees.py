@@ -1,0 +1,160 @@
+"""The attendees of an event, for its host: a row for each ticket."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+)
+
+from chalicelib.bookings.models import (
+    TicketStatus,
+    bookings,
+    codes,
+    has_holder,
+    holder_words,
+    live_ticket,
+    tickets,
+)
+from chalicelib.bookings.references import id_suffix, suffix_of
+from chalicelib.check_in.models import check_ins
+from chalicelib.events.locks import NotYourEvent
+from chalicelib.events.models import events, ticket_types
+from chalicelib.events.search import NoSuchEvent
+from chalicelib.platform.database.columns import sql_literal
+from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
+from chalicelib.platform.database.rendering import Render
+from chalicelib.users.models import users
+
+PaidBy = Literal["online", "cash", "card", "free"]
+"""`online`: booked by an attendee."""
+
+_paid_by = func.coalesce(bookings.c.paid_by, sql_literal("online"), type_=Text)
+
+_admitted = (
+    check_ins.c.ticket_id == tickets.c.ticket_id,
+    check_ins.c.outcome == sql_literal("admitted"),
+    check_ins.c.undone_at.is_(None),
+)
+_first_admission = (
+    select(check_ins.c.scanned_at, check_ins.c.gate)
+    .where(*_admitted)
+    .order_by(check_ins.c.scanned_at, check_ins.c.check_in_id)
+    .limit(1)
+)
+_is_checked_in = select(check_ins.c.check_in_id).where(*_admitted).exists()
+
+_rows = (
+    select(
+        tickets.c.ticket_id,
+        bookings.c.booking_id,
+        tickets.c.ticket_type_id,
+        ticket_types.c.name.label("ticket_type"),
+        func.coalesce(tickets.c.holder_name, users.c.name).label("name"),
+        func.coalesce(tickets.c.holder_email, users.c.email).label("email"),
+        tickets.c.status,
+        tickets.c.price,
+        bookings.c.currency,
+        _paid_by.label("paid_by"),
+        codes.c.code,
+        bookings.c.created_at.label("booked_at"),
+        _first_admission.with_only_columns(check_ins.c.scanned_at).scalar_subquery().label("checked_in_at"),
+        _first_admission.with_only_columns(check_ins.c.gate).scalar_subquery().label("gate"),
+    )
+    .select_from(tickets)
+    .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
+    .outerjoin(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
+    .outerjoin(users, users.c.user_id == bookings.c.user_id)
+    .outerjoin(codes, codes.c.code_id == bookings.c.code_id)
+    .where(bookings.c.event_id == bindparam("event", type_=Uuid))
+)
+
+_q = bindparam("q", type_=Text)
+_has_words = users.c.words.bool_op("@@")(func.search_query(_q))
+_has_email = func.lower(users.c.email) == func.lower(_q)
+_by_booker = bookings.c.user_id.in_(select(users.c.user_id).where(or_(_has_words, _has_email)))
+_by_holder = and_(has_holder, holder_words.bool_op("@@")(func.holder_query(_q)))
+_by_reference = id_suffix(bookings.c.booking_id) == bindparam("suffix", type_=Text)
+
+ATTENDEES = ListQuery(
+    rows=_rows,
+    id="ticket_id",
+    sorts={"createdAt": Sort(("booking_id",))},
+    filters={
+        "live": live_ticket,
+        "status": tickets.c.status == any_(bindparam("status", type_=ARRAY(Text))),
+        "type": tickets.c.ticket_type_id == any_(bindparam("type", type_=ARRAY(Uuid))),
+        "paid_by": _paid_by == any_(bindparam("paid_by", type_=ARRAY(Text))),
+        "checked_in": _is_checked_in,
+        "not_checked_in": not_(_is_checked_in),
+        "q": or_(_by_booker, _by_holder, _by_reference),
+    },
+)
+"""The tickets of an event. Bookings are read in the order of their index, and their tickets one by one."""
+
+_EVENT = select(events.c.host_id, events.c.status, events.c.title).where(
+    events.c.event_id == bindparam("event_id", type_=Uuid), events.c.deleted_at.is_(None)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttendeeFilters:
+    """What a list of attendees is limited to. None: no limit."""
+
+    statuses: Collection[TicketStatus] | None = None
+    """None: tickets that are not cancelled."""
+    ticket_type_ids: Collection[UUID] | None = None
+    checked_in: bool | None = None
+    paid_by: Collection[PaidBy] | None = None
+    q: str | None = None
+    """Words in the holder's or booker's name, an e-mail address, or a reference."""
+
+
+def require_host(connection: Connection, host_id: UUID, event_id: UUID) -> str:
+    """Check that an event belongs to a host, and return its title.
+
+    Raises:
+        NoSuchEvent: It does not exist, is deleted, or is another host's draft.
+        NotYourEvent: It belongs to another host.
+    """
+    event = connection.execute(_EVENT, {"event_id": event_id}).one_or_none()
+    if event is None or (event.status == "draft" and event.host_id != host_id):
+        raise NoSuchEvent
+    if event.host_id != host_id:
+        raise NotYourEvent
+    title: str = event.title
+    return title
+
+
+def list_attendees(
+    connection: Connection, event_id: UUID, filters: AttendeeFilters, page: PageRequest, render: Render
+) -> Page:
+    """List the tickets of an event with their attendees. The caller must be the host."""
+    values: dict[str, Any] = {"event": event_id}
+    names = [] if filters.statuses is not None else ["live"]
+    for name, value in (
+        ("status", filters.statuses),
+        ("type", filters.ticket_type_ids),
+        ("paid_by", filters.paid_by),
+        ("q", filters.q),
+    ):
+        if value is not None:
+            names.append(name)
+            values[name] = value if isinstance(value, str) else list(value)
+    if filters.q is not None:
+        values["suffix"] = suffix_of(filters.q)
+    if filters.checked_in is not None:
+        names.append("checked_in" if filters.checked_in else "not_checked_in")
+    return ATTENDEES.fetch(connection, page, names, values, render)
