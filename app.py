@@ -49,7 +49,7 @@ from chalicelib.users import email_tokens, sessions
 logs.set_up()
 
 app = Chalice(app_name="event-booking", configure_logs=False)
-app.api.binary_types = []  # no response is binary, and Chalice would look up the type of each
+app.api.binary_types = []  # Chalice would look up the type of each response; `serving` knows what is binary
 app.register_middleware(render_chalice_responses, "http")
 
 resources = [

@@ -65,11 +65,11 @@ def _run_all(
             continue
         database.clear_bookings(pgbench.url)
         work = partial(ways[way], next(events[tickets]), clients, tickets=tickets)
-        tallies[tickets][way, clients].append(_with_database_cpu(server, work))
+        tallies[tickets][way, clients].append(with_database_cpu(server, work))
     return tallies
 
 
-def _with_database_cpu(server: Postgres, work: Callable[[], Tally]) -> Tally:
+def with_database_cpu(server: Postgres, work: Callable[[], Tally]) -> Tally:
     before = database.cpu_seconds(server)
     tally = work()
     used = database.cpu_seconds(server) - before
@@ -84,7 +84,7 @@ def _database_parts(server: Postgres, pgbench: Pgbench) -> list[Figure]:
     for _, (name, (tickets, sql)) in itertools.product(range(pgbench.scale.runs), calls.items()):
         event = 0 if tickets == 1 else EVENTS - WITH_TWO_TYPES
         work = partial(pgbench.call, sql, event, pgbench.scale.some)
-        tallies[name].append(_with_database_cpu(server, work))
+        tallies[name].append(with_database_cpu(server, work))
     return [
         Figure(f"database CPU: {name}", "µs", [tally.database_cpu for tally in runs])
         for name, runs in tallies.items()

@@ -61,15 +61,25 @@ class Containers:
             RuntimeError: The number of bookings is wrong.
         """
         event_id = database.event_id(event)
-        start = time.perf_counter() + 0.05 + processes * 0.005  # all containers have the job by then
+        start = start_of_run(processes)
         for pipe in self._pipes[:processes]:
             pipe.send(Job(way, event_id, tickets, 409 if sold_out else 201, start))
         results: list[Result] = [pipe.recv() for pipe in self._pipes[:processes]]
-        calls = sum(result.calls for result in results)
-        database.check_bookings(self._url, [event_id], 0 if sold_out else calls, tickets)
-        latencies = sorted(each for result in results for each in result.latencies)
-        cpu = sum(result.cpu for result in results) / max(1, len(latencies))
-        return Tally(self._scale.seconds, latencies, calls, cpu)
+        tally = together(results, self._scale)
+        database.check_bookings(self._url, [event_id], 0 if sold_out else tally.calls, tickets)
+        return tally
+
+
+def together(results: Sequence[Result], scale: Scale) -> Tally:
+    """Sum up what the containers of one run have done."""
+    latencies = sorted(each for result in results for each in result.latencies)
+    cpu = sum(result.cpu for result in results) / max(1, len(latencies))
+    return Tally(scale.seconds, latencies, sum(result.calls for result in results), cpu)
+
+
+def start_of_run(processes: int) -> float:
+    """Return a time at which all containers have their job."""
+    return time.perf_counter() + 0.05 + processes * 0.005
 
 
 def handlers() -> Mapping[str, Handler]:
@@ -96,26 +106,42 @@ def _serve(url: str, scale: Scale, ways: Mapping[str, Handler], people: range, p
         pipe.send("ready")
         while True:
             job: Job = pipe.recv()
-            pipe.send(_work(job, scale, ways[job.way], tokens))
+            requests = (booking_request(token, job.event_id, job.tickets) for token in tokens)
+            status = job.expected_status
+            pipe.send(
+                send_all(requests, ways[job.way], scale, starts_at=job.starts_at, expected_status=status)
+            )
 
 
-def _work(job: Job, scale: Scale, handle: Handler, tokens: Sequence[str]) -> Result:
+def send_all(
+    requests: Iterable[dict[str, Any]],
+    handle: Handler,
+    scale: Scale,
+    *,
+    starts_at: float,
+    expected_status: int,
+) -> Result:
+    """Send requests one after another for one run.
+
+    Raises:
+        RuntimeError: A response has another status, or there are too few requests.
+    """
     latencies: list[float] = []
-    counts_from = job.starts_at + scale.warm_up
+    counts_from = starts_at + scale.warm_up
     cpu = 0.0
-    time.sleep(max(0.0, job.starts_at - time.perf_counter()))
-    for calls, token in enumerate(tokens):
+    time.sleep(max(0.0, starts_at - time.perf_counter()))
+    for calls, request in enumerate(requests):
         began = time.perf_counter()
         if began >= counts_from + scale.seconds:
             return Result(latencies, time.process_time() - cpu if latencies else nan, calls)
-        response = handle(booking_request(token, job.event_id, job.tickets), None)
+        response = handle(request, None)
         ended = time.perf_counter()
-        if response["statusCode"] != job.expected_status:
+        if response["statusCode"] != expected_status:
             raise RuntimeError(f"status {response['statusCode']}: {response['body']}")
         if ended >= counts_from:
             cpu = cpu or time.process_time()
             latencies.append(ended - began)
-    raise RuntimeError("no people left to book for")
+    raise RuntimeError("no requests left to send")
 
 
 @contextlib.contextmanager

@@ -200,6 +200,7 @@ def settings(url: str, **others: Any) -> Settings:
         database_url=url,
         jwt_secret=SECRET,
         link_secret=SECRET,
+        ticket_secret=SECRET,
         token_lifetime=86_400,
         public_url="https://booking.example.com",
         rate_limits=False,

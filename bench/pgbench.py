@@ -100,9 +100,10 @@ class Pgbench:
             people=self.scale.people // clients,
             events=events,
         )
-        return self._run(script, clients)
+        return self.run(script, clients)
 
-    def _run(self, script: str, clients: int) -> Tally:
+    def run(self, script: str, clients: int) -> Tally:
+        """Run a script with several clients. `:turn` is 0 at first."""
         at = make_url(self.url)
         with tempfile.TemporaryDirectory(prefix="event-booking-pgbench-") as name:
             folder = Path(name)

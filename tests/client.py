@@ -1,5 +1,6 @@
 """A client that calls the app in this process with the events of API Gateway."""
 
+import base64
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -60,6 +61,12 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     text: str
+    """In Base64 if the body is binary."""
+    is_base64: bool = False
+
+    @property
+    def content(self) -> bytes:
+        return base64.b64decode(self.text) if self.is_base64 else self.text.encode()
 
     @property
     def json(self) -> Any:
@@ -142,13 +149,13 @@ class Client:
                 "pathParameters": route.captured,
                 "multiValueQueryStringParameters": query or None,
                 "stageVariables": {},
-                "body": raw,
-                "isBase64Encoded": False,
+                "body": None if raw is None else base64.b64encode(raw).decode(),
+                "isBase64Encoded": raw is not None,
             },
             None,
         )
         received = {name.lower(): value for name, value in answer["headers"].items()}
-        return Reply(answer["statusCode"], received, answer["body"])
+        return Reply(answer["statusCode"], received, answer["body"], answer.get("isBase64Encoded", False))
 
     def account(self, role: Role, name: str = "Somebody", email: str | None = None) -> Account:
         """Make an account with the password PASSWORD, without the cost of hashing."""

@@ -45,10 +45,12 @@ class Line:
         path: str,
         body: Any = None,
         *,
-        by: Account,
+        by: Account | str,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        sent = {"Authorization": f"Bearer {by.token}", **(headers or {})}
+        """Send a request: `by` is an account or a token."""
+        token = by.token if isinstance(by, Account) else by
+        sent = {"Authorization": f"Bearer {token}", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/json"
         self.connection.request(method, path, None if body is None else json.dumps(body), sent)

@@ -92,7 +92,7 @@ def client(wiring: Wiring) -> Client:
 
 @pytest.fixture
 def web(wiring: Wiring) -> Iterator[Web]:
-    """The app with the test's database, for concurrent clients."""
+    """The app with the test's database behind a real HTTP server, for races."""
     assert wiring.settings.database_pool_size > 1, "one connection would serialize all requests"
     with serving(api_gateway(app.app)) as url:
         yield Web(url)

@@ -10,10 +10,12 @@ from sqlalchemy import ClauseElement, Executable, Select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from chalicelib.api.schemas.attendees import attendee_json
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
 from chalicelib.api.schemas.events import viewed_event_json
 from chalicelib.api.schemas.users import user_json
 from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS, HOST_SEARCH
+from chalicelib.check_in.attendees import ATTENDEES
 from chalicelib.events.search import EVENTS
 from chalicelib.platform import ids
 from chalicelib.platform.database.engine import Database, metadata
@@ -32,6 +34,7 @@ LISTS: dict[str, tuple[ListQuery, Render]] = {
     "attendee's bookings": (BOOKINGS, attendee_booking_json),
     "host's bookings": (HOST_BOOKINGS, host_booking_json),
     "host's search": (HOST_SEARCH, host_booking_json),
+    "attendees": (ATTENDEES, attendee_json),
     "users": (USERS, user_json),
 }
 
@@ -197,6 +200,8 @@ def plan(
                 "role": ["attendee"],
                 "status": ["cancelled"],
                 "suffix": "06d0c8a1e9",
+                "type": [event],
+                "paid_by": ["online"],
                 "caller": host if listing.startswith("host's") else attendee,
                 "host": host,
                 "event": event,
@@ -215,6 +220,9 @@ POSITIONS: dict[Any, Callable[[datetime], Any]] = {
     "a middle booking": lambda now: ids.new(now - timedelta(seconds=20_000)),
 }
 """Positions in the middle of the lists. Other values of a cursor stand for themselves."""
+
+LARGE = {"users", "events", "places", "ticket_types", "pools", "bookings", "tickets"}
+"""Tables with rows in this database."""
 
 ORDERS: tuple[Order, ...] = ("asc", "desc")
 WALKS = [
@@ -354,9 +362,32 @@ def test_a_host_finds_bookings_by_the_index_of_each_way(database: Database) -> N
     search = plan(database, "host's search", ["q"], "createdAt")
 
     found = list(nodes(search.counting))
-    ways = {"ix_users_words", "uq_users_email", "ix_bookings_host_id"}
+    ways = {"ix_users_words", "uq_users_email", "ix_tickets_holder_words", "ix_bookings_host_id"}
     assert ways <= {node.get("Index Name") for node in found}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        ["live"],
+        ["status", "type", "paid_by"],
+        ["live", "checked_in"],
+        ["live", "not_checked_in"],
+        ["live", "q"],
+        ["status", "type", "paid_by", "q", "checked_in"],
+    ],
+    ids=", ".join,
+)
+@pytest.mark.parametrize("order", ORDERS)
+def test_attendees_are_found_by_indexes(database: Database, filters: list[str], order: Order) -> None:
+    for after in ((), ("a middle booking", "a middle booking")):
+        page = plan(database, "attendees", filters, "createdAt", order=order, after=after)
+
+        read = [*page.page, *nodes(page.counting)]
+        assert page.indexes() & {"ix_bookings_event_id", "pk_bookings"}
+        assert page.indexes() & {"ix_tickets_booking_id", "pk_tickets"}
+        assert "Seq Scan" not in {node["Node Type"] for node in read if node.get("Relation Name") in LARGE}
 
 
 @pytest.mark.parametrize("listing", ["host's bookings", "host's search"])

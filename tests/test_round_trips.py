@@ -1,11 +1,14 @@
-"""A booking takes one round trip to the database, and no request takes one per row."""
+"""A booking or a scan takes one round trip to the database, and no request takes one per row."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
+from tests.check_in.doors import Door
 from tests.client import Account, Client, Reply
 from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.round_trips import RoundTripCounter, count_round_trips
@@ -65,6 +68,24 @@ def test_a_booking_takes_one_round_trip(
 
     assert reply.status == status
     assert counter.round_trips - before == 1
+
+
+@pytest.mark.parametrize("by", ["host", "door key"])
+def test_a_scan_takes_one_round_trip(counted: tuple[RoundTripCounter, Client], by: str) -> None:
+    counter, client = counted
+    door = Door.open(client)
+    caller = door.host if by == "host" else door.create_key()["key"]
+    ticket_id, nonce = door.ticket(), str(uuid4())
+    scans: list[dict[str, Any]] = [{"nonce": nonce}, {"nonce": nonce}, {}, {"code": "forged"}]
+    statuses, turns = [], []
+
+    for scan in scans:
+        before = counter.round_trips
+        statuses.append(door.scan(ticket_id, by=caller, **scan).status)
+        turns.append(counter.round_trips - before)
+
+    assert statuses == [200, 200, 409, 404]
+    assert turns == [1, 1, 1, 1]
 
 
 def test_a_read_takes_two_round_trips(counted: tuple[RoundTripCounter, Client]) -> None:

@@ -3,12 +3,13 @@
 from uuid import UUID
 
 from msgspec import UNSET
+from sqlalchemy import Connection
 
 from chalicelib.api.routing import new_router
-from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
+from chalicelib.api.schemas.check_ins import Attendance, CheckInResult, NewCheckIn
 from chalicelib.bookings.tickets import NoSuchTicket, TicketCancelled
-from chalicelib.check_in import scanning
-from chalicelib.check_in.door import WrongDoor
+from chalicelib.check_in import attendance, scanning, undo
+from chalicelib.check_in.door import WrongDoor, require_door
 from chalicelib.check_in.scanning import (
     AlreadyCheckedIn,
     CodeReplaced,
@@ -20,6 +21,7 @@ from chalicelib.check_in.scanning import (
     WrongEvent,
 )
 from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.check_in.undo import NoSuchCheckIn
 from chalicelib.events.locks import NotYourEvent
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.errors import FieldError, InvalidInput
@@ -67,6 +69,38 @@ def check_in(request: Request, event_id: UUID, body: NewCheckIn) -> Response:
         now=request.now,
     )
     return Response(200, scanned)
+
+
+@routes.delete(
+    "/events/{eventId}/check-ins/{checkInId}",
+    auth="scope:check-in",
+    responses={204: None},
+    errors=(*DOOR_ERRORS, NoSuchCheckIn),
+)
+def undo_check_in(request: Request, connection: Connection, event_id: UUID, check_in_id: UUID) -> Response:
+    """Undo a check-in that was a mistake. The ticket can be admitted again. Repeating it changes nothing.
+
+    After the undo of a check-out, the ticket is inside again.
+    """
+    _require_door(request, connection, event_id)
+    undo.undo(connection, event_id, check_in_id, request.now)
+    return Response(204)
+
+
+@routes.get(
+    "/events/{eventId}/attendance",
+    auth="scope:check-in",
+    responses={200: Attendance},
+    errors=DOOR_ERRORS,
+)
+def get_attendance(request: Request, connection: Connection, event_id: UUID) -> Response:
+    """Count who has come, by ticket type, gate and quarter of an hour, and list the latest conflicts."""
+    _require_door(request, connection, event_id)
+    return Response(200, attendance.count(connection, event_id))
+
+
+def _require_door(request: Request, connection: Connection, event_id: UUID) -> None:
+    require_door(connection, event_id, caller=request.caller, key=request.access_key, now=request.now)
 
 
 def _scan(request: Request, body: NewCheckIn) -> Scan:

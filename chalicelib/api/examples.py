@@ -23,7 +23,7 @@ from chalicelib.api.schemas.bookings import (
     Quote,
 )
 from chalicelib.api.schemas.box_office import BoxOfficeReport, NewSale
-from chalicelib.api.schemas.check_ins import CheckInResult, NewCheckIn
+from chalicelib.api.schemas.check_ins import Attendance, CheckInResult, NewCheckIn
 from chalicelib.api.schemas.codes import Code, CodeChange, NewCode
 from chalicelib.api.schemas.door_keys import CreatedDoorKey, DoorKey, NewDoorKey
 from chalicelib.api.schemas.events import (
@@ -397,6 +397,39 @@ EXAMPLES: Mapping[Any, Any] = {
         "expiresAt": "2030-02-09T18:30:00.000Z",
     },
     TransferClaim: {"token": _EMAIL_TOKEN, "name": "Grace Hopper"},
+    Attendance: {
+        "eventId": _EVENT,
+        "inside": 2,
+        "admitted": 3,
+        "conflicts": 1,
+        "ticketTypes": [
+            {
+                "ticketTypeId": _TICKET_TYPE,
+                "name": "General admission",
+                "sold": 42,
+                "admitted": 3,
+                "inside": 2,
+            }
+        ],
+        "gates": [{"gate": "North", "admissions": 2}, {"admissions": 1}],
+        "quarters": [{"from": "2030-06-05T16:45:00Z", "admissions": 3}],
+        "conflictList": [
+            {
+                "ticketId": _TICKET,
+                "reference": "9YVAK3MT",
+                "scan": {
+                    "checkInId": "019b2f47-6a02-7c44-8f11-0d9e8c7b6a53",
+                    "scannedAt": "2030-06-05T16:51:32.008Z",
+                    "gate": "South",
+                },
+                "first": {
+                    "checkInId": _CHECK_IN,
+                    "scannedAt": "2030-06-05T16:45:10.250Z",
+                    "gate": "North",
+                },
+            }
+        ],
+    },
     Notification: {
         "notificationId": _NOTIFICATION,
         "type": "event-published",

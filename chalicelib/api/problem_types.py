@@ -5,7 +5,8 @@ from html import escape
 from http import HTTPStatus
 
 from chalicelib.bookings import booking, codes, tickets, transfers
-from chalicelib.check_in import door, door_keys, scanning
+from chalicelib.check_in import door, door_keys, scanning, undo
+from chalicelib.documents import printed_tickets
 from chalicelib.events import locks, publishing, ticket_types
 from chalicelib.notifications import unsubscribe
 from chalicelib.payments import checkout, signatures, stripe_events
@@ -72,6 +73,8 @@ ADVICE: dict[type[Refusal], str] = {
     transfers.InvalidTransferToken: "Use the newest e-mail, or ask for another offer.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
+    printed_tickets.NotTheHolder: "Log in as the holder of the ticket.",
+    printed_tickets.TicketUnpaid: "Pay for the booking first.",
     codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
     codes.CodeExists: "Change the existing code, or choose another text.",
     codes.TooManyCodes: "Delete codes that are no longer needed.",
@@ -87,6 +90,7 @@ ADVICE: dict[type[Refusal], str] = {
     scanning.NotCheckedIn: "Check the ticket in first.",
     scanning.NotYetValid: "Wait until doors open at `doorsOpenAt`. Without it, the ticket is not paid yet.",
     scanning.WrongEvent: "Check the date and the event on the ticket.",
+    undo.NoSuchCheckIn: "Check the id of the check-in and of its event.",
     checkout.NotPayable: "Get the booking and check its `status`. It may be paid, expired or cancelled.",
     checkout.PaymentRejected: "Tell the host: Stripe cannot charge this price in this currency.",
     signatures.InvalidSignature: f"{_ONLY_STRIPE}Check the webhook's signing secret and the clock.",

@@ -32,13 +32,15 @@ from chalicelib.bookings.tickets import (
     TicketUsed,
 )
 from chalicelib.bookings.transfers import (
-    Claimed,
+    Claim,
     InvalidTransferToken,
     NoSuchTransfer,
     TooManyReissues,
     TransferPending,
 )
 from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.documents import printed_tickets
+from chalicelib.documents.printed_tickets import NotTheHolder, TicketUnpaid
 from chalicelib.events.locks import EventEnded, EventStarted
 from chalicelib.notifications import bounces
 from chalicelib.payments import cancellation
@@ -50,6 +52,8 @@ from chalicelib.platform.http.request import Request, Response, json_response
 from chalicelib.platform.http.validation import fields_set
 from chalicelib.platform.times import rfc3339
 from chalicelib.users.verification import EmailNotVerified
+
+SVG, PDF = "image/svg+xml", "application/pdf"
 
 TICKETS = TicketQueries(ticket_json)
 
@@ -110,6 +114,42 @@ def _get(request: Request, connection: Connection, ticket_id: UUID) -> tuple[str
     """Return a ticket as JSON text, with its code, and its version."""
     found, version = TICKETS.get(connection, request.require_caller().user_id, ticket_id, request.now)
     return TicketCodes.of(request.settings).fill_in(found), version
+
+
+@routes.get(
+    "/tickets/{ticketId}/qr.svg",
+    auth="required",
+    responses={200: SVG},
+    errors=(NoSuchTicket, NotTheHolder, TicketUnpaid, TicketCancelled),
+)
+def get_ticket_qr_code(request: Request, connection: Connection, ticket_id: UUID) -> Response:
+    """Get the QR code of a ticket, as its holder or as the attendee who booked it.
+
+    Once the ticket is transferred, only its holder gets the code. A host gets those of tickets that they sold
+    at the box office.
+    """
+    from chalicelib.documents import qr  # noqa: PLC0415 (only this route needs its library)
+
+    codes, caller_id = TicketCodes.of(request.settings), request.require_caller().user_id
+    ticket = printed_tickets.get(connection, codes, caller_id, ticket_id)
+    return Response(200, qr.svg(ticket.code), content_type=SVG)
+
+
+@routes.get(
+    "/bookings/{bookingId}/tickets.pdf",
+    auth="required",
+    responses={200: PDF},
+    errors=(NoSuchBooking, NotTheHolder, TicketUnpaid, TicketCancelled),
+)
+def get_tickets_pdf(request: Request, booking_id: UUID) -> Response:
+    """Get the valid tickets of a booking to print, one to a page. You get those whose QR code you can get."""
+    from chalicelib.documents import pdf  # noqa: PLC0415 (only this route needs its library)
+
+    codes, caller_id = TicketCodes.of(request.settings), request.require_caller().user_id
+    with request.database.transaction() as connection:
+        tickets = printed_tickets.list_of_booking(connection, codes, caller_id, booking_id)
+    headers = {"Content-Disposition": f'inline; filename="{pdf.FILENAME}"'}
+    return Response(200, headers=headers, content_type=PDF, file=pdf.tickets_pdf(tickets))
 
 
 @routes.patch(
@@ -231,7 +271,7 @@ def claim_ticket(request: Request, connection: Connection, body: TransferClaim) 
     return written_response(200, TicketCodes.of(request.settings).fill_in(found), version)
 
 
-def claim(request: Request, connection: Connection, token: str, name: str | None) -> Claimed:
+def claim(request: Request, connection: Connection, token: str, name: str | None) -> Claim:
     """Claim a ticket. The e-mail has arrived, so a bounce of the address is lifted.
 
     Raises:

@@ -78,7 +78,7 @@ class InvalidTransferToken(InvalidInput):
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """An open offer. `ticket_id` is claimed by whoever has the token."""
+    """An open offer of a ticket."""
 
     ticket_id: UUID
     email: str
@@ -145,10 +145,10 @@ _ISSUE = (
     )
 )
 _REVOKE = update(ticket_transfers).where(ticket_transfers.c.token_hash == _hash).values(token_hash=None)
-_FIND = select(ticket_transfers.c.ticket_id, ticket_transfers.c.email, bookings.c.event_id).where(
-    ticket_transfers.c.token_hash == _hash, *_claimable
-)
-_CLAIM = (
+_FIND = select(
+    ticket_transfers.c.ticket_id, ticket_transfers.c.email, bookings.c.booking_id, bookings.c.event_id
+).where(ticket_transfers.c.token_hash == _hash, *_claimable)
+_USE = (
     update(ticket_transfers)
     .where(ticket_transfers.c.token_hash == _hash, *_claimable)
     .values(claimed_at=now_parameter, token_hash=None)
@@ -286,18 +286,24 @@ def revoke_token(connection: Connection, token: str) -> None:
 
 def is_claimable(connection: Connection, token: str, now: datetime) -> bool:
     """Whether a token can be used now. Another request may use it before."""
-    return connection.execute(_FIND, {"the_hash": _digest(token), "now": now}).first() is not None
+    try:
+        find_claim(connection, token, now)
+    except InvalidTransferToken:
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """A ticket with its new holder."""
+class Claim:
+    """A ticket that the owner of an address may claim."""
 
     ticket_id: UUID
+    booking_id: UUID
+    event_id: UUID
     email: str
 
 
-def claim(connection: Connection, token: str, *, name: str | None, now: datetime) -> Claimed:
+def claim(connection: Connection, token: str, *, name: str | None, now: datetime) -> Claim:
     """Make the owner of the offer's address the holder of the ticket. The old code becomes void.
 
     The token was sent to the address, so an account that has the address counts as verified.
@@ -309,33 +315,74 @@ def claim(connection: Connection, token: str, *, name: str | None, now: datetime
         InvalidTransferToken: Also if another request claims the ticket first.
         LimitReached: The address has as many tickets for the event as one attendee can have.
     """
-    found = connection.execute(_FIND, {"the_hash": _digest(token), "now": now}).one_or_none()
-    if found is None:
-        raise InvalidTransferToken
-    place = {"the_email": found.email, "this_event": found.event_id}
-    connection.execute(_LOCK_LIMIT, place)
+    found = find_claim(connection, token, now)
+    lock_limit(connection, found)
     account = verification.verify_owner(connection, found.email, now)
-    ticket = lock_ticket(connection, found.ticket_id)
-    if connection.execute(_CLAIM, {"the_hash": _digest(token), "now": now}).first() is None:
+    lock_ticket(connection, found.ticket_id)
+    use_token(connection, token, now)
+    require_below_limit(connection, found)
+    hand_over(connection, found, name=name or (account.name if account else None), now=now)
+    return found
+
+
+def find_claim(connection: Connection, token: str, now: datetime) -> Claim:
+    """Return what a token claims, without using it.
+
+    Raises:
+        InvalidTransferToken
+    """
+    row = connection.execute(_FIND, {"the_hash": _digest(token), "now": now}).one_or_none()
+    if row is None:
         raise InvalidTransferToken
-    if connection.execute(_LEFT, place).scalar_one() < 1:
+    return Claim(**row._asdict())
+
+
+def lock_limit(connection: Connection, found: Claim) -> None:
+    """Let other claims of the address for the event wait, and then count this one."""
+    connection.execute(_LOCK_LIMIT, {"the_email": found.email, "this_event": found.event_id})
+
+
+def use_token(connection: Connection, token: str, now: datetime) -> None:
+    """Use up a token whose ticket is locked. If several requests use it concurrently, one succeeds.
+
+    Raises:
+        InvalidTransferToken
+    """
+    if connection.execute(_USE, {"the_hash": _digest(token), "now": now}).first() is None:
+        raise InvalidTransferToken
+
+
+def require_below_limit(connection: Connection, found: Claim) -> None:
+    """Check that the address can have one more ticket for the event.
+
+    Tickets count that its account has booked and not transferred, and those that were transferred to it.
+
+    Raises:
+        LimitReached
+    """
+    values = {"the_email": found.email, "this_event": found.event_id}
+    if connection.execute(_LEFT, values).scalar_one() < 1:
         raise LimitReached(
             "You have as many tickets for this event as one attendee can have.", members={"left": 0}
         )
+
+
+def hand_over(connection: Connection, found: Claim, *, name: str | None, now: datetime) -> None:
+    """Give a locked ticket its new holder and a new code, and record it."""
     connection.execute(
         update(tickets)
         .where(tickets.c.ticket_id == found.ticket_id)
         .values(
-            serial=ticket.serial + 1,
-            version=ticket.version + 1,
+            serial=tickets.c.serial + 1,
+            version=tickets.c.version + 1,
             holder_email=found.email,
-            holder_name=name or (account.name if account else None),
+            holder_name=name,
             transferred_at=now,
             updated_at=now,
         )
     )
-    outbox.record(connection, Transferred(**_ids_of(ticket)), subject=ticket.event_id, now=now)
-    return Claimed(ticket_id=found.ticket_id, email=found.email)
+    transferred = Transferred(ticket_id=found.ticket_id, booking_id=found.booking_id, event_id=found.event_id)
+    outbox.record(connection, transferred, subject=found.event_id, now=now)
 
 
 def reissue(connection: Connection, user_id: UUID, ticket_id: UUID, now: datetime) -> None:

@@ -168,7 +168,7 @@ def record(
     Raises:
         Unavailable: Another batch has used a nonce for another ticket. Retry.
     """
-    found = _lock(connection, {scan.ticket_id for scan in scans if scan.ticket_id})
+    found = lock(connection, {scan.ticket_id for scan in scans if scan.ticket_id})
     rows = _read(connection, event.event_id, found, [scan.nonce for scan in scans])
     recorded = {row.nonce: _check_in(row) for row in rows if row.event_id == event.event_id}
     before = [_check_in(row) for row in rows if row.ticket_id in found]
@@ -211,7 +211,7 @@ def record(
     return results
 
 
-def _lock(connection: Connection, ticket_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+def lock(connection: Connection, ticket_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
     """Lock tickets in the order of their ids, so that batches of the same tickets do not deadlock."""
     found = connection.execute(_LOCK, {"ticket_ids": list(ticket_ids)})
     return {row.ticket_id: row for row in found}
@@ -338,20 +338,9 @@ def _view(ticket: Row[Any], *, is_used: bool) -> TicketView:
     )
 
 
-def undo(connection: Connection, event_id: UUID, check_in_id: UUID, now: datetime) -> bool:
-    """Take a check-in back, and decide anew about the ticket's others. Idempotent.
-
-    Return False if the event has no such check-in.
-    """
-    this = check_ins.c.check_in_id == check_in_id
-    ticket_id = connection.scalar(select(check_ins.c.ticket_id).where(this, check_ins.c.event_id == event_id))
-    if ticket_id is None:
-        return False
-    _lock(connection, [ticket_id])
-    undo = update(check_ins).where(this, check_ins.c.undone_at.is_(None)).values(undone_at=now)
-    if connection.execute(undo).rowcount:
-        before = [_check_in(row) for row in _read(connection, event_id, [ticket_id], [])]
-        after = _decide(before)
-        _write(connection, event_id, None, before=before, made=[], after=after, now=now)
-        _mark_tickets(connection, [ticket_id], after.values(), now)
-    return True
+def decide_anew(connection: Connection, event_id: UUID, ticket_id: UUID, now: datetime) -> None:
+    """Decide about all scans of a ticket again, after one of them was undone. The ticket must be locked."""
+    before = [_check_in(row) for row in _read(connection, event_id, [ticket_id], [])]
+    after = _decide(before)
+    _write(connection, event_id, None, before=before, made=[], after=after, now=now)
+    _mark_tickets(connection, [ticket_id], after.values(), now)

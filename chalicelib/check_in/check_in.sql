@@ -139,7 +139,7 @@ BEGIN
             SELECT p_check_in_id, p_event_id, p_ticket_id, p_nonce, CASE WHEN p_leaves THEN 'out' ELSE 'in' END,
                    CASE WHEN p_leaves THEN 'left' ELSE 'admitted' END,
                    -- The scans of a ticket keep their order, also if the clocks of two servers differ.
-                   greatest(p_scanned_at, max(c.scanned_at)), p_now, v_gate, v_door.door_key_id, p_serial IS NULL
+                   greatest(p_scanned_at, max(c.scanned_at) + interval '1 millisecond'), p_now, v_gate, v_door.door_key_id, p_serial IS NULL
             FROM check_ins c
             WHERE c.ticket_id = p_ticket_id
             -- guard: not-inside

@@ -16,7 +16,6 @@ from chalicelib.documents.printable import SUBSTITUTE, printable
 from chalicelib.documents.printed_tickets import PrintedOrder, PrintedTicket
 from chalicelib.platform import local_times, money
 
-MEDIA_TYPE = "application/pdf"
 FILENAME = "tickets.pdf"
 
 # Lengths are in points: 72 to the inch.

@@ -102,6 +102,7 @@ class PrintedTicket:
         return replace(self, title="", venue="", ticket_type="", holder="", order=order)
 
 
+_bookers = users.alias("bookers")
 _this_ticket = tickets.c.ticket_id == bindparam("ticket_id", type_=Uuid)
 _this_booking = tickets.c.booking_id == bindparam("booking_id", type_=Uuid)
 _these_tickets = tickets.c.ticket_id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
@@ -123,7 +124,7 @@ def _select(
             func.coalesce(
                 tickets.c.holder_name,
                 tickets.c.holder_email,
-                users.c.name,
+                _bookers.c.name,
                 literal_column("''"),
             ).label("holder"),
             ticket_types.c.ticket_type_id,
@@ -140,7 +141,7 @@ def _select(
         .join(bookings, bookings.c.booking_id == tickets.c.booking_id)
         .join(events, events.c.event_id == bookings.c.event_id)
         .join(ticket_types, ticket_types.c.ticket_type_id == tickets.c.ticket_type_id)
-        .outerjoin(users, users.c.user_id == bookings.c.user_id)
+        .outerjoin(_bookers, _bookers.c.user_id == bookings.c.user_id)
         .where(tickets.c.booking_id.in_(booking_ids), admits)
         .order_by(tickets.c.booking_id, tickets.c.ticket_id)
     )

@@ -6,6 +6,7 @@ read few large modules better than many small ones.
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import segno
 
@@ -26,12 +27,14 @@ def modules(code: str) -> Sequence[Sequence[int]]:
 
 
 def svg(code: str) -> str:
-    return _make(code).svg_inline(
-        scale=_SVG_SCALE, border=QUIET_ZONE, light="#fff", omitsize=False, svgns=True
-    )
+    return _save(code, kind="svg", scale=_SVG_SCALE, light="#fff", xmldecl=False).decode()
 
 
 def png(code: str) -> bytes:
+    return _save(code, kind="png", scale=_PNG_SCALE)
+
+
+def _save(code: str, **options: Any) -> bytes:
     image = BytesIO()
-    _make(code).save(image, kind="png", scale=_PNG_SCALE, border=QUIET_ZONE)
+    _make(code).save(image, border=QUIET_ZONE, **options)
     return image.getvalue()

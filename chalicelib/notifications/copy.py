@@ -24,6 +24,14 @@ TICKET_CANCELLATION_REASONS = {
     OTHER: "Some of your tickets were cancelled.",
 }
 
+HOLDER_CANCELLATION_REASONS = {
+    "attendee": "The person who booked your ticket cancelled it.",
+    "host": "The host cancelled your ticket.",
+    "event-cancelled": "The event was cancelled, and your ticket with it.",
+    "event-deleted": "The event was cancelled, and your ticket with it.",
+    OTHER: "Your ticket was cancelled.",
+}
+
 REFUND_REASONS = {
     "attendee": "You cancelled the tickets below.",
     "host": "The host cancelled the tickets below.",

@@ -69,7 +69,7 @@ _CLAIM = _claiming(
     .where(credentials.c.user_id == any_(_users))
     .order_by(credentials.c.user_id)
 )
-_CLAIM_NOTICE = _claiming(select(_domain_event_id, func.unnest(_users), now_parameter))
+_CLAIM_NOTICES = _claiming(select(_domain_event_id, func.unnest(_users), now_parameter))
 _UNSENT = select(deliveries.c.user_id, deliveries.c.sends, deliveries.c.claimed_at).where(*_unsent)
 _RELEASE = (
     update(deliveries)
@@ -99,9 +99,11 @@ def claim(connection: Connection, domain_event_id: UUID, user_ids: Sequence[UUID
     return _claim(connection, _CLAIM, domain_event_id, user_ids, now)
 
 
-def claim_notice(connection: Connection, domain_event_id: UUID, key: UUID, now: datetime) -> Claim:
-    """Claim an e-mail to an address without an account. The key is a deleted account's id, or a booking's."""
-    return _claim(connection, _CLAIM_NOTICE, domain_event_id, [key], now)
+def claim_notices(
+    connection: Connection, domain_event_id: UUID, keys: Sequence[UUID], now: datetime
+) -> Claim:
+    """Claim e-mails to addresses that need no account. A key stands for each in the place of the user."""
+    return _claim(connection, _CLAIM_NOTICES, domain_event_id, keys, now)
 
 
 def _claim(

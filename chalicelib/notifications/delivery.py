@@ -1,6 +1,6 @@
 """Deliver e-mails: a batch of recipients per message, one e-mail to each of them despite redelivery."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from chalicelib import domain_events
+from chalicelib.bookings import transfers
 from chalicelib.bookings.models import bookings
 from chalicelib.check_in.ticket_codes import TicketCodes
 from chalicelib.documents import printed_tickets
@@ -22,6 +23,9 @@ from chalicelib.domain_events import (
     EventChanged,
     PaymentDetails,
     PaymentRefundDue,
+    TicketDetails,
+    TicketTransferOffered,
+    TicketTransferred,
 )
 from chalicelib.notifications import deliveries, digest, emails, mail_context, unsubscribe
 from chalicelib.notifications.deliveries import Claim
@@ -64,7 +68,9 @@ def send(context: MailContext, batch: EmailBatch, now: datetime) -> None:
     """
     kind = kind_of(batch.domain_event.type)
     body = domain_events.parse(batch.domain_event)
-    if kind.purpose is not None and isinstance(body, EmailRequested):
+    if isinstance(body, TicketTransferOffered):
+        _send_offer(context, kind, batch.domain_event, body, now)
+    elif kind.purpose is not None and kind.purpose != "claim-ticket" and isinstance(body, EmailRequested):
         _send_token(context, batch.domain_event, body, kind.purpose, now)
     elif isinstance(body, AccountNotice):
         _send_notice(context, batch.domain_event, body, now)
@@ -89,6 +95,8 @@ def _send_about_event(
         found = mail_context.find(
             connection, batch.recipients, kind=kind, topic=topic, event_id=event.event_id, now=now
         )
+        if kind.holder_subject is not None:
+            found += mail_context.find_holders(connection, batch.recipients, now)
         claim = _claim(connection, domain_event, found, now)
         bookings_of = mail_context.booking_views(
             connection,
@@ -98,7 +106,7 @@ def _send_about_event(
             booking_id=getattr(body, "booking_id", None),
             ticket_ids=_refunded_tickets(body),
         )
-        documents_of = _documents(connection, context.settings, kind, bookings_of)
+        documents_of = _documents(connection, context.settings, kind, body, found, bookings_of)
 
     def compose(recipient: Recipient) -> bytes:
         return emails.compose(
@@ -132,7 +140,7 @@ def _send_to_customer(
         customer = mail_context.find_customer(connection, body.booking_id, now)
         if customer is None or _is_stale(connection, kind, body, event, now):
             return
-        claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.booking_id, now)
+        claim = deliveries.claim_notices(connection, domain_event.domain_event_id, [body.booking_id], now)
         bookings_of = mail_context.booking_views(
             connection,
             event.event_id,
@@ -142,6 +150,7 @@ def _send_to_customer(
             ticket_ids=None,
             to_customer=True,
         )
+        documents_of = _documents(connection, context.settings, kind, body, [customer], bookings_of)
     _require_no_others(claim)
     if not claim.mine:
         return
@@ -154,6 +163,7 @@ def _send_to_customer(
             now=now,
             event=replace(event, description=None),
             bookings=bookings_of.get(recipient.user_id, ()),
+            documents=documents_of.get(recipient.user_id, ()),
         )
 
     _send_claimed(context, domain_event, [customer], compose, now)
@@ -163,15 +173,22 @@ def _documents(
     connection: Connection,
     settings: Settings,
     kind: Kind,
+    body: DomainEventBody,
+    recipients: Iterable[Recipient],
     bookings_of: Mapping[UUID, Sequence[BookingView]],
 ) -> dict[UUID, list[PrintedTicket]]:
-    """The tickets to attach, by user."""
-    if not kind.attaches_tickets:
+    """The tickets to attach, by recipient."""
+    if kind.attaches is None:
         return {}
-    user_of = {booking.booking_id: user_id for user_id, views in bookings_of.items() for booking in views}
+    codes = TicketCodes.of(settings)
+    if kind.attaches == "ticket" and isinstance(body, TicketDetails):
+        printed = printed_tickets.of_tickets(connection, codes, [body.ticket_id])
+        is_transfer = isinstance(body, TicketTransferred)
+        return {person.user_id: printed for person in recipients if person.is_holder or not is_transfer}
+    reader_of = {view.booking_id: reader_id for reader_id, views in bookings_of.items() for view in views}
     documents: dict[UUID, list[PrintedTicket]] = {}
-    for ticket in printed_tickets.of_bookings(connection, TicketCodes.of(settings), user_of):
-        documents.setdefault(user_of[ticket.booking_id], []).append(ticket)
+    for ticket in printed_tickets.of_bookings(connection, codes, reader_of):
+        documents.setdefault(reader_of[ticket.booking_id], []).append(ticket)
     return documents
 
 
@@ -205,8 +222,13 @@ def _send_digests(
 def _claim(
     connection: Connection, domain_event: DomainEvent, found: Sequence[Recipient], now: datetime
 ) -> Claim:
-    user_ids = [recipient.user_id for recipient in found]
-    return deliveries.claim(connection, domain_event.domain_event_id, user_ids, now)
+    user_ids = [recipient.user_id for recipient in found if not recipient.is_holder]
+    claim = deliveries.claim(connection, domain_event.domain_event_id, user_ids, now)
+    ticket_ids = [recipient.user_id for recipient in found if recipient.is_holder]
+    if not ticket_ids:
+        return claim
+    of_holders = deliveries.claim_notices(connection, domain_event.domain_event_id, ticket_ids, now)
+    return Claim(claim.mine | of_holders.mine, claim.others | of_holders.others)
 
 
 def _require_no_others(claim: Claim) -> None:
@@ -294,6 +316,52 @@ def _send_token(
         raise
 
 
+def _send_offer(
+    context: MailContext, kind: Kind, domain_event: DomainEvent, body: TicketTransferOffered, now: datetime
+) -> None:
+    """Send the link that claims a ticket to the address that it is offered to.
+
+    As with other tokens, a redelivery after the e-mail was sent makes none.
+    """
+    with context.database.transaction() as connection:
+        event = mail_context.event_view(connection, body.event_id)
+        if event is None:
+            raise ValueError("there is no such event")
+        if _is_stale(connection, kind, body, event, now):
+            return
+        claim = deliveries.claim_notices(connection, domain_event.domain_event_id, [body.transfer_id], now)
+        _require_no_others(claim)
+        if not claim.mine:
+            return
+        issued = transfers.issue_token(connection, body.transfer_id, now)
+        if issued is None or mail_context.is_suppressed(connection, issued.email, now):
+            return
+    recipient = Recipient(
+        user_id=body.transfer_id,
+        name=issued.name or "",
+        email=issued.email,
+        verified=issued.name is not None,
+    )
+
+    def compose(recipient: Recipient) -> bytes:
+        return emails.compose(
+            domain_event,
+            recipient,
+            settings=context.settings,
+            now=now,
+            event=event,
+            token=issued.token,
+            expires_at=issued.expires_at,
+        )
+
+    try:
+        _send_claimed(context, domain_event, [recipient], compose, now)
+    except Exception:
+        with context.database.transaction() as connection:
+            transfers.revoke_token(connection, issued.token)
+        raise
+
+
 def _owner(connection: Connection, email: str) -> UUID | None:
     account = accounts.find_credentials(connection, email=email)
     return account.caller.user_id if account else None
@@ -304,7 +372,7 @@ def _send_notice(context: MailContext, domain_event: DomainEvent, body: AccountN
     with context.database.transaction() as connection:
         if mail_context.is_suppressed(connection, body.email, now):
             return
-        claim = deliveries.claim_notice(connection, domain_event.domain_event_id, body.user_id, now)
+        claim = deliveries.claim_notices(connection, domain_event.domain_event_id, [body.user_id], now)
     _require_no_others(claim)
     if not claim.mine:
         return

@@ -54,6 +54,8 @@ _CHANGED_FIELDS = {
     "timezone": "Time zone",
 }
 
+_HOLDER_FOOTER = "You get this e-mail because a ticket for this event was transferred to you."
+
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(["html"], default=False),
@@ -76,12 +78,14 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     activity: Sequence[EventActivity] | None = None,
     unsubscribe_url: str | None = None,
     token: str | None = None,
+    expires_at: datetime | None = None,
 ) -> bytes:
     """Compose a MIME message. The same domain event and recipient give the same Message-ID.
 
     `event` is the event as it is now; None if the domain event is not about one. `bookings` are those that
     the kind shows, and whose calendar entries the e-mail changes. `documents` are the tickets to attach, if
-    the kind attaches any. `activity` is what a digest reports. `token` is for the kinds that send one.
+    the kind attaches any. `activity` is what a digest reports. `token` is for the kinds that send one;
+    `expires_at` is its end, if it has no fixed lifetime.
 
     Raises:
         ValueError: There is no such e-mail, or its event, activity or token is missing.
@@ -102,17 +106,16 @@ def compose(  # noqa: PLR0913 (keywords for what the kinds need)
     name = one_line(recipient.name) if (event or activity) and recipient.verified else ""
     sender = settings.mail_sender
     message_id = uuid5(domain_event.domain_event_id, str(recipient.user_id))
-    images, files = _tickets_to_carry(documents, message_id) if kind.attaches_tickets else ([], [])
+    images, files = _tickets_to_carry(documents, message_id) if kind.attaches else ([], [])
     context = {
         "name": name,
         "body": body,
         "unsubscribe_url": unsubscribe_url,
-        "page_link": _page_link(kind, body, event, bookings, settings.front_end),
-        "link_text": kind.link_text,
-        **_texts(kind, body, event, sender),
+        **_page_context(kind, body, event, bookings, recipient, settings.front_end),
+        **_texts(kind, body, event, recipient, sender),
         "words_of_host": _words_of_host(body) if recipient.verified else "",
-        **_token_context(kind, settings.public_url, token),
-        **(_event_context(domain_event, body, event, now) if event else {}),
+        **_token_context(kind, settings.public_url, token, _expiry(kind, event, expires_at)),
+        **(_event_context(domain_event, body, event, recipient, now) if event else {}),
         **(_tickets_context(body, bookings, show_names=recipient.verified) if event else {}),
         "printed": _printed_context(documents, images, files),
         **(_digest_context(body, activity, settings.front_end) if activity else {}),
@@ -168,7 +171,8 @@ def _tickets_to_carry(
         )
         for number, ticket in enumerate(documents[:MAX_QR_CODES], 1)
     ]
-    printed = mime.File(media_type=pdf.MEDIA_TYPE, filename=pdf.FILENAME, content=pdf.tickets_pdf(documents))
+    content = pdf.tickets_pdf(documents)
+    printed = mime.File(media_type="application/pdf", filename=pdf.FILENAME, content=content)
     return images, [printed]
 
 
@@ -199,23 +203,35 @@ def _is_to_customer(body: DomainEventBody) -> bool:
     return isinstance(body, ConfirmedBooking) and body.paid_by is not None
 
 
-def _page_link(
+def _page_context(
     kind: Kind,
     body: DomainEventBody,
     event: EventView | None,
     bookings: Sequence[BookingView],
+    recipient: Recipient,
     front_end: FrontEnd,
-) -> str | None:
+) -> dict[str, Any]:
+    """The link to a page. The page of a booking is for the attendee who made it."""
     if kind.page is None or event is None or _is_to_customer(body):
-        return None
+        return {"page_link": None, "link_text": kind.link_text}
+    if recipient.is_holder:
+        link = front_end.link("event", event_id=event.event_id, booking_id=None)
+        return {"page_link": link, "link_text": Kind.link_text}
     booking_id = bookings[-1].booking_id if bookings else getattr(body, "booking_id", None)
-    return front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
+    link = front_end.link(kind.page, event_id=event.event_id, booking_id=booking_id)
+    return {"page_link": link, "link_text": kind.link_text}
 
 
-def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: str) -> dict[str, Any]:
+def _texts(
+    kind: Kind, body: DomainEventBody, event: EventView | None, recipient: Recipient, sender: str
+) -> dict[str, Any]:
     service = one_line(parseaddr(sender)[0]) or _domain(sender)
     reason = getattr(body, "reason", None)
-    heading = kind.subject_by_reason.get(reason or "", kind.subject).format(service=service, body=body)
+    subject = kind.subject_by_reason.get(reason or "", kind.subject)
+    footer, reasons = kind.footer, kind.reasons
+    if recipient.is_holder:
+        subject, footer, reasons = kind.holder_subject or subject, _HOLDER_FOOTER, kind.holder_reasons
+    heading = subject.format(service=service, body=body)
     topic = kind.topic_of(body)
     title = one_line(event.title) if event else ""
     return {
@@ -223,8 +239,9 @@ def _texts(kind: Kind, body: DomainEventBody, event: EventView | None, sender: s
         "heading": heading,
         # The title comes last, so that no character of it can change the reading direction of other text.
         "subject": f"{heading}: {title}" if title else heading,
-        "footer": _TO_CUSTOMER if _is_to_customer(body) else kind.footer,
-        "reason": copy.sentence(kind.reasons, reason),
+        "footer": _TO_CUSTOMER if _is_to_customer(body) else footer,
+        "reason": copy.sentence(reasons, reason),
+        "for_holder": recipient.is_holder,
         "topic": TOPIC_WORDS[topic] if topic else None,
     }
 
@@ -243,20 +260,29 @@ def _calendars(
     ]
 
 
-def _token_context(kind: Kind, public_url: str, token: str | None) -> dict[str, Any]:
+def _expiry(kind: Kind, event: EventView | None, expires_at: datetime | None) -> str | None:
+    """When the token of an e-mail expires, in words."""
+    if event is not None and expires_at is not None:
+        return f"on {local_times.format_time(expires_at, event.timezone)}"
+    if kind.purpose is None or kind.purpose == "claim-ticket":
+        return None
+    hours = LIFETIMES[kind.purpose] // timedelta(hours=1)
+    return f"in {hours} hour{'s' if hours > 1 else ''}"
+
+
+def _token_context(kind: Kind, public_url: str, token: str | None, expires: str | None) -> dict[str, Any]:
     if kind.purpose is None or token is None:
         return {}
-    hours = LIFETIMES[kind.purpose] // timedelta(hours=1)
     link = f"{public_url}/{kind.purpose}?token={quote(token, safe='')}"
     return {
         "token": token,
         "link": link if public_url else None,
-        "lifetime": f"{hours} hour{'s' if hours > 1 else ''}",
+        "expires": expires,
     }
 
 
 def _event_context(
-    domain_event: DomainEvent, body: DomainEventBody, event: EventView, now: datetime
+    domain_event: DomainEvent, body: DomainEventBody, event: EventView, recipient: Recipient, now: datetime
 ) -> dict[str, Any]:
     reference = amount = disputed = None
     if isinstance(body, BookingDetails | PaymentDetails):
@@ -265,7 +291,7 @@ def _event_context(
         disputed = money.format_amount(body.disputed_amount, body.currency)
     return {
         "event": _shown(event, now),
-        "booking_reference": reference,
+        "booking_reference": None if recipient.is_holder else reference,
         "amount": amount,
         "disputed": disputed,
         "happened_at": domain_event.time,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Executable, Text, Uuid, bindparam, func, sele
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib import domain_events
-from chalicelib.domain_events import ConfirmedBooking
+from chalicelib.domain_events import BookingDetails, ConfirmedBooking, TicketDetails
 from chalicelib.events.models import events
 from chalicelib.notifications import booking_activity
 from chalicelib.notifications.kinds import KINDS, Kind
@@ -17,9 +17,11 @@ from chalicelib.notifications.models import notifications
 from chalicelib.notifications.recipients import START_KEY
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
+from chalicelib.platform.messaging.bodies import DomainEventBody
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent, QueueSender
 from chalicelib.platform.messaging.queues import EMAIL
+from chalicelib.users.models import credentials
 
 PAGE_SIZE = 1000
 """Recipients that one statement notifies."""
@@ -88,6 +90,8 @@ def _notify(
             "event_id": domain_event.subject,
             "host_id": getattr(body, "host_id", None),
             "booking_id": getattr(body, "booking_id", None),
+            "transfer_id": getattr(body, "transfer_id", None),
+            "ticket_ids": _tickets_of(body),
             "since": getattr(body, "since", None),
             "until": getattr(body, "until", None),
             "domain_event_id": domain_event.domain_event_id,
@@ -105,15 +109,23 @@ def _customers(domain_event: DomainEvent) -> tuple[UUID, ...]:
     return (body.booking_id,) if isinstance(body, ConfirmedBooking) and body.paid_by else ()
 
 
+def _tickets_of(body: DomainEventBody) -> list[UUID]:
+    """The tickets that a domain event is about."""
+    if isinstance(body, TicketDetails):
+        return [body.ticket_id]
+    return [ticket.ticket_id for ticket in body.tickets] if isinstance(body, BookingDetails) else []
+
+
 def _notifying(kind: Kind) -> Executable:
     """A statement that writes the inbox rows of a page of recipients, and returns the page.
 
-    The page includes recipients who had their row before: their e-mails may be missing. A digest has no rows.
+    The page includes recipients who had their row before: their e-mails may be missing. Only accounts have
+    rows, and a digest has none.
     """
     recipients: Any = kind.recipients
     if kind.while_booking is not None:
         recipients = recipients.where(kind.while_booking)
-    if kind.is_digest:
+    if not kind.has_inbox:
         return select(recipients.subquery("page"))
     page = recipients.cte("page")
     event_id = bindparam("event_id", type_=Uuid)
@@ -126,9 +138,12 @@ def _notifying(kind: Kind) -> Executable:
         "title": select(events.c.title).where(events.c.event_id == event_id).scalar_subquery(),
         "created_at": now_parameter,
     }
+    rows = select(*columns.values())
+    if kind.holder_subject is not None:
+        rows = rows.join(credentials, credentials.c.user_id == page.c.user_id)
     written = (
         insert(notifications)
-        .from_select(list(columns), select(*columns.values()))
+        .from_select(list(columns), rows)
         .on_conflict_do_nothing(index_elements=["domain_event_id", "user_id"])
         .cte("written")
     )

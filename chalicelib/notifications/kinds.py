@@ -30,7 +30,10 @@ from chalicelib.domain_events import (
     PaymentFailed,
     PaymentRefundDue,
     SaleStarted,
+    TicketReissued,
     TicketsCancelled,
+    TicketTransferOffered,
+    TicketTransferred,
 )
 from chalicelib.notifications import copy, recipients
 from chalicelib.notifications.models import Topic
@@ -47,6 +50,9 @@ from chalicelib.users.email_tokens import Purpose
 
 CalendarMethod = Literal["PUBLISH", "CANCEL"]
 """RFC 5546: add or update an entry, or remove it."""
+
+TokenPage = Literal[Purpose, "claim-ticket"]
+"""The page that the link with a token opens."""
 
 EventState = Literal["published", "upcoming", "on-sale"]
 """`upcoming`: published and not over. `on-sale`: upcoming, and its sale is open."""
@@ -76,6 +82,13 @@ class Kind:
     """Why the recipient gets this e-mail."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """A sentence for each value of the body's `reason`."""
+    holder_subject: str | None = None
+    """The subject for holders of transferred tickets. None: they are not among the recipients.
+
+    They get an e-mail, with or without an account, and no inbox row.
+    """
+    holder_reasons: Mapping[str, str] = field(default_factory=dict)
+    """As `reasons`, for these holders."""
 
     topic: Topic | None = None
     """The e-mail preference that it belongs to. None: the e-mail is always sent."""
@@ -97,14 +110,17 @@ class Kind:
 
     shows_bookings: tuple[Status, ...] = ()
     """The e-mail shows the recipient's bookings that have one of these statuses when it is sent."""
-    attaches_tickets: bool = False
-    """The e-mail carries those of its tickets that admit: their QR codes, and a PDF to print."""
+    attaches: Literal["bookings", "ticket"] | None = None
+    """The e-mail carries tickets that admit, with their QR codes and a PDF to print.
+
+    `bookings`: those of the bookings that it shows. `ticket`: the one that the domain event is about.
+    """
     calendar: CalendarMethod | None = None
     """The method of the attached calendar files: what calendars do with the entries of these bookings."""
     page: front_end.Page | None = None
     """The page of the front end that the e-mail links to, if the deployment has one."""
     link_text: str = "See the event"
-    purpose: Purpose | None = None
+    purpose: TokenPage | None = None
     """The purpose of the one-time token in the e-mail, and the name of the page that its link opens."""
 
     @property
@@ -115,6 +131,11 @@ class Kind:
     @property
     def is_about_event(self) -> bool:
         return self.recipients is not None and not self.is_digest
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether the recipients get an inbox row. The recipient of a token may have no account."""
+        return self.is_about_event and self.purpose is None
 
     def topic_of(self, body: DomainEventBody) -> Topic | None:
         """The preference that an e-mail belongs to; None if it is always sent."""
@@ -160,7 +181,7 @@ KINDS = (
         while_booking=recipients.BOOKING_IS_LIVE,
         to_unverified="if-paid",
         shows_bookings=("confirmed",),
-        attaches_tickets=True,
+        attaches="bookings",
         calendar="PUBLISH",
         page="booking",
         link_text="See your booking",
@@ -168,10 +189,12 @@ KINDS = (
     Kind(
         event=BookingCancelled,
         queue=BOOKING_NOTIFICATIONS,
-        recipients=recipients.ATTENDEE_OF_CANCELLED_BOOKING,
+        recipients=recipients.with_holders(recipients.ATTENDEE_OF_CANCELLED_BOOKING),
         subject="Your booking is cancelled",
         footer=_BOOKED,
         reasons=copy.CANCELLATION_REASONS,
+        holder_subject="Your ticket is cancelled",
+        holder_reasons=copy.HOLDER_CANCELLATION_REASONS,
         topic="bookingCancelled",
         to_unverified="if-paid",
         shows_bookings=("cancelled",),
@@ -182,10 +205,12 @@ KINDS = (
     Kind(
         event=TicketsCancelled,
         queue=BOOKING_NOTIFICATIONS,
-        recipients=recipients.ATTENDEE,
+        recipients=recipients.with_holders(recipients.ATTENDEE),
         subject="Some of your tickets are cancelled",
         footer=_BOOKED,
         reasons=copy.TICKET_CANCELLATION_REASONS,
+        holder_subject="Your ticket is cancelled",
+        holder_reasons=copy.HOLDER_CANCELLATION_REASONS,
         topic="bookingCancelled",
         to_unverified="if-paid",
         shows_bookings=("confirmed",),
@@ -200,6 +225,43 @@ KINDS = (
         subject="Your booking has expired",
         footer="You get this e-mail because you started to book this event.",
         while_booking=recipients.BOOKING_IS_EXPIRED,
+        page="event",
+    ),
+    Kind(
+        event=TicketTransferOffered,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.OFFER,
+        subject="Accept your ticket",
+        footer=(
+            "You get this e-mail because somebody offers you a ticket. "
+            "If you do not want it, ignore this e-mail."
+        ),
+        while_event_is="upcoming",
+        to_unverified="always",
+        purpose="claim-ticket",
+    ),
+    Kind(
+        event=TicketTransferred,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.with_holders(recipients.ATTENDEE),
+        subject="Your ticket has a new holder",
+        footer=_BOOKED,
+        holder_subject="Your ticket",
+        while_event_is="upcoming",
+        attaches="ticket",
+        page="booking",
+        link_text="See your booking",
+    ),
+    Kind(
+        event=TicketReissued,
+        queue=BOOKING_NOTIFICATIONS,
+        recipients=recipients.CARRIERS,
+        subject="Your ticket has a new code",
+        footer="You get this e-mail because you have a ticket for this event.",
+        holder_subject="Your ticket has a new code",
+        while_event_is="upcoming",
+        to_unverified="if-paid",
+        attaches="ticket",
         page="event",
     ),
     Kind(

@@ -23,6 +23,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -39,14 +40,17 @@ from chalicelib.users.models import users
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """A user who gets an e-mail, or a customer of the box office."""
+    """A person who gets an e-mail."""
 
     user_id: UUID
-    """Of a customer: the booking."""
+    """The account. Of a customer of the box office, the booking; of the holder of a transferred ticket, the
+    ticket; of an offer, the offer."""
     name: str
     email: str
     verified: bool
     """Whether the address belongs to the user. Other addresses get no words of other users."""
+    is_holder: bool = False
+    """The person holds a ticket that was transferred to the address, with or without an account."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,27 @@ def find(
         "now": now,
     }
     return [Recipient(**row._asdict()) for row in connection.execute(_FIND, parameters)]
+
+
+_HOLDERS = select(
+    tickets.c.ticket_id.label("user_id"),
+    func.coalesce(tickets.c.holder_name, "").label("name"),
+    tickets.c.holder_email.label("email"),
+    true().label("verified"),
+    true().label("is_holder"),
+).where(
+    tickets.c.ticket_id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid))),
+    tickets.c.transferred_at.is_not(None),
+    tickets.c.holder_email.is_not(None),
+    ~_suppressions.where(suppressed_addresses.c.email == func.lower(tickets.c.holder_email)).exists(),
+)
+"""The holder has claimed the ticket by a link that was sent to the address."""
+
+
+def find_holders(connection: Connection, ticket_ids: Collection[UUID], now: datetime) -> list[Recipient]:
+    """Find the holders of those tickets that are transferred. Suppressed addresses are left out."""
+    values = {"ticket_ids": list(ticket_ids), "asked_for": False, "now": now}
+    return [Recipient(**row._asdict()) for row in connection.execute(_HOLDERS, values)]
 
 
 def is_suppressed(connection: Connection, email: str, now: datetime, *, asked_for: bool = False) -> bool:

@@ -1,20 +1,36 @@
 """Queries for the recipients of domain events, a page at a time, and conditions on their bookings.
 
-Parameters: `event_id`, `host_id`, `booking_id`, `since`, `until`, `now`, and for the page `after` and
-`at_most`.
+A recipient is an account, a transferred ticket, whose holder may have no account, or the offer of a ticket.
+
+Parameters: `event_id`, `host_id`, `booking_id`, `transfer_id`, `ticket_ids`, `since`, `until`, `now`, and for
+the page `after` and `at_most`.
 """
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, Uuid, and_, bindparam, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union,
+)
 
-from chalicelib.bookings.models import bookings, live
+from chalicelib.bookings.models import bookings, live, ticket_transfers, tickets
 from chalicelib.events.models import events, interests
 from chalicelib.notifications.models import booking_activity
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import SystemTime, now_parameter
-from chalicelib.users.models import credentials, follows
+from chalicelib.users.models import credentials, follows, users
 
 START_KEY = UUID(int=0)
 """Precedes all ids: the first page is the one after it."""
@@ -80,6 +96,44 @@ ATTENDEE_OF_CANCELLED_BOOKING = _attendee(
     # Bookings cancelled with their event are covered by event-cancelled.
     bookings.c.cancellation_reason.in_(["attendee", "host", "refunded", "dispute-lost"])
 )
+
+_these_tickets = tickets.c.ticket_id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
+_transferred = _page(
+    tickets.c.ticket_id,
+    tickets.c.ticket_id,
+    _these_tickets,
+    tickets.c.transferred_at.is_not(None),
+    tickets.c.holder_email.is_not(None),
+)
+
+
+def with_holders(*recipients: Select[Any]) -> Select[Any]:
+    """These recipients, and the holders of those of the `ticket_ids` that are transferred."""
+    everyone = union(*(part.order_by(None).limit(None) for part in (*recipients, _transferred)))
+    either = everyone.subquery("either")
+    return _page(either.c.key, either.c.user_id)
+
+
+CARRIERS = with_holders(
+    _page(bookings.c.user_id, bookings.c.user_id, _these_tickets, tickets.c.transferred_at.is_(None))
+    .select_from(_bookings_with_account)
+    .join(tickets, tickets.c.booking_id == bookings.c.booking_id),
+    _page(
+        users.c.user_id,
+        users.c.user_id,
+        _these_tickets,
+        tickets.c.transferred_at.is_(None),
+        users.c.email_verified_at.is_not(None),
+    ).join(tickets, func.lower(tickets.c.holder_email) == func.lower(users.c.email)),
+)
+"""Who can carry the tickets: the holder once they are transferred, else the booker and a named holder."""
+
+OFFER = _page(
+    ticket_transfers.c.transfer_id,
+    ticket_transfers.c.transfer_id,
+    ticket_transfers.c.transfer_id == bindparam("transfer_id", type_=Uuid),
+)
+
 ATTENDEES = (
     _page(bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _event_is_upcoming)
     .select_from(_bookings_with_account)

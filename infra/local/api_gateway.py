@@ -62,10 +62,6 @@ def _event(request: Request, match: MatchResult) -> dict[str, Any]:
     path = urlsplit(request.environ["REQUEST_URI"]).path
     headers = MultiDict(request.environ["local.headers"]).to_dict(flat=False)
     body = request.get_data()
-    try:
-        text, is_base64 = body.decode(), False
-    except UnicodeDecodeError:
-        text, is_base64 = base64.b64encode(body).decode(), True
     return {
         "resource": match.route,
         "path": path,
@@ -92,8 +88,8 @@ def _event(request: Request, match: MatchResult) -> dict[str, Any]:
             "requestTimeEpoch": time.time_ns() // 1_000_000,
             "identity": {"sourceIp": request.remote_addr, "userAgent": request.headers.get("User-Agent")},
         },
-        "body": text or None,
-        "isBase64Encoded": is_base64,
+        "body": base64.b64encode(body).decode() or None,
+        "isBase64Encoded": bool(body),
     }
 
 

@@ -13,6 +13,7 @@ from chalicelib.wiring import Wiring, using
 from infra.local import postgres
 from infra.local.postgres import Postgres
 from tests.api.resources import notification, ticket
+from tests.check_in.doors import Door
 from tests.client import Account, Client
 from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, TICKET_SECRET, WEBHOOK_SECRET
 from tests.fakes import FakePayments
@@ -35,19 +36,29 @@ class World:
     hold: dict[str, Any]
     ticket_id: str
     """The ticket of the booking."""
+    door: Door
+    """The door of an event that has a ticket, a check-in and a door key."""
+    code: str
+    """Of a ticket that is not checked in."""
+    check_in_id: str
+    door_key: dict[str, Any]
     notification_id: str
     """A notification of the attendee."""
 
     def path(self, operation: Operation, **ids: str) -> str:
         """Return the path of an operation on these resources, or on those with the given ids."""
+        of_door = "/check-ins" in operation.path or "{doorKeyId}" in operation.path
         of_festival = "{ticketTypeId}" in operation.path or "{codeId}" in operation.path
+        event = self.festival if of_festival else self.event
         existing = {
             "userId": "me",
-            "eventId": (self.festival if of_festival else self.event)["eventId"],
+            "eventId": self.door.event_id if of_door else event["eventId"],
             "ticketTypeId": self.festival["ticketTypes"][1]["ticketTypeId"],
             "codeId": self.code_id,
             "bookingId": self.booking["bookingId"],
             "ticketId": self.ticket_id,
+            "checkInId": self.check_in_id,
+            "doorKeyId": self.door_key["doorKeyId"],
             "notificationId": self.notification_id,
         }
         return operation.path.format_map(existing | ids)  # a new kind of id fails here: add it above
@@ -64,9 +75,11 @@ def make_festival(client: Client, host: Account) -> tuple[dict[str, Any], str]:
 
 def make_world(client: Client) -> World:
     host, attendee = client.host(), client.attendee()
+    client.verify([attendee])  # else the attendee could not offer tickets
     event = client.event(host)
     festival, code_id = make_festival(client, host)
     booking = client.book(attendee, event["eventId"]).json
+    door = Door.open(client, host)
     return World(
         client=client,
         host=host,
@@ -78,6 +91,10 @@ def make_world(client: Client) -> World:
         booking=booking,
         hold=client.book(attendee, client.event(host, price=2500)["eventId"]).json,
         ticket_id=ticket(client, booking["bookingId"]),
+        door=door,
+        code=door.code(door.ticket(attendee)),
+        check_in_id=door.scan(door.ticket()).json["checkIn"]["checkInId"],
+        door_key=door.create_key(),
         notification_id=notification(client, attendee),
     )
 

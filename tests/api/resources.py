@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from chalicelib.notifications import unsubscribe
 from chalicelib.users.email_tokens import Purpose
 from infra.stripe_fake.webhooks import sign
+from tests.bookings.ticket_transfers import give
 from tests.client import PASSWORD, Account, Client
 from tests.conftest import WEBHOOK_SECRET
 from tests.rows import rows, value
@@ -23,6 +24,13 @@ def refresh_token(client: Client) -> str:
     """Return an unused refresh token of a new account."""
     login = {"email": client.attendee().email, "password": PASSWORD}
     return str(client("POST", "/auth/login", login).json["refreshToken"])
+
+
+def transfer_token(client: Client) -> str:
+    """Return the e-mailed token of a new offer of a ticket."""
+    given = give(client)
+    given.offer()
+    return given.token()
 
 
 def unsubscribe_token(client: Client, user: Account) -> str:

@@ -43,6 +43,7 @@ PARTICULAR = {
         "mine": ["maybe", "", "null"],
     },
     "GET /events/{eventId}/codes": {"code": ["EARLYBIRD"]},
+    "GET /events/{eventId}/door-keys": {"name": ["North gate"]},
     "GET /notifications": {"unread": ["maybe", "", "null"]},
     "GET /users/{userId}/following": {},
     "GET /users/{userId}/followers": {},
@@ -55,6 +56,7 @@ PARTICULAR = {
         "q": ["", " ", "x" * 255, "a\0b"],
     },
     "GET /bookings/{bookingId}/tickets": {},
+    "GET /tickets": {"from": ["", "yesterday", "2027-06-05T19:30:00", "5"]},
 }
 
 

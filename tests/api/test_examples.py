@@ -8,7 +8,7 @@ from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
 from tests.api.conftest import make_world
 from tests.api.operations import OPERATIONS, each
-from tests.api.resources import email_token
+from tests.api.resources import email_token, transfer_token
 from tests.client import Client
 
 STATUS = {
@@ -16,7 +16,9 @@ STATUS = {
     "POST /events": 201,
     "POST /events/{eventId}/ticket-types": 201,
     "POST /events/{eventId}/codes": 201,
+    "POST /events/{eventId}/door-keys": 201,
     "POST /bookings": 201,
+    "POST /tickets/{ticketId}/transfer": 201,
     "POST /auth/verify-email": 204,
     "POST /auth/reset-password": 204,
     "POST /auth/logout": 204,
@@ -33,6 +35,8 @@ def with_real_ids(client: Client, operation: Operation, event_id: str, example: 
     }
     if operation.path in purposes:
         return example | {"token": email_token(client, purposes[operation.path])}
+    if operation.path == "/tickets/claim":
+        return example | {"token": transfer_token(client)}
     if operation.path == "/auth/refresh":
         return {"refreshToken": register(client)["refreshToken"]}
     if "ticketTypeIds" in example:
@@ -53,9 +57,13 @@ def test_the_example_of_a_request_is_accepted(client: Client, operation: Operati
     world = make_world(client)
     if operation.path == "/auth/login":
         register(client)
-    caller = {"host": world.host, "none": None}.get(operation.auth, client.attendee())
+    caller = {"host": world.host, "scope:check-in": world.host, "none": None}.get(
+        operation.auth, client.attendee()
+    )
     event_id = world.event["eventId"]
     body = with_real_ids(client, operation, event_id, EXAMPLES[operation.body])
+    if operation.path.endswith("/check-ins"):
+        body |= {"code": world.code}
 
     if "{ticketId}" in operation.path:
         caller = world.attendee

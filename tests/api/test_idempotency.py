@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.platform.http import idempotency
+from tests.bookings.ticket_transfers import give
 from tests.client import Client, Reply, event_body
 from tests.database_contents import contents, count
 from tests.rows import rows, taken
@@ -45,9 +46,20 @@ def creating_a_code(client: Client) -> Send:
     return partial(client, "POST", path, {"code": "EARLYBIRD", "kind": "percent", "value": 20}, by=host)
 
 
+def creating_a_door_key(client: Client) -> Send:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}/door-keys"
+    return partial(client, "POST", path, {"name": "North gate"}, by=host)
+
+
 def booking(client: Client) -> Send:
     event = client.event(client.host())
     return partial(client, "POST", "/bookings", {"eventId": event["eventId"]}, by=client.attendee())
+
+
+def offering_a_ticket(client: Client) -> Send:
+    given = give(client)
+    return partial(client, "POST", f"{given.path}/transfer", {"email": "ada@example.com"}, by=given.booker)
 
 
 each_creation = pytest.mark.parametrize(
@@ -57,11 +69,13 @@ each_creation = pytest.mark.parametrize(
         (publishing, "events"),
         (adding_a_ticket_type, "ticket_types"),
         (creating_a_code, "codes"),
+        (creating_a_door_key, "door_keys"),
         (booking, "bookings"),
+        (offering_a_ticket, "ticket_transfers"),
     ],
-    ids=["register", "publish", "add a type", "create a code", "book"],
+    ids=["register", "publish", "add a type", "create a code", "create a door key", "book", "offer"],
 )
-REPEATABLE = {"events", "ticket_types"}
+REPEATABLE = {"events", "ticket_types", "door_keys"}
 """The tables of resources that can be created again with the same body."""
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
@@ -129,7 +143,9 @@ def test_another_body_with_the_same_key_is_refused(
         "events": event_body(title="Something else"),
         "ticket_types": {"name": "Something else", "price": 0},
         "codes": {"code": "ELSE", "kind": "access"},
+        "door_keys": {"name": "South gate"},
         "bookings": {"eventId": client.event(client.host())["eventId"]},
+        "ticket_transfers": {"email": "else@example.com"},
     }[table]
     before = contents(client)
 

@@ -9,8 +9,11 @@ from chalicelib.platform.errors import Unavailable
 from chalicelib.users import verification
 from chalicelib.users.email_tokens import Purpose
 from chalicelib.wiring import Wiring, using
+from tests.api.resources import transfer_token
+from tests.bookings.ticket_transfers import give, verified
 from tests.client import PASSWORD, Client, Reply
-from tests.rows import rows
+from tests.database_contents import contents
+from tests.rows import rows, value
 from tests.users.verification_emails import pending_token, token
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -168,3 +171,34 @@ def test_pages_lead_to_the_front_end(client: Client) -> None:
         reply = submit(client, link)
 
     assert '<a href="https://tickets.example/?a=1&amp;b=2">' in reply.text
+
+
+def test_opening_the_link_of_a_ticket_changes_nothing(client: Client) -> None:
+    link = f"/claim-ticket?token={transfer_token(client)}"
+    before = contents(client)
+
+    opened = client("GET", link)
+
+    assert (opened.status, "<button>Accept the ticket</button>" in opened.text) == (200, True)
+    assert contents(client) == before
+
+
+def test_the_button_claims_the_ticket_once(client: Client) -> None:
+    link = f"/claim-ticket?token={transfer_token(client)}"
+
+    assert "The ticket is yours" in submit(client, link).text
+
+    assert value(client, "SELECT count(*) FROM tickets WHERE transferred_at IS NOT NULL") == 1
+    for method in ("GET", "POST"):
+        again = client(method, link)
+        assert (again.status, "This link no longer works" in again.text) == (400, True)
+
+
+def test_a_page_explains_the_limit_of_tickets(client: Client) -> None:
+    given, grace = give(client, quantity=1, max_per_attendee=1), verified(client)
+    assert client("POST", "/bookings", given.sale.order(1), by=grace).status == 201
+    given.offer(grace.email)
+
+    reply = client("POST", f"/claim-ticket?token={given.token()}")
+
+    assert (reply.status, "You have enough tickets" in reply.text) == (400, True)

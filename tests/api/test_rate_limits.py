@@ -30,6 +30,8 @@ SMALL: dict[str, Any] = {
     "event_changes_per_host": Quota(2, 86_400),
     "wrong_codes_per_account": Quota(3, 900),
     "wrong_codes_per_client": Quota(6, 900),
+    "box_office_emails_per_host": Quota(4, 86_400),
+    "box_office_emails_per_address": Quota(2, 86_400),
 }
 
 
@@ -430,8 +432,11 @@ def test_limited_routes_are_documented(limited: Client) -> None:
         "POST /events",
         "PUT /events/{eventId}",
         "PATCH /events/{eventId}",
+        "POST /events/{eventId}/box-office",
         "POST /bookings",
         "POST /bookings/quote",
+        "POST /tickets/{ticketId}/transfer",
+        "POST /tickets/{ticketId}/reissue",
         "POST /reset-password",
     }
 
@@ -574,3 +579,31 @@ def test_common_passwords_are_refused(client: Client, password: str) -> None:
     page = client("POST", f"/reset-password?token={sent}", raw=f"password={password}".encode(), headers=form)
     assert (page.status, "choose another password" in page.text) == (400, True)
     assert log_in(client, ada).status == 200
+
+
+def sell(client: Client, host: Account, event_id: str, email: str, name: str = "Ada") -> int:
+    body = {"name": name, "email": email, "paidBy": "cash"}
+    return client("POST", f"/events/{event_id}/box-office", body, by=host).status
+
+
+def test_emails_to_customers_are_limited_per_host_and_per_mailbox(limited: Client) -> None:
+    limited.verified = True
+    host, other = limited.host(), limited.host()
+    event_id, another = (limited.event(one)["eventId"] for one in (host, other))
+
+    assert [sell(limited, host, event_id, f"ada+{n}@example.com") for n in range(3)] == [201, 201, 429]
+    assert sell(limited, other, another, "ADA@example.com") == 429
+    assert [sell(limited, host, event_id, f"{n}@example.com") for n in range(3)] == [201, 201, 429]
+    assert sell(limited, other, another, "5@example.com") == 201
+    body = {"name": "Ada", "paidBy": "cash"}
+    assert limited("POST", f"/events/{event_id}/box-office", body, by=host).status == 201
+
+
+def test_a_refused_sale_uses_up_no_email(limited: Client) -> None:
+    limited.verified = True
+    host = limited.host()
+    full, event_id = (limited.event(host, capacity=capacity)["eventId"] for capacity in (1, 9))
+    limited.book(limited.attendee(), full)
+
+    assert [sell(limited, host, full, "ada@example.com") for _ in range(5)] == [409] * 5
+    assert sell(limited, host, event_id, "ada@example.com") == 201

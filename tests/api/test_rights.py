@@ -14,13 +14,19 @@ import app
 from chalicelib.notifications.models import TOPICS
 from chalicelib.platform.http.operation import Operation
 from chalicelib.platform.http.validation import FORM_TYPE
+from chalicelib.platform.security import new_access_key
 from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
-from tests.api.resources import email_token, refresh_token, stripe_event, unsubscribe_token
+from tests.api.resources import email_token, refresh_token, stripe_event, transfer_token, unsubscribe_token
+from tests.check_in.doors import Door
 from tests.client import PASSWORD, Account, Client, event_body
 from tests.database_contents import contents
 from tests.forged_tokens import claims, token
 from tests.rows import rows
+
+SCOPE = "scope:check-in"
+OF_HOSTS = {"host", SCOPE}
+"""Who may call a route that is for hosts, but not for attendees."""
 
 BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /auth/register": lambda _: {
@@ -47,6 +53,8 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /events/{eventId}/codes": lambda _: {"code": "EVE", "kind": "access"},
     "PATCH /events/{eventId}/codes/{codeId}": lambda _: {"value": 100},
     "POST /events/{eventId}/box-office": lambda _: {"name": "Eve", "paidBy": "cash"},
+    "POST /events/{eventId}/door-keys": lambda _: {"name": "Eve's"},
+    "POST /events/{eventId}/check-ins": lambda world: {"code": world.code, "nonce": str(uuid4())},
     "POST /bookings": lambda world: {"eventId": world.event["eventId"]},
     "POST /bookings/quote": lambda world: {"eventId": world.event["eventId"]},
     "POST /auth/verify-email": lambda world: {"token": email_token(world.client, "verify-email")},
@@ -57,6 +65,8 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "POST /reset-password": lambda _: {"password": "another password"},
     "PATCH /tickets/{ticketId}": lambda _: {"holderName": "Eve"},
+    "POST /tickets/{ticketId}/transfer": lambda _: {"email": "eve@example.com"},
+    "POST /tickets/claim": lambda world: {"token": transfer_token(world.client)},
     "PUT /users/{userId}/preferences": lambda _: {
         "email": dict.fromkeys(TOPICS, False),
     },
@@ -68,6 +78,8 @@ QUERIES: dict[str, Callable[[World], str]] = {
     "POST /verify-email": lambda world: email_token(world.client, "verify-email"),
     "GET /reset-password": lambda world: email_token(world.client, "reset-password"),
     "POST /reset-password": lambda world: email_token(world.client, "reset-password"),
+    "GET /claim-ticket": lambda world: transfer_token(world.client),
+    "POST /claim-ticket": lambda world: transfer_token(world.client),
     "GET /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
     "POST /unsubscribe": lambda world: unsubscribe_token(world.client, world.attendee),
 }
@@ -94,13 +106,24 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "GET /events/{eventId}/box-office": (403, "not-your-event"),
     "GET /events/{eventId}/attendees": (403, "not-your-event"),
     "GET /events/{eventId}/attendees.csv": (403, "not-your-event"),
+    "POST /events/{eventId}/door-keys": (403, "not-your-event"),
+    "GET /events/{eventId}/door-keys": (403, "not-your-event"),
+    "DELETE /events/{eventId}/door-keys/{doorKeyId}": (403, "not-your-event"),
+    "POST /events/{eventId}/check-ins": (403, "not-your-event"),
+    "DELETE /events/{eventId}/check-ins/{checkInId}": (403, "not-your-event"),
+    "GET /events/{eventId}/attendance": (403, "not-your-event"),
     "GET /bookings/{bookingId}": (404, "no-such-booking"),
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
     "DELETE /tickets/{ticketId}": (404, "no-such-ticket"),
     "GET /bookings/{bookingId}/tickets": (404, "no-such-booking"),
+    "GET /bookings/{bookingId}/tickets.pdf": (404, "no-such-booking"),
     "GET /tickets/{ticketId}": (404, "no-such-ticket"),
+    "GET /tickets/{ticketId}/qr.svg": (404, "no-such-ticket"),
     "PATCH /tickets/{ticketId}": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "DELETE /tickets/{ticketId}/transfer": (404, "no-such-ticket"),
+    "POST /tickets/{ticketId}/reissue": (404, "no-such-ticket"),
     "GET /events/{eventId}/integrity": (403, "not-your-event"),
     "PUT /events/{eventId}/interest": "own",
     "DELETE /events/{eventId}/interest": "own",
@@ -139,6 +162,11 @@ def path(operation: Operation, world: World, *, user: str = "me", event: str | N
         ids["bookingId"] = world.hold["bookingId"]
     filled = world.path(operation, **ids)
     return f"{filled}?token={QUERIES[name(operation)](world)}" if name(operation) in QUERIES else filled
+
+
+def event_of(operation: Operation, world: World) -> str:
+    """Return the id of the event in the path of an operation."""
+    return path(operation, world).split("/")[2]
 
 
 def body(operation: Operation, world: World) -> dict[str, Any] | None:
@@ -182,7 +210,7 @@ def bad_tokens(
     refreshing: str,
 ) -> Iterator[BadToken]:
     """Yield tokens that are each invalid for one reason."""
-    role: Literal["host", "attendee"] = "host" if operation.auth == "host" else "attendee"
+    role: Literal["host", "attendee"] = "host" if operation.auth in OF_HOSTS else "attendee"
     user_id = (world.host if role == "host" else world.attendee).user_id
     good = claims(user_id, role)
     yield BadToken("expired", token(claims(user_id, role, exp=timedelta(minutes=-1))))
@@ -206,7 +234,7 @@ def test_every_route_declares_its_callers() -> None:
     assert {name(operation) for operation in OPERATIONS} == served
 
 
-@for_whom("required", "host", "attendee", "self")
+@for_whom("required", "host", "attendee", "self", SCOPE)
 def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> None:
     before = contents(world.client)
 
@@ -217,7 +245,7 @@ def test_without_a_token_nothing_is_done(operation: Operation, world: World) -> 
     assert contents(world.client) == before
 
 
-@for_whom("optional", "required", "host", "attendee", "self")
+@for_whom("optional", "required", "host", "attendee", "self", SCOPE)
 def test_with_a_bad_token_nothing_is_done(
     operation: Operation,
     world: World,
@@ -262,24 +290,26 @@ def test_public_operations_need_no_token(operation: Operation, client: Client) -
     assert reply.status in operation.responses
 
 
-@for_whom("optional", "required", "host", "attendee", "self")
+@for_whom("optional", "required", "host", "attendee", "self", SCOPE)
 def test_the_right_caller_is_allowed(operation: Operation, client: Client) -> None:
     """Otherwise the refusals in this file could have another reason."""
     world = make_world(client)
-    caller = world.host if operation.auth == "host" else world.attendee
+    caller = world.host if operation.auth in OF_HOSTS else world.attendee
     if name(operation) == "GET /users/{userId}/followers":
         caller = world.host
     if name(operation) in {"POST /bookings", "POST /bookings/quote"}:
         caller = client.attendee()  # the other attendee has a booking already
+    if name(operation) == "DELETE /tickets/{ticketId}/transfer":
+        client("POST", f"/tickets/{world.ticket_id}/transfer", {"email": "eve@example.com"}, by=caller)
 
     reply = client(operation.method, path(operation, world), body(operation, world), by=caller)
 
     assert reply.status in operation.responses
 
 
-@for_whom("host", "attendee")
+@for_whom("host", "attendee", SCOPE)
 def test_the_wrong_role_is_refused(operation: Operation, world: World) -> None:
-    other = world.attendee if operation.auth == "host" else world.host
+    other = world.attendee if operation.auth in OF_HOSTS else world.host
     before = contents(world.client)
 
     reply = world.client(operation.method, path(operation, world), body(operation, world), by=other)
@@ -288,10 +318,63 @@ def test_the_wrong_role_is_refused(operation: Operation, world: World) -> None:
     assert contents(world.client) == before
 
 
+@for_whom(SCOPE)
+def test_a_door_key_of_the_event_is_allowed(operation: Operation, client: Client) -> None:
+    world = make_world(client)
+    key = Door(client, world.host, event_of(operation, world)).create_key()["key"]
+
+    reply = client(operation.method, path(operation, world), body(operation, world), by=key)
+
+    assert reply.status in operation.responses, reply.text
+
+
+@for_whom(SCOPE)
+def test_a_door_key_of_another_event_is_refused(operation: Operation, world: World) -> None:
+    keys = [Door.open(world.client, host).create_key()["key"] for host in (world.host, None)]
+    before = contents(world.client)
+
+    for key in keys:
+        reply = world.client(operation.method, path(operation, world), body(operation, world), by=key)
+
+        assert (reply.status, reply.problem) == (403, "wrong-door")
+    assert contents(world.client) == before
+
+
+@for_whom(SCOPE)
+@pytest.mark.parametrize("bad", ["expired", "revoked", "unknown"])
+def test_with_a_bad_door_key_nothing_is_done(operation: Operation, world: World, bad: str) -> None:
+    made = Door(world.client, world.host, event_of(operation, world)).create_key()
+    changed = {"expired": "expires_at = created_at", "revoked": "revoked_at = created_at"}
+    if bad in changed:
+        sql = f"UPDATE door_keys SET {changed[bad]} WHERE door_key_id = :id"  # noqa: S608 (our own columns)
+        rows(world.client, sql, id=made["doorKeyId"])
+    key = made["key"] if bad in changed else new_access_key()[0]
+    before = contents(world.client)
+
+    reply = world.client(operation.method, path(operation, world), body(operation, world), by=key)
+
+    assert (reply.status, reply.problem) == (401, "invalid-token")
+    assert contents(world.client) == before
+
+
+@for_whom("optional", "required", "host", "attendee", "self")
+def test_a_door_key_is_only_for_the_door(operation: Operation, world: World) -> None:
+    key = world.door_key["key"]
+    before = contents(world.client)
+
+    reply = world.client(
+        operation.method, path(operation, world, event=world.door.event_id), body(operation, world), by=key
+    )
+
+    assert (reply.status, reply.problem) == (401, "invalid-token")
+    assert contents(world.client) == before
+
+
 @each([operation for operation in OPERATIONS if OTHERS.get(name(operation), "own") != "own"])
 def test_resources_of_others_are_protected(operation: Operation, world: World) -> None:
     allowed = OTHERS[name(operation)]
-    roles = [operation.auth] if operation.auth in {"host", "attendee"} else ["host", "attendee"]
+    required_role = "host" if operation.auth in OF_HOSTS else operation.auth
+    roles = [required_role] if required_role in {"host", "attendee"} else ["host", "attendee"]
     others = {"host": world.client.host, "attendee": world.client.attendee}
     for role in roles:
         other = others[role]()
@@ -321,7 +404,7 @@ def test_resources_of_others_are_protected(operation: Operation, world: World) -
 )
 def test_a_draft_is_hidden_from_everyone_but_its_host(operation: Operation, world: World) -> None:
     callers = [world.client.host()]
-    callers += [world.attendee] if operation.auth not in {"host", "attendee"} else []
+    callers += [world.attendee] if operation.auth not in {*OF_HOSTS, "attendee"} else []
     before = contents(world.client)
 
     for caller in [*callers, None] if operation.auth == "optional" else callers:

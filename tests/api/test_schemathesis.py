@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -32,8 +33,10 @@ from tests.api.resources import (
     refresh_token,
     stripe_event,
     ticket,
+    transfer_token,
     unsubscribe_token,
 )
+from tests.check_in.doors import Door
 from tests.client import PASSWORD, Account, with_times
 
 # Not checked is that each valid request is accepted and each invalid one refused, because schemas do not say
@@ -60,6 +63,7 @@ BEYOND_SCHEMAS: dict[str, Any] = {
     "code": "LATEBIRD",
     "kind": "percent",
     "value": 20,
+    "expiresAt": timedelta(days=31),
     "validFrom": timedelta(days=1),
     "validUntil": timedelta(days=2),
     "status": "published",
@@ -86,6 +90,8 @@ def use_existing_ids(case: Case[Any], world: World, sender: Account) -> None:
     }  # fmt: skip
     if "{ticketTypeId}" in case.path or "/codes" in case.path:
         use_festival(case, world)
+    elif "/check-ins" in case.path or "{doorKeyId}" in case.path:
+        use_door(case, world)
     else:
         for parameter in case.path_parameters:
             if parameter == "notificationId":
@@ -94,7 +100,7 @@ def use_existing_ids(case: Case[Any], world: World, sender: Account) -> None:
                 case.path_parameters[parameter] = make[parameter](case, world)
     if case.path == "/unsubscribe":
         case.query = {"token": unsubscribe_token(world.client, sender)}
-    if isinstance(case.body, dict):
+    if isinstance(case.body, dict) and "/check-ins" not in case.path:
         body: dict[str, Any] = case.body | valid_members(case, case.body, world)
         without = {"price"} if "ticketTypes" in body else set()
         if case.path.startswith("/bookings"):
@@ -112,6 +118,20 @@ def use_festival(case: Case[Any], world: World) -> None:
         case.body = case.body | {"ticketTypeIds": [type_id]}
 
 
+def use_door(case: Case[Any], world: World) -> None:
+    """Use the ids of a new event whose doors are open, and of its ticket, check-in and door key."""
+    door = Door.open(world.client, world.host)
+    existing = {
+        "eventId": door.event_id,
+        "checkInId": door.scan(door.ticket()).json["checkIn"]["checkInId"],
+        "doorKeyId": door.create_key()["doorKeyId"],
+    }
+    case.path_parameters.update({name: existing[name] for name in case.path_parameters})
+    if isinstance(case.body, dict):
+        gate = {name: value for name, value in case.body.items() if name == "gate"}
+        case.body = {**gate, "code": door.code(door.ticket()), "nonce": str(uuid4())}
+
+
 def existing_user(case: Case[Any], world: World) -> str:
     return world.host.user_id if case.path.endswith("/follow") else "me"
 
@@ -126,7 +146,11 @@ def new_booking(case: Case[Any], world: World) -> str:
 
 
 def new_ticket(case: Case[Any], world: World) -> str:
-    return ticket(world.client, new_booking(case, world))
+    made = ticket(world.client, new_booking(case, world))
+    if case.path.endswith("/transfer") and case.method == "DELETE":
+        offer = {"email": "grace@example.com"}
+        assert world.client("POST", f"/tickets/{made}/transfer", offer, by=world.attendee).status == 201
+    return made
 
 
 def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
@@ -134,7 +158,9 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
     members = with_times({name: value for name, value in BEYOND_SCHEMAS.items() if name in body})
     if "eventId" in body:
         members["eventId"] = new_event(case, world)
-    if "token" in body:
+    if case.path == "/tickets/claim":
+        members["token"] = transfer_token(world.client)
+    elif "token" in body:
         members["token"] = email_token(world.client, TOKENS[case.path])
     if case.path == "/auth/refresh":
         members["refreshToken"] = refresh_token(world.client)
@@ -150,12 +176,15 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
 def sender(operation: Operation, world: World, role: str) -> Account:
     """Return the account of a role, or a new account where the operation deletes it.
 
-    The host of the example's event cannot book it: another host does. In either role, the attendee pays and
-    names the holders of tickets.
+    The host of the example's event cannot book it: another host does. In either role, the attendee pays,
+    names the holders of tickets, and transfers them.
     """
     if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
-    if name(operation) in {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}:
+    if operation.path == "/tickets/{ticketId}/transfer" or name(operation) in {
+        "POST /bookings/{bookingId}/payment",
+        "PATCH /tickets/{ticketId}",
+    }:
         return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()
@@ -201,5 +230,6 @@ def test_responses_match_the_document(api: BaseSchema, operation: Operation, wor
 
     check()
 
-    if role in {"host", "attendee"} and operation.auth in {"none", "optional", "required", role}:
+    for_role = {"none", "optional", "required", role, *(["scope:check-in"] if role == "host" else [])}
+    if role in {"host", "attendee"} and operation.auth in for_role:
         assert statuses & set(operation.responses)  # otherwise only refusals were checked

@@ -1,6 +1,5 @@
 """The booking procedure: called directly, or replaced by its text without some of its guards."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,18 @@ from chalicelib.platform.database.engine import violated
 from chalicelib.platform.errors import Refusal
 from chalicelib.wiring import Wiring
 from tests.client import LIMITS, Account, Client
-from tests.rows import alter
+from tests.guarded import GuardedProcedure
 
 SOURCE = Path(booking.__file__).with_name("book.sql").read_text()
 
-_GUARD = re.compile(r"^ *-- guard: (\S+)\n(.*?)^ *-- end guard\n", re.DOTALL | re.MULTILINE)
+BOOK = GuardedProcedure(booking.PROCEDURE, SOURCE)
 
-GUARDS: dict[str, str] = dict(_GUARD.findall(SOURCE))
-"""The guarded lines of the procedure, by the name of the guard."""
-
-
-def without_guard(*names: str) -> str:
-    """Return the procedure's text without the lines of these guards."""
-    unknown = set(names) - GUARDS.keys()
-    assert not unknown, f"book.sql has no guard {', '.join(unknown)}"
-    return _GUARD.sub(lambda guard: "" if guard[1] in names else guard[0], SOURCE)
+without_guard = BOOK.without_guard
 
 
 def replace_procedure(client: Client, source: str = SOURCE) -> None:
     """Replace the procedure that the service calls by this text of it."""
-    create = f"CREATE PROCEDURE {booking.PROCEDURE}("
-    assert source.count(create) == 1, "the service calls another procedure"
-    alter(client, source.replace(create, f"CREATE OR REPLACE PROCEDURE {booking.PROCEDURE}("))
+    BOOK.replace(client, source)
 
 
 def attempt(wiring: Wiring, attendee: Account, event_id: str, **members: Any) -> str:

@@ -67,7 +67,7 @@ def test_response_is_the_booking_as_the_host_reads_it(client: Client) -> None:
 
     shown = client("GET", f"/bookings/{reply.json['bookingId']}", by=host).json
 
-    assert msgspec.json.decode(reply.text, type=Booking)
+    assert msgspec.json.decode(reply.text, type=Booking).paid_by == "cash"
     assert reply.headers["location"].endswith(f"/bookings/{reply.json['bookingId']}")
     assert reply.json.items() <= shown.items()
     assert not {"attendee", "payment", "userId"} & shown.keys()
@@ -402,3 +402,64 @@ def test_the_last_places_are_sold_once_online_and_at_the_box_office(client: Clie
     assert by_type[sale.type_ids[1]] <= 3
     assert taken(client, sale.event_id) == 8
     assert differences(client, host, sale.event_id) == []
+
+
+def report(client: Client, host: Account, event_id: str) -> Any:
+    return client("GET", f"/events/{event_id}/box-office", by=host).json
+
+
+def test_the_report_tells_how_tickets_were_paid(client: Client) -> None:
+    host = client.host()
+    event_id = client.event(host, price=2500)["eventId"]
+    sold(client, host, event_id, quantity=3)
+    sold(client, host, event_id, paidBy="card")
+    sold(client, host, event_id, paidBy="free", quantity=2)
+    back = sold(client, host, event_id, quantity=2)
+    client("DELETE", f"/bookings/{back['bookingId']}", by=host)
+    client.book(client.attendee(), event_id)  # not paid yet
+    client("PATCH", f"/events/{event_id}", {"price": 0}, by=host)
+    client.book(client.attendee(), event_id)
+
+    assert report(client, host, event_id) == {
+        "eventId": event_id,
+        "currency": "eur",
+        "online": {"tickets": 1, "amount": 0},
+        "cash": {"tickets": 3, "amount": 7500},
+        "card": {"tickets": 1, "amount": 2500},
+        "free": {"tickets": 2},
+        "cancelled": {
+            "cash": {"tickets": 2, "amount": 5000},
+            "card": {"tickets": 0, "amount": 0},
+            "free": {"tickets": 0},
+        },
+    }
+
+
+def test_the_report_keeps_currencies_apart(client: Client) -> None:
+    host = client.host()
+    event_id = client.event(host, price=2500)["eventId"]
+    sold(client, host, event_id)
+    assert client("PATCH", f"/events/{event_id}", {"currency": "usd"}, by=host).status == 200
+
+    found = report(client, host, event_id)
+
+    assert (found["currency"], found["cash"]) == ("usd", {"tickets": 0, "amount": 0})
+    [euros] = found["otherCurrencies"]
+    assert (euros["currency"], euros["cash"]) == ("eur", {"tickets": 1, "amount": 2500})
+
+
+def test_an_event_without_tickets_has_an_empty_report(client: Client) -> None:
+    host = client.host()
+    found = report(client, host, client.event(host, status="draft")["eventId"])
+
+    assert found["online"] == found["cash"] == {"tickets": 0, "amount": 0}
+    assert "otherCurrencies" not in found
+
+
+def test_tickets_are_emailed_for_verified_hosts_only(client: Client) -> None:
+    host = client.host()
+    event_id = client.event(host)["eventId"]
+
+    assert at_box_office(client, host, event_id, email="ada@example.com").problem == "email-not-verified"
+    client.verify([host])
+    assert at_box_office(client, host, event_id, email="ada@example.com").status == 201

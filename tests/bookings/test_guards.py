@@ -4,7 +4,6 @@ No race depends on timing. A test locks the event's row in `places`, waits until
 that lock, and then releases it.
 """
 
-import ast
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,17 +15,20 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, text
 
+from chalicelib.bookings.booking import BoxOfficeSale
 from chalicelib.bookings.codes import Code
 from chalicelib.events import publishing as events
 from chalicelib.payments import cancellation
 from chalicelib.users import authentication
 from tests.bookings.orders import add_code, sell, ticket_type
-from tests.bookings.procedure import GUARDS, SOURCE, attempt, replace_procedure, without_guard
+from tests.bookings.procedure import BOOK, attempt, replace_procedure, without_guard
 from tests.client import LIMITS, Account, Client
 from tests.concurrency import until_waiting
 from tests.rows import alter, domain_events, rows, value
 
 Change = Callable[[Connection, UUID, UUID, datetime], object]
+
+SALE = BoxOfficeSale(paid_by="cash", name="Ada")
 
 MAX_HOLDS = LIMITS.max_open_holds or 0
 
@@ -39,31 +41,8 @@ ARCHIVE_ALL = text(
 DROP_KEY = "ALTER TABLE bookings DROP CONSTRAINT fk_bookings_user_id"
 
 
-def strings_in_pair_tests() -> set[str]:
-    """Return the string literals of all tests here that remove guards, among them the guards' names."""
-    files = Path(__file__).parent.glob("test_*.py")
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
-    pairs = [
-        node for node in nodes if isinstance(node, ast.FunctionDef) and "without_guard" in names_in(node)
-    ]
-    parts = [part for pair in pairs for part in ast.walk(pair)]
-    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
-
-
-def names_in(function: ast.FunctionDef) -> set[str]:
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-
-
 def test_every_guard_has_a_pair_test() -> None:
-    assert GUARDS
-    assert GUARDS.keys() <= strings_in_pair_tests()
-
-
-def test_every_guard_has_one_begin_and_one_end() -> None:
-    lines = [line.strip() for line in SOURCE.splitlines()]
-    begins = [line for line in lines if line.startswith("-- guard:")]
-
-    assert len(GUARDS) == len(begins) == lines.count("-- end guard")
+    BOOK.check(Path(__file__).parent)
 
 
 def test_an_unknown_guard_cannot_be_removed() -> None:
@@ -116,6 +95,58 @@ def test_the_last_place_is_sold_once(
     assert live(client, event["eventId"]) == sold
     assert value(client, "SELECT taken FROM places") == sold
     assert len(domain_events(client, event["eventId"], "booking-confirmed")) == sold
+
+
+@pytest.mark.parametrize(
+    ("removed", "drop", "outcomes"),
+    [
+        ([], DROP_CHECK, ["booked", "sold-out"]),
+        (["places-left"], None, ["booked", "ck_places_taken"]),
+        (["places-left"], DROP_CHECK, ["booked", "booked"]),
+    ],
+    ids=["guard alone", "check alone", "neither"],
+)
+def test_the_last_place_is_sold_once_at_the_box_office(
+    client: Client, removed: list[str], drop: str | None, outcomes: list[str]
+) -> None:
+    host = client.host()
+    event_id = client.event(host, capacity=1)["eventId"]
+    replace_procedure(client, without_guard(*removed))
+    if drop:
+        alter(client, drop)
+
+    with ThreadPoolExecutor(2) as threads, client.wiring.database.transaction() as connection:
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        attempts = [
+            threads.submit(attempt, client.wiring, host, event_id, sale=SALE),
+            threads.submit(attempt, client.wiring, client.attendee(), event_id),
+        ]
+        until_waiting(client, 2)
+
+    assert sorted(outcome.result() for outcome in attempts) == outcomes
+    assert live(client, event_id) == value(client, "SELECT taken FROM places") == outcomes.count("booked")
+
+
+@pytest.mark.parametrize(
+    ("removed", "outcome"), [([], "event-cancelled"), (["event-unchanged", "account-exists"], "booked")]
+)
+def test_the_deletion_of_a_host_refuses_a_sale_in_progress(
+    client: Client, removed: list[str], outcome: str
+) -> None:
+    host = client.host()
+    event_id = client.event(host)["eventId"]
+    replace_procedure(client, without_guard(*removed))
+    caller = client.wiring.tokens.read(host.token)
+
+    with ThreadPoolExecutor(1) as thread, client.wiring.database.transaction() as connection:
+        authentication.require_account(connection, caller, "update")
+        connection.execute(text("SELECT 1 FROM places FOR UPDATE"))
+        sale = thread.submit(attempt, client.wiring, host, event_id, sale=SALE)
+        until_waiting(client, 1)
+        cancellation.delete_account(connection, caller, expected=None, now=datetime.now(UTC))
+
+    assert sale.result() in {outcome, "invalid-token"} - ({"invalid-token"} if removed else set())
+    assert live(client, event_id) == len(removed[:1])
 
 
 @pytest.mark.parametrize(

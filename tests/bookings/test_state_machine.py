@@ -59,7 +59,8 @@ class Event:
 @dataclass(eq=False)
 class Booking:
     booking_id: str
-    attendee: Account
+    attendee: Account | None
+    """None: a customer of the box office."""
     event: Event
     amount: int
     with_code: bool
@@ -241,6 +242,30 @@ class BookingMachine(RuleBasedStateMachine):
         self.known_bookings.append(booking)
         return booking
 
+    @rule(target=bookings, event=events, quantities=quantities_by_type, free=st.booleans())
+    def sell_at_the_box_office(
+        self, event: Event, quantities: list[int], *, free: bool
+    ) -> Booking | MultipleResults[Booking]:
+        sold = +Counter(dict(enumerate(quantities[: len(event.types)]))) or Counter({0: 1})
+        items = event.sale.order(*(sold[index] for index in range(len(event.types))))["items"]
+        body = {"items": items, "name": "Ada", "paidBy": "free" if free else "cash"}
+        reply = self.as_host("POST", event, body, suffix="/box-office")
+        refused = None
+        if event.cancellation:
+            refused = "event-cancelled" if event.cancellation == "cancelled" else "no-such-event"
+        elif sold.keys() & event.archived:
+            refused = "invalid-input"
+        if refused := refused or self.sold_out(event, sold):
+            assert reply.problem == refused
+            return multiple()
+        amount = 0 if free else self.price(event, sold, with_code=False)
+        assert (reply.status, reply.json["amount"]) == (201, amount)
+        booking = Booking(
+            reply.json["bookingId"], None, event, amount, with_code=False, status="confirmed", tickets=sold
+        )
+        self.known_bookings.append(booking)
+        return booking
+
     def price(self, event: Event, ordered: Counter[int], *, with_code: bool) -> int:
         amount = 0
         for index, quantity in ordered.items():
@@ -275,6 +300,9 @@ class BookingMachine(RuleBasedStateMachine):
             return "code-invalid"
         if booked + ordered.total() > event.limit:
             return "limit-reached"
+        return self.sold_out(event, ordered)
+
+    def sold_out(self, event: Event, ordered: Counter[int]) -> str | None:
         taken = self.taken_by_type(event)
         full = [
             index
@@ -285,8 +313,11 @@ class BookingMachine(RuleBasedStateMachine):
 
     @rule(booking=bookings, by_host=st.booleans())
     def cancel(self, booking: Booking, *, by_host: bool) -> None:
-        deleted = booking.attendee.user_id in self.deleted_accounts
-        canceller = self.host if by_host or deleted else booking.attendee
+        attendee = booking.attendee
+        if by_host or attendee is None or attendee.user_id in self.deleted_accounts:
+            canceller = self.host
+        else:
+            canceller = attendee
         assert self.client("DELETE", f"/bookings/{booking.booking_id}", by=canceller).status == 204
         booking.end("cancelled")
 

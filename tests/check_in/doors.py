@@ -19,9 +19,9 @@ class Door:
     event_id: str
 
     @classmethod
-    def open(cls, client: Client, **members: Any) -> "Door":
+    def open(cls, client: Client, host: Account | None = None, **members: Any) -> "Door":
         """Publish an event whose doors are open."""
-        host = client.host()
+        host = host or client.host()
         soon = {"startDateTime": timedelta(hours=2), "endDateTime": timedelta(hours=5)}
         return cls(client, host, client.event(host, **{**soon, **members})["eventId"])
 
@@ -36,12 +36,12 @@ class Door:
         codes = TicketCodes.of(self.client.wiring.settings)
         return codes.make(TicketVersion(UUID(ticket_id), serial))
 
-    def key(self, **members: Any) -> str:
-        """Create a door key, and return its text."""
-        body = {"name": "North", **members}
+    def create_key(self, **members: Any) -> Any:
+        """Create a door key, and return its JSON."""
+        body = {"name": "North gate", **members}
         made = self.client("POST", f"/events/{self.event_id}/door-keys", body, by=self.host)
         assert made.status == 201, made.text
-        return str(made.json["key"])
+        return made.json
 
     def scan(self, ticket_id: str, by: Account | str | None = None, **members: Any) -> Reply:
         """Scan the code of a ticket, or send these members. A member that is None is left out."""

@@ -267,7 +267,7 @@ def test_the_scans_of_a_ticket_keep_their_order(client: Client) -> None:
     earlier = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
     left = door.scan(ticket_id, direction="out", at=earlier).json["checkIn"]
 
-    assert left["scannedAt"] == first["scannedAt"]
+    assert left["scannedAt"] > first["scannedAt"]
 
 
 @pytest.mark.parametrize(("ahead", "status"), [(50, 200), (70, 400)])

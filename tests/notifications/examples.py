@@ -27,6 +27,14 @@ ADA = Recipient(
     email="ada@example.com",
     verified=True,
 )
+HOLDER = Recipient(
+    user_id=UUID("019b2f3e-7c1a-7b55-9d41-00000000000a"),
+    name="Grace Hopper",
+    email="grace@example.com",
+    verified=True,
+    is_holder=True,
+)
+"""The holder of a transferred ticket."""
 BOOKING = "019b2f3e-7c1a-7b55-9d41-000000000003"
 WEEKEND, DAY = UUID("019b2f3e-7c1a-7b55-9d41-000000000005"), UUID("019b2f3e-7c1a-7b55-9d41-000000000006")
 """Ticket types."""
@@ -97,6 +105,11 @@ BOOKING_BODY: dict[str, Any] = {
     "createdAt": "2027-05-01T07:50:00.000Z",
     "updatedAt": "2027-05-01T08:00:00.000Z",
 }
+TICKET_BODY = {
+    "ticketId": BOOKING_BODY["tickets"][0]["ticketId"],
+    "bookingId": BOOKING,
+    "eventId": str(JAZZ.event_id),
+}
 PAYMENT_BODY = {
     "bookingId": BOOKING,
     "userId": str(ADA.user_id),
@@ -131,6 +144,9 @@ BODIES: dict[str, dict[str, Any]] = {
         "reason": "attendee",
     },
     "booking-expired": {**BOOKING_BODY, **PRICED, "status": "expired"},
+    "ticket-transfer-offered": {**TICKET_BODY, "transferId": "019b2f3e-7c1a-7b55-9d41-00000000000d"},
+    "ticket-transferred": TICKET_BODY,
+    "ticket-reissued": TICKET_BODY,
     "payment-failed": {**PAYMENT_BODY, "expiresAt": "2027-05-01T08:15:00Z", "reason": "card_declined"},
     "payment-refund-due": {
         **PAYMENT_BODY,
@@ -155,6 +171,8 @@ SETTINGS = Settings(
     mail_sender="Event booking <no-reply@mail.example.com>",
     public_url="https://api.example.com",
 )
+EXPIRES_AT = datetime(2027, 5, 8, 8, 0, tzinfo=UTC)
+"""The end of the offer of a ticket."""
 TOKEN = "Zk3uY0m1C5q8v7T2xWb9RfLh6NsPaDeGjKoQiUyXtVw"
 
 
@@ -190,6 +208,7 @@ def compose(
         unsubscribe_url=unsubscribe_url,
         activity=activity if kind_of(source.type).is_digest else None,
         token=TOKEN if kind_of(source.type).purpose else None,
+        expires_at=EXPIRES_AT if kind_of(source.type).purpose == "claim-ticket" else None,
     )
     return email.message_from_bytes(raw, EmailMessage, policy=default)
 

@@ -29,6 +29,8 @@ class PostOffice:
     publisher: FakePublisher = field(default_factory=FakePublisher)
     queues: FakeQueues = field(default_factory=FakeQueues)
     mailer: FakeMailer = field(default_factory=FakeMailer)
+    delivered: list[DomainEvent] = field(default_factory=list)
+    """The domain events that have gone to the queues."""
     ahead: timedelta = timedelta(0)
     """How far the functions' clock is ahead of ours."""
 
@@ -75,7 +77,16 @@ class PostOffice:
             for queue in QUEUES:
                 if queue.topic and domain_event.type in types_of(queue):
                     self.queues.put(queue.name, domain_event.as_message())
+        self.delivered += self.publisher.published
         self.publisher.published.clear()
+
+    def redeliver(self, kind: str) -> None:
+        """Handle the domain events of a type, which were published before, once more."""
+        for domain_event in [one for one in self.delivered if one.type == kind]:
+            for queue in QUEUES:
+                if queue.topic and kind in types_of(queue):
+                    self.queues.put(queue.name, domain_event.as_message())
+        self.run()
 
     def run(self) -> None:
         """Publish and handle everything, until the outbox and all queues are empty."""

@@ -9,7 +9,7 @@ import pytest
 from chalicelib import domain_events
 from chalicelib.domain_events import ALL, UserRegistered
 from chalicelib.notifications import copy, emails, kinds
-from chalicelib.notifications.kinds import KINDS, Kind, kind_of
+from chalicelib.notifications.kinds import KINDS, Kind, TokenPage, kind_of
 from chalicelib.notifications.models import TOPICS
 from chalicelib.notifications.subscriptions import types_of
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS
@@ -21,7 +21,6 @@ from chalicelib.platform.messaging.queues import (
     QUEUES,
     REFUNDS,
 )
-from chalicelib.users.email_tokens import Purpose
 from tests.notifications.examples import BODIES, compose, domain_event
 
 TEMPLATES = {path.name for path in (Path(emails.__file__).parent / "templates").iterdir()}
@@ -83,7 +82,9 @@ def test_a_kind_has_what_its_e_mail_needs(kind: Kind) -> None:
     assert not kind.calendar or "event_id" in fields(kind)
     assert not kind.page or "event_id" in fields(kind)
     assert kind.while_booking is None or "booking_id" in fields(kind)
-    assert kind.purpose is None or "email" in fields(kind)
+    assert kind.purpose is None or fields(kind) & {"email", "transfer_id"}
+    assert kind.holder_subject is None or fields(kind) & {"ticket_id", "tickets"}
+    assert not kind.holder_reasons or "reason" in fields(kind)
     assert kind.can_unsubscribe <= (kind.topic is not None)
     assert (kind.while_event_is is None) or (kind.recipients is not None)
     assert kind.footer.endswith(".")
@@ -91,7 +92,7 @@ def test_a_kind_has_what_its_e_mail_needs(kind: Kind) -> None:
 
 
 def test_each_purpose_of_a_token_has_one_kind() -> None:
-    assert sorted(kind.purpose for kind in KINDS if kind.purpose) == sorted(get_args(Purpose))
+    assert sorted(kind.purpose for kind in KINDS if kind.purpose) == sorted(get_args(TokenPage))
 
 
 def test_only_uninvited_e_mails_can_be_unsubscribed_from() -> None:
@@ -110,7 +111,7 @@ def test_reasons_that_fall_back_are_never_none() -> None:
 
 def test_every_sentence_is_one() -> None:
     for kind in KINDS:
-        for sentence in kind.reasons.values():
+        for sentence in (*kind.reasons.values(), *kind.holder_reasons.values()):
             assert re.fullmatch(r"[A-Z].+\.", sentence)
 
 
@@ -127,5 +128,5 @@ def test_what_anyone_can_cause_has_its_own_lane_and_queue() -> None:
 
 def test_money_and_bookings_come_first() -> None:
     assert {event.type for event in ALL if event.lane is Lane.BOOKINGS} == {
-        event.type for event in ALL if event.type.startswith(("booking-", "payment-", "tickets-"))
+        event.type for event in ALL if event.type.startswith(("booking-", "payment-", "ticket-", "tickets-"))
     }

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from chalicelib.bookings.models import TicketStatus
 from chalicelib.check_in.models import Direction, Outcome
@@ -70,3 +70,57 @@ class CheckInResult(Struct, kw_only=True, rename="camel"):
 
     ticket: ScannedTicket
     check_in: CheckIn
+
+
+class CheckInMoment(Struct, kw_only=True, rename="camel"):
+    """When and where a ticket was scanned."""
+
+    check_in_id: Id
+    scanned_at: Time
+    gate: Gate | UnsetType = UNSET
+
+
+class TypeAttendance(Struct, kw_only=True, rename="camel"):
+    """The attendance of one ticket type."""
+
+    ticket_type_id: Id
+    name: str
+    sold: Annotated[int, Meta(description="Tickets that are paid or free, and not cancelled.")]
+    admitted: int
+    inside: int
+
+
+class GateAttendance(Struct, kw_only=True, rename="camel"):
+    """Admissions at one gate."""
+
+    gate: Annotated[str, Meta(description="Left out for scans without a gate.")] | UnsetType = UNSET
+    admissions: int
+
+
+class QuarterAttendance(Struct, kw_only=True, rename="camel"):
+    """First admissions in a quarter of an hour."""
+
+    from_: Annotated[Time, Meta(description="In UTC.")] = field(name="from")
+    admissions: int
+
+
+class CheckInConflict(Struct, kw_only=True, rename="camel"):
+    """A ticket that was scanned twice while scanners were offline."""
+
+    ticket_id: Id
+    reference: Annotated[str, Meta(description="Of the booking.")]
+    scan: Annotated[CheckInMoment, Meta(description="The later scan.")]
+    first: Annotated[CheckInMoment, Meta(description="The scan that admitted the ticket.")]
+
+
+class Attendance(Struct, kw_only=True, rename="camel"):
+    """Who has come to an event. Check-ins that were undone do not count."""
+
+    event_id: Id
+    inside: Annotated[int, Meta(description="Tickets that were admitted and have not left.")]
+    admitted: Annotated[int, Meta(description="Tickets that were admitted at least once.")]
+    conflicts: int
+    ticket_types: list[TypeAttendance]
+    gates: Annotated[list[GateAttendance], Meta(description="The 100 with the most admissions.")]
+    quarters: Annotated[list[QuarterAttendance], Meta(description="The latest 1,000.")]
+    conflict_list: Annotated[list[CheckInConflict], Meta(description="The latest 100.")]

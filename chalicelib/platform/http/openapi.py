@@ -110,6 +110,7 @@ def document(
 
 
 _PAGE = {"schema": {"type": "string"}, "example": "…"}
+_FILE = {**_PAGE, "schema": {"type": "string", "format": "binary"}}
 
 
 def _types(operations: Sequence[Operation]) -> Iterator[Any]:
@@ -270,7 +271,7 @@ class _Writer:
                 "headers": _headers(*_response_headers(operation, status)),
             }
             if isinstance(kind, str):
-                response["content"] = {kind: _PAGE}
+                response["content"] = {kind: _PAGE if kind.startswith(("text/", "image/svg")) else _FILE}
             elif kind is not None:
                 response["content"] = {"application/json": self._content(kind)}
             yield str(status), response

@@ -114,6 +114,8 @@ class Response(Struct, frozen=True):
     body: str = ""
     headers: Mapping[str, str] = {}
     content_type: str = "application/json"
+    file: bytes | None = None
+    """A binary body, in place of `body`."""
     public: bool = False
     """Shared caches may store it if the request is anonymous."""
     personal_to: UUID | None = None

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -277,10 +278,24 @@ def _finish(response: Response, request_id: str, *, anonymous: bool, head: bool)
         "Vary": "Authorization, Origin",
         **response.headers,
     }
-    if response.body:
+    body = response.body if response.file is None else response.file
+    if body:
         headers["Content-Type"] = response.content_type
-    body = "" if head else response.body
-    return ChaliceResponse(body, headers=headers, status_code=int(response.status))
+    if head:
+        body = ""
+    kind = _BinaryResponse if isinstance(body, bytes) else ChaliceResponse
+    return kind(body, headers=headers, status_code=int(response.status))
+
+
+class _BinaryResponse(ChaliceResponse):
+    """A response in Base64, which API Gateway decodes.
+
+    Chalice would do so by the type of each response, and refuse a browser, whose Accept names other types.
+    """
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:
+        rendered = super().to_dict(binary_types)
+        return {**rendered, "body": b64encode(rendered["body"]).decode(), "isBase64Encoded": True}
 
 
 def render_chalice_responses(

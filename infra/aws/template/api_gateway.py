@@ -119,6 +119,9 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
                 "DefinitionBody": {
                     "info": {"title": ref("AWS::StackName")},
                     "paths": paths,
+                    # Bodies of responses can be binary whatever the client accepts: a browser that opens a
+                    # PDF accepts `text/html` first. All bodies of requests come in Base64.
+                    "x-amazon-apigateway-binary-media-types": ["*/*"],
                     "x-amazon-apigateway-gateway-responses": gateway_responses(),
                 },
             },

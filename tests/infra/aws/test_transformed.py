@@ -36,3 +36,16 @@ def test_with_a_domain_the_api_has_no_other_address(transformed: dict[str, Any],
     (api,) = stack.of_type("AWS::ApiGateway::RestApi").values()
     configuration = api["Body"]["x-amazon-apigateway-endpoint-configuration"]
     assert configuration == {"disableExecuteApiEndpoint": domain != ""}
+
+
+def test_bodies_can_be_binary(transformed: dict[str, Any]) -> None:
+    (api,) = Stack(transformed, GIVEN).of_type("AWS::ApiGateway::RestApi").values()
+    assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+    integrations = [
+        method["x-amazon-apigateway-integration"]
+        for methods in api["Body"]["paths"].values()
+        for method in methods.values()
+    ]
+    assert {one["type"] for one in integrations if "type" in one} == {"aws_proxy", "mock"}
+    # Without it the mock integration of a preflight fails with a binary body.
+    assert {one["contentHandling"] for one in integrations if "type" in one} == {"CONVERT_TO_TEXT"}
