@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow]
 
+CACHED_URLS = """(async () => {
+  const caches_ = await Promise.all((await caches.keys()).map((name) => caches.open(name)));
+  const requests = await Promise.all(caches_.map((cache) => cache.keys()));
+  return requests.flat().map((request) => request.url);
+})()"""
 ADMITTED, REFUSED = "#result.accepted[open]", "#result.refused[open]"
 
 
@@ -216,6 +221,7 @@ def test_the_page_works_offline_and_uploads_later(scanner: Scanner) -> None:
     scanner.go_online()
     browser.wait_for("#waiting:text('All scans uploaded')")
     assert scanner.check_ins(ada) == scanner.check_ins(zoe) == [("admitted", None, False)]
+    assert all("/door/" in url for url in browser.evaluate(CACHED_URLS))
     assert not scanner.admits(ada)
     assert not browser.is_visible("#conflicts-view")
 

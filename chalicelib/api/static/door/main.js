@@ -206,7 +206,7 @@ on("key-form", "submit", async (event) => {
   event.preventDefault();
   signals.unlock();
   write("key-error", "");
-  server.key = elements.key.value.trim();
+  server.key = elements.key.value.replace(/[^!-~]/g, ""); // such as a line break that was copied with it
   await sync.run();
   if (!server.key) return; // refused
   await store.set("key", server.key);

@@ -62,6 +62,7 @@ export class Server {
    * @returns {Promise<any>}
    */
   async #call(method, path, body, timeout = TIMEOUT) {
+    if (!this.key) throw new Unreachable("no door key");
     /** @type {Record<string, string>} */
     const headers = { Authorization: `Bearer ${this.key}` };
     if (body) headers["Content-Type"] = "application/json";
@@ -79,23 +80,25 @@ export class Server {
     } catch (error) {
       throw new Unreachable("no answer", { cause: error });
     }
-    if (response.ok) return text ? JSON.parse(text) : null;
+    const answer = parse(text);
+    if (response.ok && (answer || response.status === 204)) return answer;
     if (response.status === 401) {
       throw new KeyRefused("This door key has been revoked or has expired. Please enter a new one.");
     }
     if (response.status === 403) throw new KeyRefused("This door key is for another event.");
-    if (response.status === 408 || response.status === 429 || response.status >= 500) {
+    // Without a problem document, something in between has answered, such as a portal of the network.
+    if (!answer?.code || response.status === 429 || response.status >= 500) {
       throw new Unreachable(`status ${response.status}`);
     }
-    throw new Refused(response.status, parseProblem(text));
+    throw new Refused(response.status, answer);
   }
 }
 
-/** @param {string} text */
-function parseProblem(text) {
+/** Return what a JSON text says, or null if it is none. @param {string} text */
+function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return {}; // not from this API, but from something in between
+    return null;
   }
 }

@@ -163,6 +163,7 @@ export class Sync extends EventTarget {
     const requestedAt = Date.now();
     for (let more = true; more; ) {
       const page = await this.server.doorList(await this.store.get("mark"));
+      if (!this.server.key) return; // removed meanwhile, with the list
       const { title, startDateTime, doorsOpenAt, timezone, reEntryAllowed, ticketTypes } = page;
       const clockOffset = Date.parse(page.serverTime) - Date.now();
       this.event = { title, startDateTime, doorsOpenAt, timezone, reEntryAllowed, ticketTypes, clockOffset };
