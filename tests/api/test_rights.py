@@ -19,7 +19,7 @@ from tests.api.conftest import World, make_world
 from tests.api.operations import OPERATIONS, each, name
 from tests.api.resources import email_token, refresh_token, stripe_event, transfer_token, unsubscribe_token
 from tests.check_in.doors import Door
-from tests.client import PASSWORD, Account, Client, event_body
+from tests.client import PASSWORD, Account, Client, event_body, in_days
 from tests.database_contents import contents
 from tests.forged_tokens import claims, token
 from tests.rows import rows
@@ -55,6 +55,9 @@ BODIES: dict[str, Callable[[World], dict[str, Any]]] = {
     "POST /events/{eventId}/box-office": lambda _: {"name": "Eve", "paidBy": "cash"},
     "POST /events/{eventId}/door-keys": lambda _: {"name": "Eve's"},
     "POST /events/{eventId}/check-ins": lambda world: {"code": world.code, "nonce": str(uuid4())},
+    "POST /events/{eventId}/check-ins/batch": lambda world: {
+        "scans": [{"code": world.code, "nonce": str(uuid4()), "at": in_days(0)}]
+    },
     "POST /bookings": lambda world: {"eventId": world.event["eventId"]},
     "POST /bookings/quote": lambda world: {"eventId": world.event["eventId"]},
     "POST /auth/verify-email": lambda world: {"token": email_token(world.client, "verify-email")},
@@ -112,6 +115,8 @@ OTHERS: dict[str, tuple[int, str] | Literal["public", "own"]] = {
     "POST /events/{eventId}/check-ins": (403, "not-your-event"),
     "DELETE /events/{eventId}/check-ins/{checkInId}": (403, "not-your-event"),
     "GET /events/{eventId}/attendance": (403, "not-your-event"),
+    "POST /events/{eventId}/check-ins/batch": (403, "not-your-event"),
+    "GET /events/{eventId}/door-list": (403, "not-your-event"),
     "GET /bookings/{bookingId}": (404, "no-such-booking"),
     "DELETE /bookings/{bookingId}": (404, "no-such-booking"),
     "POST /bookings/{bookingId}/payment": (404, "no-such-booking"),
