@@ -150,12 +150,13 @@ def valid_members(case: Case[Any], body: dict[str, Any], world: World) -> Any:
 def sender(operation: Operation, world: World, role: str) -> Account:
     """Return the account of a role, or a new account where the operation deletes it.
 
-    The host of the example's event cannot book it: another host does. In either role, the attendee pays and
-    names the holders of tickets.
+    The host of the example's event cannot book it: another host does. In either role, the attendee pays,
+    names the holders of tickets, and gets the documents of the tickets.
     """
     if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
-    if name(operation) in {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}:
+    of_attendee = {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}
+    if name(operation) in of_attendee or operation.path.endswith((".svg", ".pdf", ".pkpass")):
         return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()
