@@ -179,14 +179,12 @@ def sender(operation: Operation, world: World, role: str) -> Account:
     """Return the account of a role, or a new account where the operation deletes it.
 
     The host of the example's event cannot book it: another host does. In either role, the attendee pays,
-    names the holders of tickets, and transfers them.
+    names the holders of tickets, transfers them, and gets their documents.
     """
     if name(operation) in {"POST /bookings", "POST /bookings/quote"} and role == "host":
         return world.client.host()
-    if operation.path == "/tickets/{ticketId}/transfer" or name(operation) in {
-        "POST /bookings/{bookingId}/payment",
-        "PATCH /tickets/{ticketId}",
-    }:
+    of_attendee = {"POST /bookings/{bookingId}/payment", "PATCH /tickets/{ticketId}"}
+    if name(operation) in of_attendee or operation.path.endswith(("/transfer", ".svg", ".pdf", ".pkpass")):
         return world.attendee
     if (operation.method, operation.path) == ("DELETE", "/users/{userId}"):
         return world.client.host() if role == "host" else world.client.attendee()
