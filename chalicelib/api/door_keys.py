@@ -40,7 +40,8 @@ def create_door_key(request: Request, connection: Connection, event_id: UUID, bo
     """Create a door key of an event, for a scanner without an account.
 
     A scanner sends `key` as its token. It can scan tickets of this event, and nothing else, until the key
-    expires or is revoked. An event can have 100 keys that are neither: 409 `too-many-door-keys`.
+    expires or is revoked. The page `/door/{eventId}` makes a phone such a scanner. An event can have 100 keys
+    that are neither expired nor revoked: 409 `too-many-door-keys`.
     """
     new_id = ids.new(request.now)
     text, key = _key(request, new_id)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from chalicelib.api.docs import JAVASCRIPT
@@ -16,14 +17,15 @@ from chalicelib.platform.http.request import Request, Response
 
 routes = new_router("door page", "The scanner page for phones, and its files. Programs do not need them.")
 
+_JSON = "application/json"
 _FOLDER = Path(__file__).with_name("static") / "door"
 _PAGE = "index.html"
 _SERVICE_WORKER = "service-worker.js"
 _MEDIA_TYPES = {
     ".css": "text/css",
     ".js": JAVASCRIPT,
+    ".json": _JSON,
     ".svg": "image/svg+xml",
-    ".webmanifest": "application/manifest+json",
 }
 _FILES = sorted(
     path.name for path in _FOLDER.iterdir() if path.suffix in _MEDIA_TYPES and path.name != _SERVICE_WORKER
@@ -60,7 +62,8 @@ def _declare(file: str) -> None:
 
     door_file.__name__ = f"door_file_{file.replace('.', '_')}"
     door_file.__doc__ = f"Get {file} of the page."
-    routes.get(f"/door/{file}", auth="none", responses={200: media_type})(door_file)
+    kind = dict[str, Any] if media_type == _JSON else media_type
+    routes.get(f"/door/{file}", auth="none", responses={200: kind})(door_file)
 
 
 for _file in _FILES:
@@ -73,7 +76,7 @@ def _response(text: str, media_type: str) -> Response:
 
 @cache
 def _text(file: str) -> str:
-    return (_FOLDER / file).read_text()
+    return (_FOLDER / file).read_text("utf-8")
 
 
 @cache

@@ -33,7 +33,7 @@ def test_all_addresses_of_the_page_are_relative(client: Client) -> None:
     loaded = re.findall(r'(?:src|href)="([^"]*)"', page.text)
 
     assert page.headers["permissions-policy"] == "camera=(self)"
-    assert {"main.js", "door.css", "door.webmanifest", "icon.svg"} == set(loaded)
+    assert {"main.js", "door.css", "manifest.json", "icon.svg"} == set(loaded)
     for file in [*loaded, "service-worker.js"]:
         path = urljoin(address, file).removeprefix("https://api.example.com/stage")
         reply = client("GET", path)

@@ -8,6 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from werkzeug.wrappers import Response
 
 import app
 from infra.local.api_gateway import api_gateway
@@ -27,20 +28,26 @@ CACHED_URLS = """(async () => {
   const requests = await Promise.all(caches_.map((cache) => cache.keys()));
   return requests.flat().map((request) => request.url);
 })()"""
+STAGE = "/api"
 ADMITTED, REFUSED = "#result.accepted[open]", "#result.refused[open]"
 
 
 @dataclass
 class Network:
-    """The server behind a network that can lose responses."""
+    """The server, below the prefix of a stage, behind a network that can fail."""
 
     url: str = ""
+    has_portal: Event = field(default_factory=Event)
+    """Set: something else answers all requests."""
     is_losing: Event = field(default_factory=Event)
     """Set: requests are served, but their responses to check-ins do not arrive in time."""
     is_found: Event = field(default_factory=Event)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
-        response = api_gateway(app.app)(environ, start_response)
+        if self.has_portal.is_set():
+            return Response("<h1>Welcome to our Wi-Fi</h1>", mimetype="text/html")(environ, start_response)
+        uri = environ["REQUEST_URI"].removeprefix(STAGE)
+        response = api_gateway(app.app)({**environ, "REQUEST_URI": uri}, start_response)
         if self.is_losing.is_set() and environ["PATH_INFO"].endswith("/check-ins"):
             self.is_found.wait(20)
         return response
@@ -109,7 +116,8 @@ def revoke_keys(door: Door) -> None:
 @pytest.fixture
 def network(client: Client) -> Iterator[Network]:  # noqa: ARG001 (sets the app's parts)
     network = Network()
-    with serving(network) as network.url:
+    with serving(network) as url:
+        network.url = url + STAGE
         yield network
 
 
@@ -237,6 +245,19 @@ def test_a_scan_whose_response_is_lost_counts_once(scanner: Scanner, network: Ne
     scanner.browser.wait_for("#waiting:text('All scans uploaded')")
     assert scanner.check_ins(ticket) == [("admitted", None, False)]
     assert not scanner.browser.is_visible("#conflicts-view")
+
+
+def test_scans_are_decided_here_behind_a_portal(scanner: Scanner, network: Network) -> None:
+    scanner.open()
+    network.has_portal.set()
+
+    assert scanner.admits(scanner.tickets[0])
+    scanner.browser.wait_for("#connection:text('Offline')")
+    scanner.browser.wait_for("#waiting:text('1 scan waits')")
+    network.has_portal.clear()
+
+    scanner.browser.wait_for("#waiting:text('All scans uploaded')")
+    assert scanner.check_ins(scanner.tickets[0]) == [("admitted", None, False)]
 
 
 def test_a_conflict_is_shown(scanner: Scanner) -> None:
