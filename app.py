@@ -20,6 +20,7 @@ from chalicelib.api import (
     codes,
     docs,
     door_keys,
+    door_page,
     events,
     health,
     notifications,
@@ -69,6 +70,7 @@ resources = [
         notifications,
         stripe_webhook,
         pages,
+        door_page,
         health,
     )
 ]

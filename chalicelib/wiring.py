@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from chalicelib.notifications.mailer import Mailer
 from chalicelib.payments.gateway import PaymentGateway
@@ -11,6 +12,9 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.ports import Publisher, QueueSender
 from chalicelib.platform.security import Tokens
 from chalicelib.platform.settings import BadSetting, Settings
+
+if TYPE_CHECKING:
+    from chalicelib.documents.signing import PassSigner
 
 _making = threading.RLock()
 """Held while a service is made, because neither boto3's default session nor every import is thread-safe."""
@@ -35,6 +39,7 @@ class Wiring:
         self._queues = queues
         self._mailer = mailer
         self._payments = payments
+        self._pass_signer: PassSigner | None = None
 
     @property
     def tokens(self) -> Tokens:
@@ -84,6 +89,25 @@ class Wiring:
                     raise BadSetting("STRIPE_API_KEY is not set")
                 self._payments = StripePayments(self.settings.stripe_api_key, self.settings.stripe_api_base)
             return self._payments
+
+    @property
+    def pass_signer(self) -> "PassSigner | None":
+        """What signs passes for Apple Wallet, or None if no certificate is configured.
+
+        Raises:
+            BadSetting, Unreachable: The certificate is not valid, or cannot be read.
+        """
+        with _making:
+            given = self.settings.wallet_certificate
+            if self._pass_signer is None and given:
+                from chalicelib.documents.signing import PassSigner  # noqa: PLC0415
+
+                if given.startswith("arn:"):
+                    from chalicelib.adapters.secrets_manager import read_secret  # noqa: PLC0415
+
+                    given = read_secret(given)
+                self._pass_signer = PassSigner(given)
+            return self._pass_signer
 
     def close(self) -> None:
         self.database.close()

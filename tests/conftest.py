@@ -16,6 +16,7 @@ from infra.local.postgres import Postgres
 from infra.local.server import serving
 from tests.client import Client
 from tests.concurrency import Web
+from tests.documents.certificates import wallet_certificate
 from tests.fakes import FakePayments
 from tests.rows import app_url, owner_of
 
@@ -75,6 +76,7 @@ def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
         ticket_secret=TICKET_SECRET,
+        wallet_certificate=wallet_certificate(),
         database_pool_size=16,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

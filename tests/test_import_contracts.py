@@ -36,6 +36,8 @@ def lint(checkout: Path) -> subprocess.CompletedProcess[str]:
         (NEW_FILE, "import msgspec", "waitlist -> msgspec"),
         (NEW_FILE, "from chalice.app import Chalice", "waitlist -> chalice"),
         (NEW_FILE, "from jinja2 import Environment", "waitlist -> jinja2"),
+        (NEW_FILE, "import segno", "waitlist -> segno"),
+        (NEW_FILE, "from reportlab.pdfgen import canvas", "waitlist -> reportlab"),
         (NEW_FILE, "from infra.local import postgres", "waitlist -> infra.local.postgres"),
         (NEW_FILE, "from chalicelib.bookings import booking", "waitlist -> chalicelib.bookings.booking"),
         ("chalicelib/platform/waitlist.py", "import chalicelib.events", "waitlist -> chalicelib.events"),

@@ -13,8 +13,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from chalicelib.api.schemas.attendees import attendee_json
 from chalicelib.api.schemas.bookings import attendee_booking_json, host_booking_json
 from chalicelib.api.schemas.events import viewed_event_json
+from chalicelib.api.schemas.tickets import ticket_json
 from chalicelib.api.schemas.users import user_json
 from chalicelib.bookings.queries import BOOKINGS, HOST_BOOKINGS, HOST_SEARCH
+from chalicelib.bookings.ticket_queries import TRANSFERRED
 from chalicelib.check_in.attendees import ATTENDEES
 from chalicelib.events.search import EVENTS
 from chalicelib.platform import ids
@@ -36,9 +38,11 @@ LISTS: dict[str, tuple[ListQuery, Render]] = {
     "host's search": (HOST_SEARCH, host_booking_json),
     "attendees": (ATTENDEES, attendee_json),
     "users": (USERS, user_json),
+    "transferred tickets": (TRANSFERRED, ticket_json),
 }
 
-# Each host has 100 events, each event 5 bookings, and each of 400 attendees 50 bookings.
+# Each host has 100 events, each event 5 bookings, and each of 400 attendees 50 bookings. Their tickets were
+# transferred to 400 addresses.
 FILL = """
 INSERT INTO users (user_id, role, name, email, created_at, updated_at)
 SELECT uuidv7(make_interval(secs => n - 6000)), CASE WHEN n % 100 = 0 THEN 'host' ELSE 'attendee' END,
@@ -71,8 +75,9 @@ CROSS JOIN (SELECT array_agg(user_id) AS ids FROM users WHERE role = 'attendee')
 JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbered ON place = 1 + n % 4000;
 
 INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, cancellation_reason,
-                     updated_at)
-SELECT uuidv7(), booking_id, ticket_type_id, 0, 0, 'cancelled', 'attendee', now()
+                     updated_at, holder_email, transferred_at)
+SELECT uuidv7(make_interval(secs => row_number() OVER () - 30000)), booking_id, ticket_type_id, 0, 0,
+       'cancelled', 'attendee', now(), 1 + row_number() OVER () % 400 || '@example.com', now()
 FROM bookings JOIN ticket_types USING (event_id);
 
 -- Each search reads the pending list of a GIN index, which matters more in small tables.
@@ -241,6 +246,7 @@ WALKS = [
     ("users", [], "name", "ix_users_name", ("8", "a middle id")),
     ("users", ["role"], "name", "ix_users_name", ("8", "a middle id")),
     ("users", [], "createdAt", "pk_users", ("a middle id",)),
+    ("transferred tickets", ["from"], "createdAt", "ix_tickets_transferred", ("a middle booking",)),
 ]
 
 

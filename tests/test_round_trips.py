@@ -48,6 +48,12 @@ def prepared_sold_out(client: Client) -> Callable[[], Reply]:
     return lambda: client.book(attendee, made["eventId"])
 
 
+def prepared_sale(client: Client) -> Callable[[], Reply]:
+    host = client.host()
+    path = f"/events/{client.event(host)['eventId']}/box-office"
+    return lambda: client("POST", path, {"name": "Ada", "paidBy": "cash"}, by=host)
+
+
 @pytest.mark.parametrize(
     ("prepare", "status"),
     [
@@ -55,6 +61,7 @@ def prepared_sold_out(client: Client) -> Callable[[], Reply]:
         (prepared_booking_with_a_key, 201),
         (prepared_replay, 201),
         (prepared_sold_out, 409),
+        (prepared_sale, 201),
     ],
 )
 def test_a_booking_takes_one_round_trip(

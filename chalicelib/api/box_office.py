@@ -1,8 +1,7 @@
 """/events/{eventId}/box-office: sell places for cash, by card or for free, and report the sales."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -13,7 +12,7 @@ from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.bookings import Booking
 from chalicelib.api.schemas.box_office import BoxOfficeReport, NewSale
 from chalicelib.bookings import box_office
-from chalicelib.bookings.booking import BoxOfficeSale, EventNotPublished, Order, SoldOut
+from chalicelib.bookings.booking import BookingResult, BoxOfficeSale, EventNotPublished, Order, SoldOut
 from chalicelib.bookings.box_office import MAX_TICKETS
 from chalicelib.events.locks import EventCancelled, EventEnded, NotYourEvent
 from chalicelib.events.search import NoSuchEvent
@@ -54,10 +53,7 @@ def sell_at_box_office(request: Request, event_id: UUID, body: NewSale) -> Respo
     """
     order = _order(event_id, body)
     sale = BoxOfficeSale(paid_by=body.paid_by, name=body.name, email=body.email)
-    with _limit_emails(request, body.email):
-        result = box_office.sell(
-            request.database, request.require_caller(), order, sale, key=key_of(request), now=request.now
-        )
+    result = _sell(request, order, sale)
     # A replay has the same body, and so the same customer.
     customer = {"name": body.name, **({} if body.email is None else {"email": body.email})}
     shown = f'{result.booking[:-1]},"customer":{json.dumps(customer, separators=(",", ":"))}}}'
@@ -72,25 +68,25 @@ def _order(event_id: UUID, body: NewSale) -> Order:
     return Order(event_id=event_id, items=items, quantity=body.quantity or 1)
 
 
-@contextmanager
-def _limit_emails(request: Request, email: str | None) -> Iterator[None]:
-    """Count an e-mail to a customer, and give it back if nothing is sold."""
-    if email is None:
-        yield
-        return
+def _sell(request: Request, order: Order, sale: BoxOfficeSale) -> BookingResult:
+    """Sell, and count the e-mail to the customer unless nothing new is sold."""
     caller = request.require_caller()
-    charges = limits.box_office_email(caller.user_id, email)
-    with request.database.transaction() as connection:
-        authentication.require_account(connection, caller, "none")
-        if not verification.is_verified(connection, caller.user_id):
-            raise EmailNotVerified("Without `email`, you can sell now.")
-        request.limit(connection, charges)
+    charges = limits.box_office_email(caller.user_id, sale.email) if sale.email else []
+    if charges:
+        with request.database.transaction() as connection:
+            authentication.require_account(connection, caller, "none")
+            if not verification.is_verified(connection, caller.user_id):
+                raise EmailNotVerified("Without `email`, you can sell now.")
+            request.limit(connection, charges)
+    is_new = False
     try:
-        yield
-    except Exception:
-        with suppress(Unavailable), request.database.transaction() as connection:
-            request.give_back(connection, charges)
-        raise
+        result = box_office.sell(request.database, caller, order, sale, key=key_of(request), now=request.now)
+        is_new = not result.replayed
+    finally:
+        if charges and not is_new:
+            with suppress(Unavailable), request.database.transaction() as connection:
+                request.give_back(connection, charges)
+    return result
 
 
 @routes.get(

@@ -74,6 +74,7 @@ ADVICE: dict[type[Refusal], str] = {
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     printed_tickets.NotTheHolder: "Log in as the holder of the ticket.",
+    printed_tickets.WalletNotConfigured: "Show the QR code or the PDF instead.",
     printed_tickets.TicketUnpaid: "Pay for the booking first.",
     codes.NoSuchCode: "List the codes of the event with `GET /events/{eventId}/codes`.",
     codes.CodeExists: "Change the existing code, or choose another text.",

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace as with_members
 from sqlalchemy import Connection
 
+from chalicelib import wiring
 from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.tickets import (
@@ -40,11 +41,11 @@ from chalicelib.bookings.transfers import (
 )
 from chalicelib.check_in.ticket_codes import TicketCodes
 from chalicelib.documents import printed_tickets
-from chalicelib.documents.printed_tickets import NotTheHolder, TicketUnpaid
+from chalicelib.documents.printed_tickets import NotTheHolder, TicketUnpaid, WalletNotConfigured
 from chalicelib.events.locks import EventEnded, EventStarted
 from chalicelib.notifications import bounces
 from chalicelib.payments import cancellation
-from chalicelib.platform.errors import StaleVersion
+from chalicelib.platform.errors import StaleVersion, Unavailable, Unreachable
 from chalicelib.platform.http.etag import etag_response, expected_versions, written_response
 from chalicelib.platform.http.idempotency import run_idempotent
 from chalicelib.platform.http.pagination import list_response
@@ -53,7 +54,7 @@ from chalicelib.platform.http.validation import fields_set
 from chalicelib.platform.times import rfc3339
 from chalicelib.users.verification import EmailNotVerified
 
-SVG, PDF = "image/svg+xml", "application/pdf"
+SVG, PDF, PASS = "image/svg+xml", "application/pdf", "application/vnd.apple.pkpass"
 
 TICKETS = TicketQueries(ticket_json)
 
@@ -150,6 +151,33 @@ def get_tickets_pdf(request: Request, booking_id: UUID) -> Response:
         tickets = printed_tickets.list_of_booking(connection, codes, caller_id, booking_id)
     headers = {"Content-Disposition": f'inline; filename="{pdf.FILENAME}"'}
     return Response(200, headers=headers, content_type=PDF, file=pdf.tickets_pdf(tickets))
+
+
+@routes.get(
+    "/tickets/{ticketId}/pass.pkpass",
+    auth="required",
+    responses={200: PASS},
+    errors=(NoSuchTicket, WalletNotConfigured, NotTheHolder, TicketUnpaid, TicketCancelled),
+)
+def get_ticket_pass(request: Request, ticket_id: UUID) -> Response:
+    """Get a ticket for Apple Wallet, if you can get its QR code.
+
+    Without a certificate of Apple the service has no passes: 404 `wallet-not-configured`.
+    """
+    codes, caller_id = TicketCodes.of(request.settings), request.require_caller().user_id
+    with request.database.transaction() as connection:
+        ticket = printed_tickets.get(connection, codes, caller_id, ticket_id)
+    try:
+        signer = wiring.current().pass_signer
+    except Unreachable as error:
+        raise Unavailable("The certificate for passes cannot be read.", retry_after=5) from error
+    if signer is None:
+        raise WalletNotConfigured
+    from chalicelib.documents import wallet  # noqa: PLC0415 (only this route needs its library)
+
+    file = wallet.wallet_pass(ticket, signer, request.now)
+    headers = {"Content-Disposition": f'attachment; filename="{wallet.FILENAME}"'}
+    return Response(200, headers=headers, content_type=PASS, file=file)
 
 
 @routes.patch(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NoReturn, Self
@@ -44,6 +44,10 @@ class TicketUnpaid(Conflict):
     """The ticket is not paid yet."""
 
 
+class WalletNotConfigured(NotFound):
+    """This service has no passes for Apple Wallet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrderLine:
     """Tickets of one type at one price."""
@@ -77,7 +81,7 @@ class PrintedTicket:
     ticket_id: UUID
     booking_id: UUID
     serial: int
-    code: str
+    code: str = field(repr=False)
     title: str
     venue: str
     starts_at: datetime

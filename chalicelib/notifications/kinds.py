@@ -267,8 +267,9 @@ KINDS = (
     Kind(
         event=EventChanged,
         queue=BOOKING_NOTIFICATIONS,
-        recipients=recipients.ATTENDEES,
+        recipients=recipients.ATTENDEES_AND_HOLDERS,
         subject="Event changed",
+        holder_subject="Event changed",
         footer=_BOOKED,
         topic="eventChanged",
         while_event_is="upcoming",

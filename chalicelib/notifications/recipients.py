@@ -23,9 +23,10 @@ from sqlalchemy import (
     or_,
     select,
     union,
+    union_all,
 )
 
-from chalicelib.bookings.models import bookings, live, ticket_transfers, tickets
+from chalicelib.bookings.models import bookings, live, live_ticket, ticket_transfers, tickets
 from chalicelib.events.models import events, interests
 from chalicelib.notifications.models import booking_activity
 from chalicelib.payments.models import payments
@@ -97,13 +98,13 @@ ATTENDEE_OF_CANCELLED_BOOKING = _attendee(
     bookings.c.cancellation_reason.in_(["attendee", "host", "refunded", "dispute-lost"])
 )
 
+_has_new_holder = and_(tickets.c.transferred_at.is_not(None), tickets.c.holder_email.is_not(None))
 _these_tickets = tickets.c.ticket_id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
 _transferred = _page(
     tickets.c.ticket_id,
     tickets.c.ticket_id,
     _these_tickets,
-    tickets.c.transferred_at.is_not(None),
-    tickets.c.holder_email.is_not(None),
+    _has_new_holder,
 )
 
 
@@ -134,11 +135,25 @@ OFFER = _page(
     ticket_transfers.c.transfer_id == bindparam("transfer_id", type_=Uuid),
 )
 
-ATTENDEES = (
+_attendees = (
     _page(bookings.c.user_id, bookings.c.user_id, bookings.c.event_id == _event_id, live, _event_is_upcoming)
     .select_from(_bookings_with_account)
     .distinct()
 )
+_holders_of_event = _page(
+    tickets.c.ticket_id,
+    tickets.c.ticket_id,
+    bookings.c.event_id == _event_id,
+    live,
+    live_ticket,
+    _has_new_holder,
+    _event_is_upcoming,
+).join(bookings, bookings.c.booking_id == tickets.c.booking_id)
+_on_event = union_all(
+    select(_attendees.subquery("attendees")), select(_holders_of_event.subquery("holders"))
+).subquery("on_event")
+ATTENDEES_AND_HOLDERS = _page(_on_event.c.key, _on_event.c.user_id)
+"""With a booking of the event, or a ticket that was transferred to them."""
 _earlier = bookings.alias("earlier")
 
 

@@ -83,6 +83,10 @@ class Settings:
     """The sender of e-mails, with name and address. SES must have verified the address."""
     mail_reply_to: str = ""
     """Where replies to e-mails go. Without it they go to the sender. Hosts' addresses stay private."""
+    wallet_certificate: str | None = None
+    """For passes of Apple Wallet: in PEM, the certificate of the pass type, its RSA key without password, and
+    Apple's intermediate certificate. Or the ARN of a secret with this text, because it is too long for the
+    variables of a function. Without it there are no passes. Only the API needs it."""
     verified_hosts_only: bool = False
     """Whether hosts must verify their e-mail address before they publish events."""
     verified_attendees_only: bool = False
@@ -241,6 +245,7 @@ class Settings:
             hold_cooldown_seconds=_optional_number(environment, "HOLD_COOLDOWN_SECONDS"),
             mail_sender=_mailbox(environment, "MAIL_SENDER", cls.mail_sender),
             mail_reply_to=_mailbox(environment, "MAIL_REPLY_TO", ""),
+            wallet_certificate=environment.get("WALLET_CERTIFICATE") or None,
             verified_hosts_only=_switch(environment, "VERIFIED_HOSTS_ONLY", default=False),
             verified_attendees_only=_switch(environment, "VERIFIED_ATTENDEES_ONLY", default=False),
             public_url=environment.get("PUBLIC_URL", "").rstrip("/"),

@@ -41,6 +41,8 @@ class Function:
     """Signs or checks unsubscribe links, or counts against rate limits."""
     uses_ticket_secret: bool = False
     """Makes or reads the codes of tickets."""
+    makes_passes: bool = False
+    """Makes passes for Apple Wallet, and reads their certificate."""
     migrates: bool = False
     """Connects as the owner of the database, and sets up the role of all other functions."""
     needs_public_url: bool = False
@@ -110,6 +112,7 @@ TABLE = (
         uses_tokens=True,
         uses_link_secret=True,
         uses_ticket_secret=True,
+        makes_passes=True,
         needs_public_url=True,
     ),
     # 400 webhooks a second at 40 ms each need a concurrency of 16. The rest is for webhooks that wait.

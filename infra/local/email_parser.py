@@ -1,5 +1,6 @@
 """Parses an e-mail into the parts that a reader sees, even if the e-mail is malformed."""
 
+import base64
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -25,6 +26,7 @@ class Email:
     date: str
     text: str
     html: str
+    """Images of the e-mail itself are `data:` URLs in it."""
     attachments: tuple[Attachment, ...]
 
 
@@ -32,6 +34,7 @@ def parse(message: bytes) -> Email:
     parsed = BytesParser(EmailMessage, policy=policy.default).parsebytes(message)
     texts: dict[str, str] = {}
     attachments: list[Attachment] = []
+    images: dict[str, str] = {}
     for part in parsed.walk():
         if part.is_multipart():
             continue
@@ -45,13 +48,18 @@ def parse(message: bytes) -> Email:
         else:
             name = part.get_filename() or f"part-{len(attachments) + 1}"
             attachments.append(Attachment(name, content_type, _content(part)))
+            if content_type.startswith("image/") and (content_id := _header(part, "Content-ID").strip("<>")):
+                images[f"cid:{content_id}"] = _data_url(content_type, _content(part))
+    html = texts.get("text/html", "")
+    for reference, url in images.items():
+        html = html.replace(reference, url)
     return Email(
         subject=_header(parsed, "Subject"),
         sender=_header(parsed, "From"),
         recipient=_header(parsed, "To"),
         date=_header(parsed, "Date"),
         text=texts.get("text/plain", ""),
-        html=texts.get("text/html", ""),
+        html=html,
         attachments=tuple(attachments),
     )
 
@@ -66,6 +74,10 @@ def _header(message: EmailMessage, name: str) -> str:
 def _content(part: EmailMessage) -> bytes:
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
+
+
+def _data_url(content_type: str, content: bytes) -> str:
+    return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _text(part: EmailMessage) -> str:

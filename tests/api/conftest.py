@@ -16,6 +16,7 @@ from tests.api.resources import notification, ticket
 from tests.check_in.doors import Door
 from tests.client import Account, Client
 from tests.conftest import LINK_SECRET, SECRET, TEMPLATE, TICKET_SECRET, WEBHOOK_SECRET
+from tests.documents.certificates import wallet_certificate
 from tests.fakes import FakePayments
 from tests.rows import app_url
 
@@ -109,6 +110,7 @@ def shared(server: Postgres) -> Iterator[Client]:
         jwt_secret=SECRET,
         link_secret=LINK_SECRET,
         ticket_secret=TICKET_SECRET,
+        wallet_certificate=wallet_certificate(),
         database_pool_size=2,
         stripe_api_key="sk_test_of_the_tests",
         stripe_webhook_secrets=(WEBHOOK_SECRET,),

@@ -118,6 +118,7 @@ def test_pages_of_any_origin_can_call_and_read_headers(world: World) -> None:
         assert reply.headers["access-control-allow-origin"] == "*"
         exposed = set(reply.headers["access-control-expose-headers"].split(","))
         assert exposed == {
+            "Content-Disposition",
             "ETag",
             "Idempotent-Replayed",
             "Link",

@@ -599,6 +599,18 @@ def test_emails_to_customers_are_limited_per_host_and_per_mailbox(limited: Clien
     assert limited("POST", f"/events/{event_id}/box-office", body, by=host).status == 201
 
 
+def test_a_repeated_sale_uses_up_one_email(limited: Client) -> None:
+    limited.verified = True
+    host = limited.host()
+    path = f"/events/{limited.event(host)['eventId']}/box-office"
+    body = {"name": "Ada", "email": "ada@example.com", "paidBy": "cash"}
+
+    replies = [limited("POST", path, body, by=host, headers={"Idempotency-Key": "1"}) for _ in range(5)]
+
+    assert {reply.status for reply in replies} == {201}
+    assert '"box-office-emails-per-address";r=1;t=' in replies[-1].headers["ratelimit"]
+
+
 def test_a_refused_sale_uses_up_no_email(limited: Client) -> None:
     limited.verified = True
     host = limited.host()

@@ -31,6 +31,8 @@ class Crowd:
     attendee: Account
     event_id: str
     tickets: Sequence[Ticket]
+    at: datetime
+    """A time half an hour ago, when the doors were open."""
 
     @property
     def codes(self) -> TicketCodes:
@@ -68,7 +70,8 @@ class Crowd:
 def sell(client: Client, tickets: int = 1, *, re_entry: bool = False) -> Crowd:
     """Create an event that starts in an hour, and sell tickets for it."""
     host, attendee = client.host(), client.attendee()
-    starts_at = datetime.now(UTC) + timedelta(hours=1)
+    now = datetime.now(UTC).replace(microsecond=0)
+    starts_at = now + timedelta(hours=1)
     event = client.event(
         host,
         startDateTime=starts_at.isoformat(),
@@ -85,4 +88,4 @@ def sell(client: Client, tickets: int = 1, *, re_entry: bool = False) -> Crowd:
         assert booked.status == 201, booked.json
         listed = client("GET", f"/bookings/{booked.json['bookingId']}/tickets?limit=100", by=buyer).json
         sold += [Ticket(ticket["ticketId"], ticket["code"]) for ticket in listed]
-    return Crowd(client, host, attendee, event["eventId"], sold)
+    return Crowd(client, host, attendee, event["eventId"], sold, now - timedelta(minutes=30))

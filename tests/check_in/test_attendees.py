@@ -151,6 +151,14 @@ def test_attendees_are_filtered_by_type_and_reference(client: Client, concert: C
     ]
 
 
+def test_a_holder_without_a_name_does_not_get_that_of_the_booker(client: Client, concert: Concert) -> None:
+    rows(client, "UPDATE tickets SET holder_name = NULL WHERE holder_name LIKE 'Grace%'")
+
+    second = listed(client, concert)[1]
+
+    assert (second.get("name"), second["email"]) == (None, "grace@example.com")
+
+
 def test_cancelled_tickets_are_listed_on_request(client: Client, concert: Concert) -> None:
     client("DELETE", f"/bookings/{concert.sold['bookingId']}", by=concert.host)
 

@@ -321,5 +321,5 @@ def test_who_is_inside_agrees_after_any_sequence(client: Client, re_entry: bool)
         def __init__(self) -> None:
             super().__init__(client, re_entry=re_entry)
 
-    bounds = settings(derandomize=True, database=None, deadline=None, max_examples=40, stateful_step_count=30)
+    bounds = settings(derandomize=True, database=None, deadline=None, max_examples=25, stateful_step_count=30)
     run_state_machine_as_test(ThisMachine, settings=bounds)

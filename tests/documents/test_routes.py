@@ -2,9 +2,12 @@
 
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from chalicelib.check_in.ticket_codes import TicketCodes
+from chalicelib.documents import printed_tickets
 from tests.client import Account, Client, Reply
 from tests.documents.examples import codes, pages, scan_svg
 from tests.notifications.orders import event_with_types, order
@@ -158,3 +161,15 @@ def test_a_used_ticket_still_has_its_documents(booked: Order) -> None:
     rows(booked.client, "UPDATE tickets SET status = 'used'")
 
     assert [booked.get(route, booked.booker).status for route in ROUTES] == [200, 200]
+
+
+def test_tickets_for_an_e_mail_are_those_that_admit(booked: Order) -> None:
+    codes_of = TicketCodes.of(booked.client.wiring.settings)
+    assert booked.client("DELETE", f"/tickets/{booked.ticket_ids[0]}", by=booked.booker).status == 204
+
+    with booked.client.wiring.database.transaction() as connection:
+        [ticket] = printed_tickets.of_tickets(connection, codes_of, [UUID(one) for one in booked.ticket_ids])
+
+    assert ticket.code == booked.code(booked.booker, 1)
+    assert ticket.code not in repr(ticket)
+    assert ticket.order is None

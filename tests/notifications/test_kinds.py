@@ -83,7 +83,7 @@ def test_a_kind_has_what_its_e_mail_needs(kind: Kind) -> None:
     assert not kind.page or "event_id" in fields(kind)
     assert kind.while_booking is None or "booking_id" in fields(kind)
     assert kind.purpose is None or fields(kind) & {"email", "transfer_id"}
-    assert kind.holder_subject is None or fields(kind) & {"ticket_id", "tickets"}
+    assert kind.holder_subject is None or fields(kind) & {"ticket_id", "tickets", "event_id"}
     assert not kind.holder_reasons or "reason" in fields(kind)
     assert kind.can_unsubscribe <= (kind.topic is not None)
     assert (kind.while_event_is is None) or (kind.recipients is not None)

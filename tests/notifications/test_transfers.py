@@ -221,6 +221,20 @@ def test_a_holder_learns_that_the_ticket_is_cancelled(
     assert not list(message.iter_attachments())
 
 
+def test_a_holder_learns_of_a_change_of_the_event(given: Given, post_office: PostOffice) -> None:
+    given.transfer()
+    quiet(post_office)
+    given.client("PATCH", f"/events/{given.sale.event_id}", {"location": "Hof"}, by=given.host)
+
+    post_office.run()
+
+    [message] = sent_to(post_office)
+    assert message["Subject"] == f"Event changed: {TITLE}"
+    assert "Hof" in text(message)
+    assert not list(message.iter_attachments())
+    assert mails(post_office, given.booker) == [1]
+
+
 def test_a_holder_does_not_hear_of_other_tickets(given: Given, post_office: PostOffice) -> None:
     given.transfer()
     quiet(post_office)
@@ -232,11 +246,13 @@ def test_a_holder_does_not_hear_of_other_tickets(given: Given, post_office: Post
     assert mails(post_office, given.booker) == [1]
 
 
-@pytest.mark.parametrize("kind", ["booking-cancelled", "tickets-cancelled"])
+@pytest.mark.parametrize("kind", ["booking-cancelled", "tickets-cancelled", "event-changed"])
 def test_a_holder_reads_nothing_about_the_booking(kind: str) -> None:
     for body in both(compose(domain_event(kind), HOLDER, bookings=())):
         assert "Hello" in body
-        assert not {word for word in ("Booking reference", "Weekend", "your booking") if word in body}
+        assert not {
+            word for word in ("Booking reference", "Weekend", "your booking", "Your booking") if word in body
+        }
         assert "a ticket for this event was transferred to you" in body
 
 

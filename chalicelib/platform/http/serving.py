@@ -39,6 +39,7 @@ CORS = CORSConfig(
     allow_origin="*",  # safe, because browsers do not add the Authorization header by themselves
     allow_headers=["Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"],
     expose_headers=[
+        "Content-Disposition",
         "ETag",
         "Idempotent-Replayed",
         "Link",

@@ -89,6 +89,8 @@ def _environment(function: Function) -> Json:
         result |= {field.name.upper(): ref(parameter) for parameter, field in LIMITS.items()}
         result["MAX_OPEN_HOLDS"] = ref("MaxOpenHolds")
         result["HOLD_COOLDOWN_SECONDS"] = ref("HoldCooldownSeconds")
+    if function.makes_passes:
+        result["WALLET_CERTIFICATE"] = when("HasWallet", ref("WalletSecret"))
     if function.calls_stripe or function.receives_webhooks:
         result["STRIPE_LIVEMODE"] = when("HasStripe", ref("StripeLivemode"))
     return result
@@ -165,12 +167,21 @@ def _role(function: Function) -> Json:
         {
             "AssumeRolePolicyDocument": assumed_by("lambda"),
             "Policies": [
-                {"PolicyName": name, "PolicyDocument": policy(*statements)}
-                for name, statements in policies.items()
-                if statements
+                *(
+                    {"PolicyName": name, "PolicyDocument": policy(*statements)}
+                    for name, statements in policies.items()
+                    if statements
+                ),
+                *([_wallet_policy()] if function.makes_passes else []),
             ],
         },
     )
+
+
+def _wallet_policy() -> Json:
+    """Let a function read the certificate of passes, which is too long for its environment."""
+    statement = allow("secretsmanager:GetSecretValue", ref("WalletSecret"))
+    return when("HasWallet", {"PolicyName": "wallet", "PolicyDocument": policy(statement)})
 
 
 def _platform_statements(function: Function) -> Iterable[Json]:

@@ -71,6 +71,7 @@ def parameters(stage: str) -> Json:
         "CertificateArn": _text("ACM certificate of DomainName, in the same region", ""),
         "StripeSecret": _text("ARN of the secret with Stripe's apiKey and webhookSecrets", ""),
         "StripeLivemode": _choice("Whether StripeSecret has a live key", ("on", "off"), "off"),
+        "WalletSecret": _text("ARN of the secret with WALLET_CERTIFICATE, for passes of Apple Wallet", ""),
         "DatabaseKind": _choice("Type of PostgreSQL server", ("instance", "aurora-serverless"), "instance"),
         "DatabaseClass": _text("Instance class; not used by Aurora", defaults["DatabaseClass"]),
         "DatabaseGigabytes": _number("Initial storage; not used by Aurora", 20),
@@ -137,6 +138,7 @@ def conditions() -> Json:
         "HasFirewall": _not(_is("FirewallLimit", "0")),
         "HasDomain": _not(_is("DomainName", "")),
         "HasStripe": _not(_is("StripeSecret", "")),
+        "HasWallet": _not(_is("WalletSecret", "")),
         "AcceptsPreviousJwtSecret": _is("PreviousJwtSecret", "accept"),
         "AcceptsPreviousTicketSecret": _is("PreviousTicketSecret", "accept"),
     }

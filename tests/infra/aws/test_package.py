@@ -112,6 +112,16 @@ def test_the_package_has_the_viewer_of_the_docs(unpacked: Path) -> None:
     assert "redoc" in viewer["body"].lower()
 
 
+def test_the_package_makes_documents(unpacked: Path, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
+        "from chalicelib.documents import pdf, qr, wallet\n"
+        "assert pdf.tickets_pdf([]).startswith(b'%PDF')\n"
+        "assert qr.svg('A' * 55)\n"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=tmp_path, check=True)  # noqa: S603
+
+
 def test_functions_with_routes_respond_503_without_settings(package: Path, unpacked: Path) -> None:
     template = json.loads((package / TEMPLATE).read_text())
     responses = {}

@@ -32,6 +32,7 @@ from infra.local.pollers import count
 from infra.local.ses_simulator import Simulator
 from tests.client import Client
 from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
+from tests.documents.certificates import PASS_TYPE, wallet_certificate
 from tests.infra.aws.stack import ACCOUNT, REGION, Stack
 from tests.infra.aws.test_template import GIVEN
 from tests.infra.local.conftest import becomes_true
@@ -113,7 +114,7 @@ def resource(params: dict[str, Any]) -> str:
 def stack(build_template: Any) -> Iterator[Stack]:
     """A stack whose topics, queues, subscriptions and sender exist in moto."""
     with aws.running():
-        stack = Stack(build_template("prod"), GIVEN)
+        stack = Stack(build_template("prod"), {**GIVEN, "PreviousTicketSecret": "accept"})
         create_topics_and_queues(stack)
         yield stack
 
@@ -265,3 +266,25 @@ def cause_domain_events(client: Client) -> None:
     assert client("POST", "/auth/forgot-password", {"email": stranger.email}).status == 202
     with client.wiring.database.transaction() as connection:
         events.record_sale_started(connection, UUID(event["eventId"]), datetime.now(UTC))
+
+
+def test_the_api_may_read_the_certificate_of_passes(build_template: Any, stack: Stack) -> None:
+    secret = boto3.client("secretsmanager").create_secret(Name="wallet", SecretString=wallet_certificate())
+    given = Stack(build_template("prod"), {**GIVEN, "WalletSecret": secret["ARN"]})
+    environment = given.of_type("AWS::Serverless::Function")["APIHandler"]["Environment"]["Variables"]
+    settings = Settings(
+        database_url="postgresql+pg8000://u@localhost/d", wallet_certificate=environment["WALLET_CERTIFICATE"]
+    )
+
+    signer = Wiring(settings).pass_signer
+
+    assert signer is not None
+    assert signer.pass_type_id == PASS_TYPE
+    allowed = ("secretsmanager:GetSecretValue", secret["ARN"])
+    holders = [
+        function.name
+        for function in function_table.deployed(app.app)
+        if allowed in permissions(given, function)
+    ]
+    assert holders == [function_table.API]
+    assert allowed not in permissions(stack, function_table.TABLE[0])

@@ -227,7 +227,8 @@ def test_alarms_and_dashboard_use_metrics_of_the_app(template: dict[str, Any]) -
 
 
 def test_functions_have_only_variables_that_the_app_reads(template: dict[str, Any]) -> None:
-    lambdas = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe"}).of_type("AWS::Serverless::Function")
+    given = {**GIVEN, "StripeSecret": "arn:stripe", "WalletSecret": "arn:wallet"}
+    lambdas = Stack(template, given).of_type("AWS::Serverless::Function")
     used = {name for function in lambdas.values() for name in function["Environment"]["Variables"]}
     source = inspect.getsource(Settings)
     assert [name for name in used - {"SECRETS_ROTATION"} if f'"{name}"' not in source] == []

@@ -77,7 +77,10 @@ def test_followers_and_attendees_get_emails(client: Client, mailbox: Mailbox) ->
     assert about_the_event(follower.email) == ["New event: Jazz in the yard"]
     assert about_the_event(stranger.email) == ["Your booking is confirmed: Jazz in the yard"]
     email = emails(mailbox, stranger.email)[-1]
-    assert [attachment.type for attachment in email.attachments] == ["text/calendar"]
+    types = [attachment.type for attachment in email.attachments]
+    assert types == ["image/png", "application/pdf", "text/calendar"]
+    assert 'src="data:image/png;base64,' in email.html
+    assert "cid:" not in email.html
 
 
 def test_a_bounced_address_gets_no_more_emails(client: Client, mailbox: Mailbox) -> None:
