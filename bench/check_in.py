@@ -1,4 +1,4 @@
-"""Measures scans at the door of one event by the app, against pgbench."""
+"""Measures scans at the door of one event by the app, against bookings and pgbench."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from bench import database
 from bench.booking import with_database_cpu
-from bench.containers import forks, handlers, send_all, start_of_run, together
+from bench.containers import containers, forks, handlers, send_all, start_of_run, together
 from bench.figures import Figure, Tally, percentiles, rates, ratios
 from bench.pgbench import Pgbench
 from bench.requests import request
@@ -68,27 +68,27 @@ class _RecordingDatabase(Database):
 def measure(scale: Scale) -> list[Figure]:
     tallies: dict[tuple[str, int], list[Tally]] = defaultdict(list)
     with database.server() as server:
-        url = _populate(database.populate(server, "check_in", TICKETS, 1))
-        pgbench = Pgbench(url, scale)
-        counts = (1, scale.some)
-        handle = handlers()["app"]
-        works = [
-            partial(_serve, url, scale, handle, range(TICKETS)[n :: scale.some]) for n in range(scale.some)
-        ]
-        with forks(works) as pipes:
+        people = max(TICKETS, scale.people)
+        url = _populate(database.populate(server, "check_in", people, 1 + scale.runs))
+        pgbench, handle, some = Pgbench(url, scale), handlers()["app"], scale.some
+        works = [partial(_serve, url, scale, handle, range(TICKETS)[number::some]) for number in range(some)]
+        with forks(works) as pipes, containers(url, scale, some) as crowd:
             ways = {"pgbench": partial(_pgbench, pgbench), "app": partial(_app, scale, pipes)}
-            for _, clients, way in itertools.product(range(scale.runs), counts, ways):
-                database.run(url, *_AGAIN)
-                tally = with_database_cpu(server, partial(ways[way], clients))
-                _check(url, tally.calls)
-                tallies[way, clients].append(tally)
-    return _figures(tallies, scale.some)
+            for run in range(scale.runs):
+                for clients, way in itertools.product((1, some), ways):
+                    database.run(url, *_AGAIN)
+                    tally = with_database_cpu(server, partial(ways[way], clients))
+                    _check(url, tally.calls)
+                    tallies[way, clients].append(tally)
+                tallies["bookings", some].append(crowd.book("app", 1 + run, some))
+    return _figures(tallies, some)
 
 
 def _figures(tallies: dict[tuple[str, int], list[Tally]], some: int) -> list[Figure]:
-    app, pgbench = rates(tallies["app", some]), rates(tallies["pgbench", some])
+    app, pgbench, bookings = (rates(tallies[way, some]) for way in ("app", "pgbench", "bookings"))
     return [
         Figure(f"app, {some} clients", "scans/s", app, least=1000),
+        Figure(f"app to bookings by the app, {some} clients", "%", ratios(app, bookings), least=100),
         Figure(f"pgbench, {some} clients", "scans/s", pgbench),
         Figure(f"app to pgbench, {some} clients", "%", ratios(app, pgbench)),
         *(
@@ -97,10 +97,7 @@ def _figures(tallies: dict[tuple[str, int], list[Tally]], some: int) -> list[Fig
         ),
         Figure(f"latency, app, {some} clients, p99", "ms", percentiles(tallies["app", some], 99)),
         Figure("client CPU, app, 1 client", "µs", [tally.client_cpu for tally in tallies["app", 1]]),
-        *(
-            Figure(f"database CPU, {way}, 1 client", "µs", [tally.database_cpu for tally in tallies[way, 1]])
-            for way in ("app", "pgbench")
-        ),
+        Figure("database CPU, app, 1 client", "µs", [tally.database_cpu for tally in tallies["app", 1]]),
     ]
 
 

@@ -12,7 +12,7 @@ from bench.scale import Scale
 
 SUITES = {
     "booking": "Orders of 1 and 4 tickets of one event, against pgbench and five separate steps",
-    "check-in": "Scans at the door of one event, against pgbench",
+    "check-in": "Scans at the door of one event, against bookings and pgbench",
     "contention": "Booking with a long table, a single event and a sold-out event",
     "lists": "Lists: short and long, first and deep pages, filters",
     "cold-start": "Cold start: import, first request, memory",

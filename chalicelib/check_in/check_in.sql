@@ -1,6 +1,6 @@
 -- Check a ticket in at the door of its event, or out, in one round trip. A refused scan writes nothing.
 --
--- Call it alone, outside a transaction block: it commits by itself, and fails inside a block.
+-- Call it alone, outside a transaction block, so that it can roll back and try again. It commits at its end.
 -- Reads come first and need no lock. The ticket's row is locked before its check-ins are written, as everywhere.
 -- Every check-in changes the ticket's row, so that lists of changes show it.
 --
@@ -163,7 +163,6 @@ BEGIN
                     CONTINUE;
                 END IF;
             END IF;
-            COMMIT;
             outcome := v_new.outcome;
         END IF;
 
