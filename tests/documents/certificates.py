@@ -1,6 +1,6 @@
 """Certificates as Apple issues them for passes, made here."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 PASS_TYPE = "pass.com.example.tickets"
 TEAM = "A1B2C3D4E5"
 ORGANIZATION = "Kulturhof Ltd"
+VALID_FROM, VALID_UNTIL = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
 
 
 class Certificates(NamedTuple):
@@ -57,8 +58,7 @@ def wallet_certificate() -> str:
 def _certify(
     subject: x509.Name, key: rsa.RSAPrivateKey, issuer: x509.Name, issuer_key: rsa.RSAPrivateKey
 ) -> x509.Certificate:
-    now = datetime.now(UTC)
     builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=365))
+    builder = builder.not_valid_before(VALID_FROM).not_valid_after(VALID_UNTIL)
     is_issuer = x509.BasicConstraints(ca=subject == issuer, path_length=None)
     return builder.add_extension(is_issuer, critical=True).sign(issuer_key, SHA256())
