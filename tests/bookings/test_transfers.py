@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import ANY
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from chalicelib.platform.settings import Quota
 from chalicelib.wiring import Wiring, using
 from tests.bookings.ticket_transfers import EMAIL, Given, give, verified
 from tests.client import Client, Reply
-from tests.concurrency import run_concurrently, until_waiting
+from tests.concurrency import deadlocks, run_concurrently, until_waiting
 from tests.database_contents import contents, count
 from tests.fakes import FakePayments
 from tests.rows import domain_events, rows, value
@@ -294,6 +295,30 @@ def test_many_claims_of_a_ticket_have_one_winner(given: Given) -> None:
 
     assert sorted(reply.status for reply in replies) == [200] + [400] * 7
     assert value(given.client, "SELECT serial FROM tickets WHERE ticket_id = :id", id=given.ticket_id) == 2
+
+
+def test_concurrent_changes_of_a_ticket_never_deadlock(client: Client) -> None:
+    for _ in range(4):
+        given, grace = give(client), client.account("attendee", "Grace", f"{uuid4().hex}@example.com")
+        given.offer(grace.email)
+        token = given.token()
+        deeds: list[Callable[[], Reply]] = [
+            partial(given.claim, token),
+            partial(given.claim, token),
+            given.reissue,
+            given.withdraw,
+            partial(given.change, holderName="Ada"),
+            partial(client, "DELETE", given.path, by=given.host),
+            partial(client, "DELETE", f"/bookings/{given.booking_id}", by=given.booker),
+            partial(client, "DELETE", "/users/me", by=grace),
+        ]
+
+        replies = run_concurrently(deeds)
+
+        assert max(reply.status for reply in replies) < 500
+        assert [reply.status for reply in replies[:2]].count(200) <= 1
+        assert value(client, "SELECT count(*) FROM tickets WHERE status <> 'cancelled'") == 0
+    assert deadlocks(client) == 0
 
 
 def test_a_limit_counts_booked_and_claimed_tickets(client: Client) -> None:
