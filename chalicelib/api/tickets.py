@@ -285,14 +285,15 @@ def cancel_transfer(request: Request, connection: Connection, ticket_id: UUID) -
 
 
 @routes.post(
-    "/tickets/claim", auth="none", responses={200: Ticket}, errors=(InvalidTransferToken, LimitReached)
+    "/tickets/claim", auth="optional", responses={200: Ticket}, errors=(InvalidTransferToken, LimitReached)
 )
 def claim_ticket(request: Request, connection: Connection, body: TransferClaim) -> Response:
     """Claim a ticket that was offered to you, with the token from the e-mail, which works once.
 
-    The ticket gets a new code, and the old one is void. Your e-mail address counts as verified: log in with
-    it to find the ticket again. No account is needed. The tickets that you have booked or claimed count
-    towards the event's `maxPerAttendee`.
+    The ticket gets a new code, and the old one is void. No account is needed. If you are logged in to the
+    account that has the address of the offer, the address counts as verified, and you find the ticket again
+    by `GET /tickets`. The tickets that you have booked or claimed count towards the event's
+    `maxPerAttendee`.
     """
     claimed = claim(request, connection, body.token, None if body.name is UNSET else body.name)
     found, version = TICKETS.get_claimed(connection, claimed.ticket_id, request.now)
@@ -305,7 +306,7 @@ def claim(request: Request, connection: Connection, token: str, name: str | None
     Raises:
         InvalidTransferToken, LimitReached
     """
-    claimed = transfers.claim(connection, token, name=name, now=request.now)
+    claimed = transfers.claim(connection, token, user_id=request.caller_id, name=name, now=request.now)
     bounces.lift_bounce(connection, claimed.email)
     return claimed
 

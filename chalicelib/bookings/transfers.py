@@ -303,11 +303,13 @@ class Claim:
     email: str
 
 
-def claim(connection: Connection, token: str, *, name: str | None, now: datetime) -> Claim:
+def claim(
+    connection: Connection, token: str, *, user_id: UUID | None, name: str | None, now: datetime
+) -> Claim:
     """Make the owner of the offer's address the holder of the ticket. The old code becomes void.
 
-    The token was sent to the address, so an account that has the address counts as verified.
-    `name` is of the holder; by default that of the account.
+    The token was sent to the address. So if the user `user_id` has the address, it is verified by the claim.
+    `name` is of the holder; by default that of the account that has verified the address.
 
     Locks, in this order: the limit of the address, its account, the ticket.
 
@@ -317,7 +319,7 @@ def claim(connection: Connection, token: str, *, name: str | None, now: datetime
     """
     found = find_claim(connection, token, now)
     lock_limit(connection, found)
-    account = verification.verify_owner(connection, found.email, now)
+    account = verification.verify_owner(connection, found.email, user_id=user_id, now=now)
     lock_ticket(connection, found.ticket_id)
     use_token(connection, token, now)
     require_below_limit(connection, found)

@@ -60,16 +60,21 @@ def verify(connection: Connection, token: str, now: datetime) -> str:
     return address
 
 
-def verify_owner(connection: Connection, address: str, now: datetime) -> Row[Any] | None:
-    """Mark an address as verified whose account, if any, has used a link that was sent there.
+def verify_owner(
+    connection: Connection, address: str, *, user_id: UUID | None, now: datetime
+) -> Row[Any] | None:
+    """Mark an address as verified if the user `user_id` has it, and has used a link that was sent there.
 
-    Return the account, which is locked, or None.
+    Return the account that has verified the address, which is locked, or None. The link alone does not verify
+    an account: somebody else may have registered it with the address.
     """
     account = email_tokens.lock_account(connection, connection.scalar(addresses.OWNER, {"email": address}))
     if account is None or account.email.lower() != address.lower():
         return None
-    mark_verified(connection, account, now)
-    return account
+    if account.user_id == user_id:
+        mark_verified(connection, account, now)
+        return account
+    return account if account.email_verified_at else None
 
 
 def _change_address(connection: Connection, account: Row[Any], now: datetime) -> None:

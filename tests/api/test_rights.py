@@ -259,10 +259,11 @@ def test_with_a_bad_token_nothing_is_done(
     changed: dict[str, Account],
     refreshing: str,
 ) -> None:
+    target, sent = path(operation, world), body(operation, world)
     before = contents(world.client)
 
     for bad in bad_tokens(operation, world, deleted, changed, refreshing):
-        reply = world.client(operation.method, path(operation, world), body(operation, world), by=bad.token)
+        reply = world.client(operation.method, target, sent, by=bad.token)
 
         assert (reply.status, reply.problem) == (401, "invalid-token"), bad.name
         assert reply.headers["www-authenticate"].endswith('error="invalid_token"'), bad.name
@@ -366,11 +367,10 @@ def test_with_a_bad_door_key_nothing_is_done(operation: Operation, world: World,
 @for_whom("optional", "required", "host", "attendee", "self")
 def test_a_door_key_is_only_for_the_door(operation: Operation, world: World) -> None:
     key = world.door_key["key"]
+    target, sent = path(operation, world, event=world.door.event_id), body(operation, world)
     before = contents(world.client)
 
-    reply = world.client(
-        operation.method, path(operation, world, event=world.door.event_id), body(operation, world), by=key
-    )
+    reply = world.client(operation.method, target, sent, by=key)
 
     assert (reply.status, reply.problem) == (401, "invalid-token")
     assert contents(world.client) == before

@@ -206,7 +206,17 @@ def test_a_holder_finds_the_ticket_with_an_account_of_the_address(given: Given) 
     assert len(given.client("GET", f"/tickets?from={before}", by=grace).json) == 1
 
 
-def test_a_claim_verifies_the_address_of_an_account(given: Given) -> None:
+def test_a_claim_does_not_verify_an_account_that_somebody_else_may_have(given: Given) -> None:
+    squatter = given.client.account("attendee", "Mallory", EMAIL)
+
+    claimed = given.transfer()
+
+    assert "holderName" not in claimed
+    assert not is_verified(given.client, squatter)
+    assert given.get(squatter).status == 404
+
+
+def test_a_claim_verifies_the_address_of_the_account_that_claims(given: Given) -> None:
     grace = given.client.account("attendee", "Grace Hopper", EMAIL)
     rows(
         given.client,
@@ -214,7 +224,7 @@ def test_a_claim_verifies_the_address_of_an_account(given: Given) -> None:
         email=EMAIL,
     )
 
-    claimed = given.transfer()
+    claimed = given.transfer(by=grace)
 
     assert claimed["holderName"] == "Grace Hopper"
     assert is_verified(given.client, grace)
@@ -267,7 +277,7 @@ def test_one_of_two_claims_of_a_ticket_wins(
     def claim(connection: Connection) -> None:
         now = datetime.now(UTC)
         if guarded:
-            transfers.claim(connection, token, name=None, now=now)
+            transfers.claim(connection, token, user_id=None, name=None, now=now)
         else:
             found = transfers.find_claim(connection, token, now)
             transfers.hand_over(connection, found, name=None, now=now)
@@ -375,7 +385,7 @@ def test_two_claims_together_keep_to_the_limit(
     def claim(connection: Connection, token: str) -> None:
         now = datetime.now(UTC)
         if guarded:
-            transfers.claim(connection, token, name=None, now=now)
+            transfers.claim(connection, token, user_id=None, name=None, now=now)
         else:
             found = transfers.find_claim(connection, token, now)
             transfers.require_below_limit(connection, found)

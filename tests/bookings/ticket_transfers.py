@@ -51,13 +51,14 @@ class Given:
         assert issued is not None
         return issued.token
 
-    def claim(self, token: str | None = None, **members: Any) -> Reply:
-        return self.client("POST", "/tickets/claim", {"token": token or self.token(), **members})
+    def claim(self, token: str | None = None, by: Account | None = None, **members: Any) -> Reply:
+        sent = {"token": token or self.token(), **members}
+        return self.client("POST", "/tickets/claim", sent, by=by)
 
-    def transfer(self, email: str = EMAIL) -> Any:
+    def transfer(self, email: str = EMAIL, by: Account | None = None) -> Any:
         """Offer and claim the ticket. Return it as its new holder sees it."""
         assert self.offer(email).status == 201
-        reply = self.claim()
+        reply = self.claim(by=by)
         assert reply.status == 200, reply.text
         return reply.json
 
