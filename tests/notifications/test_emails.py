@@ -140,7 +140,8 @@ def test_without_a_public_url_there_is_only_the_code(kind: str) -> None:
         ("host", "The host cancelled your booking."),
         ("refunded", "Your payment was refunded, so your booking was cancelled."),
         ("dispute-lost", "Your bank took your payment back, so your booking was cancelled."),
-        ("event-cancelled", "Your booking was cancelled."),
+        ("event-cancelled", "The event was cancelled."),
+        ("of a later release", "Your booking was cancelled."),
     ],
 )
 def test_a_cancelled_booking_says_why(reason: str, says: str) -> None:
