@@ -14,14 +14,15 @@ from infra.local.postgres import Postgres
 
 _ROWS = [
     "SELECT to_jsonb(b) - '{booking_id,created_at,updated_at}'::text[] FROM bookings b",
-    "SELECT to_jsonb(t) - '{ticket_id,booking_id,updated_at}'::text[] FROM tickets t ORDER BY ticket_type_id",
+    "SELECT to_jsonb(t) - '{ticket_id,booking_id,updated_at,changed_in}'::text[] FROM tickets t"
+    " ORDER BY ticket_type_id",
     "SELECT to_jsonb(o) - '{position,domain_event_id,occurred_at,request_id,body}'::text[] FROM outbox o",
     "SELECT body::jsonb - '{bookingId,reference,createdAt,updatedAt,tickets}'::text[] FROM outbox",
     "SELECT jsonb_array_length(body::jsonb -> 'tickets') FROM outbox",
     "SELECT to_jsonb(p) FROM pools p ORDER BY pool_id",
     "SELECT to_jsonb(p) FROM places p ORDER BY event_id",
 ]
-"""What a booking writes, without ids and times."""
+"""What a booking writes, without ids, times and transactions."""
 
 _UNDO = [
     "TRUNCATE bookings, outbox CASCADE",
