@@ -118,8 +118,8 @@ TABLE = (
         needs_public_url=True,
         routes=frozenset({("POST", "/webhooks/stripe")}),
     ),
-    # The next three start every minute and loop until 5 seconds before their timeout, so consecutive runs
-    # follow each other without a gap. They may overlap, hence a concurrency of 2.
+    # The next three start every minute. While they find work they loop until 5 seconds before their timeout,
+    # so consecutive runs follow each other without a gap. They may overlap, hence a concurrency of 2.
     Function(name="relay_outbox", memory_mb=256, timeout_seconds=65, concurrency=2, publishes=True),
     Function(name="start_sales", memory_mb=256, timeout_seconds=65, concurrency=2),
     Function(
