@@ -25,6 +25,8 @@ class Function:
     """0 for a function on a queue, whose `timeout` applies."""
     concurrency: int
     """Maximum number of concurrent calls. SQS requires at least 2."""
+    max_lean_concurrency: int = 2
+    """The same without RDS Proxy, where all functions share the connections of a small server."""
     pool_size: int = 1
     """Database connections per container; more than 1 for functions that use threads."""
     publishes: bool = False
@@ -45,6 +47,14 @@ class Function:
     """Writes links to the API."""
     routes: frozenset[tuple[str, str]] = frozenset()
     """Methods and paths served by this function instead of the API function."""
+
+    @property
+    def lean_concurrency(self) -> int:
+        return min(self.concurrency, self.max_lean_concurrency)
+
+    @property
+    def lean_pool_size(self) -> int:
+        return min(self.pool_size, 2)
 
     @property
     def logical_name(self) -> str:
@@ -103,6 +113,7 @@ TABLE = (
         memory_mb=1024,
         timeout_seconds=29,
         concurrency=400,
+        max_lean_concurrency=24,
         calls_stripe=True,
         uses_tokens=True,
         uses_link_secret=True,
@@ -114,6 +125,7 @@ TABLE = (
         memory_mb=512,
         timeout_seconds=29,
         concurrency=100,
+        max_lean_concurrency=6,
         receives_webhooks=True,
         needs_public_url=True,
         routes=frozenset({("POST", "/webhooks/stripe")}),
