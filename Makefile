@@ -52,7 +52,7 @@ format: .venv/.installed ## format the code
 docs: .venv/.installed ## rewrite the generated sections of docs/
 	@$(PY) -m infra.docs
 
-package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev or prod)
+package: .venv/.installed ## build the template and the zip in build/ (STAGE=lean, dev or prod)
 	@$(PY) -m infra.aws.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)

@@ -89,22 +89,37 @@ def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def relay_outbox(event: CloudWatchEvent) -> None:
-    """Publish domain events until the next run takes over."""
+    """Publish domain events, and go on while there are any, recently or soon."""
     parts = wiring.current()
-    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event))
+
+    def next_due(after: datetime) -> datetime | None:
+        """Return when the functions below next record a domain event, which must not wait for a minute."""
+        times = (sale_start.next_due(parts.database, after), hold_expiry.next_due(parts.database, after))
+        return min((time for time in times if time is not None), default=None)
+
+    outbox.relay(
+        parts.database,
+        parts.publisher,
+        go_on=_while_time_is_left(event),
+        next_due=next_due,
+        clock=parts.clock,
+    )
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
-    """Announce sales that start and events that change until the next run takes over."""
-    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event))
+    """Announce sales that start and events that change, and go on while more are due within the minute."""
+    parts = wiring.current()
+    sale_start.run(parts.database, keep_going=_while_time_is_left(event), clock=parts.clock)
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_holds(event: CloudWatchEvent) -> None:
-    """Expire unpaid holds until the next run takes over."""
+    """Expire unpaid holds, and go on while more end within the minute."""
     parts = wiring.current()
-    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event))
+    hold_expiry.run(
+        parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event), clock=parts.clock
+    )
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.notifications.mailer import Mailer
 from chalicelib.payments.gateway import PaymentGateway
+from chalicelib.platform.clock import SYSTEM_CLOCK, Clock
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging.ports import Publisher, QueueSender
 from chalicelib.platform.security import Tokens
@@ -31,8 +32,10 @@ class Wiring:
         queues: QueueSender | None = None,
         mailer: Mailer | None = None,
         payments: PaymentGateway | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.settings = settings
+        self.clock = clock
         self._tokens: Tokens | None = None
         self.database = Database(settings)
         self._publisher = publisher

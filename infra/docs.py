@@ -113,12 +113,23 @@ def functions() -> str:
             trigger(function),
             function.memory_mb,
             function.timeout,
-            function.concurrency,
+            _with_lean(function.concurrency, function.lean_concurrency),
             texts[function.name],
         )
         for function in function_table.deployed(app.app)
     )
     return _table(("Function", "Trigger", "Memory (MB)", "Timeout (s)", "Concurrency", "What it does"), rows)
+
+
+def _with_lean(value: int, lean: int) -> str:
+    return str(value) if lean == value else f"{value}, lean: {lean}"
+
+
+def stage_values() -> str:
+    """Render the values that differ between the stages."""
+    values = stages.mappings()["Stages"]
+    rows = ((f"`{key}`", *(values[stage][key] for stage in stages.STAGES)) for key in values["prod"])
+    return _table(("Value", *stages.STAGES), rows)
 
 
 def parameters() -> str:
@@ -206,6 +217,7 @@ def _indexes(table: Table) -> Iterator[tuple[str, ...]]:
 RENDERERS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "functions": functions,
+    "stages": stage_values,
     "parameters": parameters,
     "class-diagram": class_diagram,
     "indexes": indexes,

@@ -1,36 +1,55 @@
 """Announce the start of sales and changes of events: record a domain event for each, once."""
 
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, select, update
+from sqlalchemy import ColumnElement, Insert, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.events import change_notices, publishing
 from chalicelib.events.change_notices import INTERVAL
 from chalicelib.events.models import event_notices, events
+from chalicelib.platform.clock import SYSTEM_CLOCK, Clock
 from chalicelib.platform.database.engine import Database
-from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.observability import logs
+from chalicelib.platform.polling import HORIZON, poll
 
 BATCH_SIZE = 100
 """Events per transaction."""
 
-POLL_INTERVAL_SECONDS = 1.0
+_IS_UNANNOUNCED = (
+    events.c.sale_announced_at.is_(None),
+    events.c.status == "published",
+    events.c.deleted_at.is_(None),
+)
 
 
-def run(database: Database, keep_going: Callable[[], bool]) -> None:
-    """Poll for started sales and for changes, and announce them, while `keep_going` returns True."""
-    while keep_going():
-        try:
-            now = datetime.now(UTC)
-            announce(database, now)
-            change_notices.announce(database, now)
-        except Unavailable:
-            logs.exception("announcement failed")
-        time.sleep(POLL_INTERVAL_SECONDS)
+def run(database: Database, keep_going: Callable[[], bool], clock: Clock = SYSTEM_CLOCK) -> None:
+    """Announce started sales and changes, and go on while more are due within the minute."""
+
+    def announce_due(now: datetime) -> None:
+        announce(database, now)
+        change_notices.announce(database, now)
+
+    poll(announce_due, partial(next_due, database), keep_going=keep_going, clock=clock)
+
+
+def next_due(database: Database, after: datetime) -> datetime | None:
+    """Return when the next sale starts or the next change is announced, if that is within the minute."""
+    sales = select(func.min(events.c.sale_starts_at)).where(
+        events.c.sale_starts_at > after,
+        events.c.sale_starts_at <= after + HORIZON,
+        *_IS_UNANNOUNCED,
+    )
+    changes = select(func.min(event_notices.c.due_at)).where(
+        event_notices.c.due_at > after, event_notices.c.due_at <= after + HORIZON
+    )
+    with database.transaction() as connection:
+        due: datetime | None = connection.scalar(
+            select(func.least(sales.scalar_subquery(), changes.scalar_subquery()))  # ignores null
+        )
+    return due
 
 
 def announce(database: Database, now: datetime) -> int:
@@ -46,9 +65,7 @@ def announce(database: Database, now: datetime) -> int:
                 select(events.c.event_id)
                 .where(
                     events.c.sale_starts_at <= now,
-                    events.c.sale_announced_at.is_(None),
-                    events.c.status == "published",
-                    events.c.deleted_at.is_(None),
+                    *_IS_UNANNOUNCED,
                     ~_recently_announced(now),
                 )
                 .order_by(events.c.sale_starts_at)

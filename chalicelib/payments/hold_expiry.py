@@ -1,11 +1,11 @@
 """Expire unpaid holds: cancel the payment at Stripe, then free the place."""
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, and_
+from sqlalchemy import Row, and_, func, select
 
 from chalicelib.bookings import cancellation
 from chalicelib.payments import settlement
@@ -20,26 +20,46 @@ from chalicelib.payments.due_payments import (
 from chalicelib.payments.gateway import PaymentGateway, PaymentRefused
 from chalicelib.payments.locks import lock_places_then_booking
 from chalicelib.payments.models import payments
+from chalicelib.platform.clock import SYSTEM_CLOCK, Clock
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
-from chalicelib.platform.errors import Unavailable
-from chalicelib.platform.observability import logs, metrics
-
-POLL_INTERVAL_SECONDS = 1.0
+from chalicelib.platform.observability import metrics
+from chalicelib.platform.polling import HORIZON, poll
 
 _CLAIM_EXPIRED = claim_statement(
     and_(is_open, payments.c.open_until <= now_parameter), now_parameter + CLAIM_LEASE
 )
 
 
-def run(database: Database, gateway: Callable[[], PaymentGateway], keep_going: Callable[[], bool]) -> None:
-    """Poll for expired holds and end them, while `keep_going` returns True."""
-    while keep_going():
-        try:
-            expire_holds(database, gateway, datetime.now(UTC), keep_going)
-        except Unavailable:
-            logs.exception("hold expiry failed")
-        time.sleep(POLL_INTERVAL_SECONDS)
+def run(
+    database: Database,
+    gateway: Callable[[], PaymentGateway],
+    keep_going: Callable[[], bool],
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Expire the holds whose time is over, and go on while more end within the minute."""
+    poll(
+        lambda now: expire_holds(database, gateway, now, keep_going),
+        partial(next_due, database),
+        keep_going=keep_going,
+        clock=clock,
+    )
+
+
+def next_due(database: Database, after: datetime) -> datetime | None:
+    """Return when the next hold ends, if that is within the minute.
+
+    A hold that has ended and waits for Stripe is checked once a minute, and does not keep the schedule busy.
+    """
+    ends = select(func.min(payments.c.open_until)).where(
+        is_open,
+        payments.c.open_until > after,
+        payments.c.open_until <= after + HORIZON,
+        payments.c.next_check_at <= after + HORIZON,  # for its index: it is not after the end of the hold
+    )
+    with database.transaction() as connection:
+        due: datetime | None = connection.scalar(ends)
+    return due
 
 
 def expire_holds(

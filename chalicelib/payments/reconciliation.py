@@ -23,8 +23,12 @@ from chalicelib.payments.refunds import check_refunds, make_refund
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
 
+# A hold that ends before the lease would is left to `hold_expiry`, which could not claim it on time.
 _CLAIM_PAYMENTS = claim_statement(
-    or_(and_(is_open, payments.c.open_until > now_parameter), payments.c.status.in_(HAS_ARRIVED)),
+    or_(
+        and_(is_open, payments.c.open_until >= now_parameter + CLAIM_LEASE),
+        payments.c.status.in_(HAS_ARRIVED),
+    ),
     func.least(
         now_parameter + FIRST_CHECK_AFTER, func.greatest(payments.c.open_until, now_parameter + CLAIM_LEASE)
     ),

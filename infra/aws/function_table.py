@@ -25,6 +25,8 @@ class Function:
     """0 for a function on a queue, whose `timeout` applies."""
     concurrency: int
     """Maximum number of concurrent calls. SQS requires at least 2."""
+    max_lean_concurrency: int = 2
+    """The same without RDS Proxy, where all functions share the connections of a small server."""
     pool_size: int = 1
     """Database connections per container; more than 1 for functions that use threads."""
     publishes: bool = False
@@ -49,6 +51,14 @@ class Function:
     """Writes links to the API."""
     routes: frozenset[tuple[str, str]] = frozenset()
     """Methods and paths served by this function instead of the API function."""
+
+    @property
+    def lean_concurrency(self) -> int:
+        return min(self.concurrency, self.max_lean_concurrency)
+
+    @property
+    def lean_pool_size(self) -> int:
+        return min(self.pool_size, 2)
 
     @property
     def logical_name(self) -> str:
@@ -108,6 +118,7 @@ TABLE = (
         memory_mb=1024,
         timeout_seconds=29,
         concurrency=400,
+        max_lean_concurrency=24,
         calls_stripe=True,
         uses_tokens=True,
         uses_link_secret=True,
@@ -121,12 +132,13 @@ TABLE = (
         memory_mb=512,
         timeout_seconds=29,
         concurrency=100,
+        max_lean_concurrency=12,
         receives_webhooks=True,
         needs_public_url=True,
         routes=frozenset({("POST", "/webhooks/stripe")}),
     ),
-    # The next three start every minute and loop until 5 seconds before their timeout, so consecutive runs
-    # follow each other without a gap. They may overlap, hence a concurrency of 2.
+    # The next three start every minute. While they find work they loop until 5 seconds before their timeout,
+    # so consecutive runs follow each other without a gap. They may overlap, hence a concurrency of 2.
     Function(name="relay_outbox", memory_mb=256, timeout_seconds=65, concurrency=2, publishes=True),
     Function(name="start_sales", memory_mb=256, timeout_seconds=65, concurrency=2),
     Function(

@@ -18,7 +18,7 @@ STRIPE = "stripe"
 ENDPOINT = "aws-endpoint"
 FORMAT = "format"
 
-DATA_FORMAT = "20"
+DATA_FORMAT = "21"
 """Change it when a new first migration replaces all others: older databases cannot be updated then."""
 
 

@@ -23,6 +23,10 @@ LONG_POLL_SECONDS = 1
 """Seconds that a receive waits for a message. A stop waits for the receive."""
 SCHEDULE_BACKOFF = 5.0
 """Seconds before the next call of a function on a schedule that has failed."""
+POLLING = frozenset({"relay_outbox", "start_sales", "expire_holds"})
+"""Functions that end while nothing is due. On AWS, new work then waits for up to a minute."""
+POLL_INTERVAL = 1.0
+"""Seconds between two calls of these functions, so that a developer never waits for that minute."""
 DEFAULT_TIMEOUT = 60
 """Seconds that a call may take if the topology has no timeout for the function."""
 
@@ -47,7 +51,7 @@ class Triggers:
         self._schedules = [
             Schedule(
                 _function(app, source.name, self._stop_schedules),
-                schedules.period(_expression(source)),
+                POLL_INTERVAL if source.name in POLLING else schedules.period(_expression(source)),
                 stopping=self._stop_schedules,
                 backoff=SCHEDULE_BACKOFF,
             )

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event as listening
 
+from chalicelib.events import sale_start
 from chalicelib.payments import hold_expiry, reconciliation, stripe_events
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.settings import Settings
@@ -150,6 +151,12 @@ def purge(client: Client, _: Hold) -> None:
     stripe_events.purge(client.wiring.database, datetime.now(UTC))
 
 
+def ask_what_is_due(client: Client, _: Hold) -> None:
+    now = datetime.now(UTC)
+    assert hold_expiry.next_due(client.wiring.database, now) is None
+    assert sale_start.next_due(client.wiring.database, now) is None
+
+
 def cancel_event(client: Client, held: Hold) -> None:
     assert client("POST", f"/events/{held.event_id}/cancel", by=held.host).status == 200
 
@@ -194,6 +201,7 @@ ACTIONS = {
     "deleted account": paid_and(delete_account),
     "integrity report": integrity,
     "purge": purge,
+    "polling": ask_what_is_due,
 }
 
 

@@ -51,6 +51,16 @@ def test_an_unpaid_hold_expires_in_time(client: Client, stripe: StripeFake) -> N
     assert expire(client, timedelta(days=1)) == 0
 
 
+def test_a_check_just_before_the_end_of_a_hold_does_not_delay_it(client: Client, stripe: StripeFake) -> None:
+    held = hold(client)
+    reconcile(client, AFTER_HOLD - timedelta(seconds=21))
+
+    expire(client)
+
+    assert is_expired(client, held)
+    assert stripe.intent(held.intent_id)["status"] == "canceled"
+
+
 def test_the_webhook_of_a_canceled_payment_has_no_effect(client: Client, stripe: StripeFake) -> None:
     held = hold(client)
     expire(client)

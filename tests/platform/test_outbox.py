@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import ClassVar
 from uuid import UUID, uuid4
@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from chalicelib.platform import ids
+from chalicelib.platform.clock import Clock
 from chalicelib.platform.messaging import outbox
 from chalicelib.platform.messaging.bodies import DomainEventBody, Lane
-from chalicelib.platform.messaging.outbox import LEASE, leases
+from chalicelib.platform.messaging.outbox import IDLE_AFTER, LEASE, leases
 from chalicelib.platform.observability import logs
+from chalicelib.platform.polling import NextDue
 from chalicelib.wiring import Wiring
 from tests.fakes import FakePublisher
 
@@ -124,6 +126,42 @@ def test_a_relay_releases_its_lease(wiring: Wiring) -> None:
     write(wiring, 1)
 
     assert run(wiring, FakePublisher(), rounds=1) == 1
+
+
+def rounds_of(wiring: Wiring, *, at: datetime, next_due: NextDue = lambda _: None) -> int:
+    """Return how many rounds a relay makes, up to 5."""
+    rounds = 0
+
+    def go_on() -> bool:
+        nonlocal rounds
+        rounds += 1
+        return rounds <= 5
+
+    clock = Clock(now=lambda: at, sleep=lambda _: None)
+    outbox.relay(wiring.database, FakePublisher(), go_on, next_due=next_due, clock=clock)
+    return min(rounds, 5)
+
+
+def test_a_relay_without_work_ends_after_one_round(wiring: Wiring) -> None:
+    now = datetime.now(UTC)
+    assert rounds_of(wiring, at=now) == 1
+    assert rounds_of(wiring, at=now, next_due=lambda _: now) == 5
+
+
+def test_a_relay_goes_on_for_a_while_after_a_domain_event(wiring: Wiring) -> None:
+    now = datetime.now(UTC)
+    write(wiring, 1)
+
+    assert [rounds_of(wiring, at=now + after) for after in (timedelta(0), IDLE_AFTER / 2)] == [5, 5]
+    assert rounds_of(wiring, at=now + IDLE_AFTER) == 1
+
+
+def test_a_relay_waits_for_the_end_of_another(wiring: Wiring) -> None:
+    now = datetime.now(UTC)
+    with wiring.database.transaction() as connection:
+        connection.execute(leases.insert().values(name="relay", holder=ids.new(now), held_until=now + LEASE))
+
+    assert rounds_of(wiring, at=now) == 5
 
 
 def types(publisher: FakePublisher) -> list[str]:

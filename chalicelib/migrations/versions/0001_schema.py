@@ -771,6 +771,7 @@ def _create_platform() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("holder", sa.Uuid(), nullable=False),
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("active_until", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )
     op.create_table(

@@ -2,3 +2,7 @@
 
 ARCHIVE = "deployment.zip"
 TEMPLATE = "template.json"
+AUTHORITIES = "rds-ca.pem"
+"""Root certificates that sign the certificates of RDS, one per region, in the folder of the package."""
+LAMBDA_FOLDER = "/var/task"
+"""Where Lambda unpacks the zip."""

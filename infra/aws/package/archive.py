@@ -5,8 +5,9 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+from infra.aws.package import LAMBDA_FOLDER
+
 _EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_LAMBDA_FOLDER = "/var/task"
 
 
 def compile_all(folder: Path, interpreter: str) -> None:
@@ -17,7 +18,7 @@ def compile_all(folder: Path, interpreter: str) -> None:
     subprocess.run(
         [
             *(interpreter, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-            *("-s", str(folder), "-p", _LAMBDA_FOLDER, str(folder)),
+            *("-s", str(folder), "-p", LAMBDA_FOLDER, str(folder)),
         ],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,

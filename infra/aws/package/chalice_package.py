@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import app
+from infra.aws.package import AUTHORITIES
 from infra.aws.template.merge_template import merge_template
 
 CHECKOUT = Path(__file__).parents[3]
@@ -37,6 +38,7 @@ def run(stage: str, work: Path) -> tuple[dict[str, Any], Path]:
     )
     with zipfile.ZipFile(output / "deployment.zip") as packed:
         packed.extractall(files)
+    shutil.copy(Path(__file__).with_name(AUTHORITIES), files)
     template: dict[str, Any] = json.loads((output / "sam.json").read_text())
     return template, files
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from chalicelib.platform.messaging import queues
 from chalicelib.platform.observability import metrics
 from infra.aws.function_table import Function
-from infra.aws.template.cfn import Json, att, logical_name, of_stage, ref, resource, when
+from infra.aws.template.cfn import Json, att, logical_name, of_stage, ref, resource
 from infra.aws.template.messaging import dead_letter_queue_name, queue_name
 
 TOPIC = "Alarms"
@@ -158,20 +158,19 @@ def _api() -> Json:
 
 
 def _database() -> Json:
-    # Aurora reports these metrics per cluster.
-    server = {
-        "Name": when("HasAurora", "DBClusterIdentifier", "DBInstanceIdentifier"),
-        "Value": when("HasAurora", ref("DatabaseCluster"), ref("Database")),
-    }
-
     def metric(name: str) -> Json:
-        return {**_metric("AWS/RDS", name, "Average"), "Dimensions": [server]}
+        return _metric("AWS/RDS", name, "Average", DBInstanceIdentifier=ref("Database"))
 
     storage = _alarm(
         f"The database has less than {_MIN_FREE_STORAGE_BYTES // 10**9} GB of free storage.",
         _metric("AWS/RDS", "FreeStorageSpace", "Minimum", DBInstanceIdentifier=ref("Database")),
         _MIN_FREE_STORAGE_BYTES,
         below=True,
+    )
+    pinned = _alarm(
+        f"RDS Proxy has pinned more than {_MAX_PINNED_CONNECTIONS} connections, which it cannot share.",
+        _metric("AWS/RDS", "DatabaseConnectionsCurrentlySessionPinned", ProxyName=ref("DatabaseProxy")),
+        _MAX_PINNED_CONNECTIONS,
     )
     return {
         "DatabaseProcessorAlarm": _alarm(
@@ -185,10 +184,6 @@ def _database() -> Json:
             metric("DatabaseConnections"),
             of_stage("ConnectionsAlarmThreshold"),
         ),
-        "DatabaseStorageAlarm": {**storage, "Condition": "HasInstance"},
-        "ProxyPinnedAlarm": _alarm(
-            f"RDS Proxy has pinned more than {_MAX_PINNED_CONNECTIONS} connections, which it cannot share.",
-            _metric("AWS/RDS", "DatabaseConnectionsCurrentlySessionPinned", ProxyName=ref("DatabaseProxy")),
-            _MAX_PINNED_CONNECTIONS,
-        ),
+        "DatabaseStorageAlarm": storage,
+        "ProxyPinnedAlarm": {**pinned, "Condition": "HasProxy"},
     }

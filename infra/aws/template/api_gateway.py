@@ -9,6 +9,7 @@ from chalice.app import Chalice
 from chalicelib.platform.errors import Unavailable
 from chalicelib.platform.http.problems import CONTENT_TYPE, FAULT, STATUS, render
 from chalicelib.platform.http.serving import CORS, SECURITY_HEADERS
+from infra.aws import throttles
 from infra.aws.function_table import API, Function
 from infra.aws.template.cfn import Json, arn, assumed_by, att, log_group, of_stage, ref, resource, sub, when
 
@@ -51,16 +52,6 @@ _PROBLEMS = {
 """The slug and title of the app's problem type, by status."""
 _RETRY_AFTER_SECONDS = 1
 _RETRYABLE = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-
-_THROTTLES = {
-    ("*", "/*"): "Requests",
-    # Separate limits: readers cannot block bookings, bookings cannot block payments, and none of them can
-    # block Stripe's webhooks.
-    ("POST", "/bookings"): "Bookings",
-    ("POST", "/bookings/{bookingId}/payment"): "Payments",
-    ("POST", "/webhooks/stripe"): "Webhooks",
-}
-"""The prefix of a limit's stage values, by method and path."""
 
 _ACCESS_LOG_LINE = {
     "time": "$context.requestTime",
@@ -115,7 +106,11 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
                     "DestinationArn": att("AccessLogs"),
                     "Format": json.dumps(_ACCESS_LOG_LINE, separators=(",", ":")),
                 },
-                "MethodSettings": [_throttle(*route, prefix) for route, prefix in _THROTTLES.items()],
+                "MethodSettings": [
+                    _throttle(*method, throttle.name)
+                    for throttle in throttles.THROTTLES
+                    for method in throttle.methods
+                ],
                 "DefinitionBody": {
                     "info": {"title": ref("AWS::StackName")},
                     "paths": paths,

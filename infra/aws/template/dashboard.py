@@ -20,8 +20,7 @@ _Widget = tuple[str, str, list[list[Any]]]
 
 def resources(functions: Iterable[Function]) -> Json:
     values: Json = {
-        "DatabaseDimension": when("HasAurora", "DBClusterIdentifier", "DBInstanceIdentifier"),
-        "DatabaseName": when("HasAurora", ref("DatabaseCluster"), ref("Database")),
+        "ProxyName": when("HasProxy", ref("DatabaseProxy"), "none"),
     }
     for queue in queues.QUEUES:
         for name in (queue_name(queue), dead_letter_queue_name(queue)):
@@ -81,8 +80,8 @@ def _application() -> Iterable[_Widget]:
 
 
 def _database() -> Iterable[_Widget]:
-    server = ["${DatabaseDimension}", "${DatabaseName}"]
-    proxy = ["ProxyName", "${DatabaseProxy}"]
+    server = ["DBInstanceIdentifier", "${Database}"]
+    proxy = ["ProxyName", "${ProxyName}"]
     yield "Database CPU (%)", "Average", [["AWS/RDS", "CPUUtilization", *server]]
     yield (
         "Database connections",

@@ -1,6 +1,7 @@
 """The database: its password, the PostgreSQL server, and the proxy that functions connect through."""
 
 from infra.aws.template.cfn import (
+    NO_VALUE,
     Json,
     allow,
     assumed_by,
@@ -13,7 +14,7 @@ from infra.aws.template.cfn import (
     tag,
     when,
 )
-from infra.aws.template.network import ANYWHERE, security_group, subnets, tcp
+from infra.aws.template.network import ANYWHERE, database_subnets, security_group, tcp
 from infra.postgres_settings import SERVER_SETTINGS
 
 _NAME = "booking"
@@ -25,7 +26,9 @@ _MAJOR_VERSION = "18"
 """AWS chooses the minor version and upgrades it in the maintenance window."""
 _PARAMETERS = {**SERVER_SETTINGS, "rds.force_ssl": "1"}
 _MAX_STORAGE_GB = 1_000
-_MIN_AURORA_UNITS = 0.5
+_INITIAL_STORAGE_GB = 20
+_AUTHORITY = "rds-ca-rsa2048-g1"
+"""Signs the server's certificate, and is in `infra/aws/package/rds-ca.pem`."""
 _BORROW_TIMEOUT_SECONDS = 8
 """Shorter than the app's own connection timeout, so that the proxy is the first to report a busy database."""
 
@@ -39,13 +42,12 @@ def resources() -> Json:
             "RDS::DBSubnetGroup",
             {
                 "DBSubnetGroupDescription": "Subnets without a route to the internet",
-                "SubnetIds": subnets("Database"),
+                "SubnetIds": database_subnets(),
                 "Tags": tag("database"),
             },
         ),
-        **_instance(),
-        **_aurora(),
-        **_proxy(),
+        **_server(),
+        **{name: {**part, "Condition": "HasProxy"} for name, part in _proxy().items()},
     }
 
 
@@ -62,7 +64,13 @@ def app_url() -> Json:
 def _url(user: str, secret: str) -> Json:
     """Return the URL of the database. Passwords have only letters and digits, so none is percent-encoded."""
     password = f"{{{{resolve:secretsmanager:${{{secret}}}:SecretString:password}}}}"
-    return sub(f"postgresql+pg8000://{user}:{password}@${{DatabaseProxy.Endpoint}}:{_PORT}/{_NAME}")
+    host = when("HasProxy", att("DatabaseProxy", "Endpoint"), att("Database", "Endpoint.Address"))
+    return sub(f"postgresql+pg8000://{user}:{password}@${{Host}}:{_PORT}/{_NAME}", Host=host)
+
+
+def authorities(file: str) -> Json:
+    """Return the DATABASE_CA_FILE: a public authority signs the proxy's certificate, RDS the server's."""
+    return when("HasProxy", NO_VALUE, file)
 
 
 def _secret(user: str, description: str) -> Json:
@@ -82,17 +90,25 @@ def _secret(user: str, description: str) -> Json:
 
 
 def _security_groups() -> Json:
-    """Allow connections from functions to the proxy and from the proxy to the server, and no others."""
+    """Allow connections from functions to the proxy and from the proxy to the server, and no others.
+
+    Without a proxy, functions connect to the server.
+    """
+    with_proxy = {
+        "ProxySecurityGroup": security_group("Proxy: from functions, to the database"),
+        **_connection("FunctionsToProxy", "FunctionsSecurityGroup", "ProxySecurityGroup"),
+        **_connection("ProxyToDatabase", "ProxySecurityGroup", "DatabaseSecurityGroup"),
+    }
+    without_proxy = _connection("FunctionsToDatabase", "FunctionsSecurityGroup", "DatabaseSecurityGroup")
     return {
-        "FunctionsSecurityGroup": security_group("Functions: to the proxy"),
+        "FunctionsSecurityGroup": security_group("Functions: to the database"),
         "EgressSecurityGroup": security_group(
             "Functions that call AWS or Stripe: to the internet",
             SecurityGroupEgress=[tcp(443, "AWS and Stripe", CidrIp=ANYWHERE)],
         ),
-        "ProxySecurityGroup": security_group("Proxy: from functions, to the database"),
-        "DatabaseSecurityGroup": security_group("Database: from the proxy"),
-        **_connection("FunctionsToProxy", "FunctionsSecurityGroup", "ProxySecurityGroup"),
-        **_connection("ProxyToDatabase", "ProxySecurityGroup", "DatabaseSecurityGroup"),
+        "DatabaseSecurityGroup": security_group("Database: from the functions or their proxy"),
+        **{name: {**part, "Condition": "HasProxy"} for name, part in with_proxy.items()},
+        **{name: {**part, "Condition": "HasNoProxy"} for name, part in without_proxy.items()},
     }
 
 
@@ -107,20 +123,6 @@ def _connection(name: str, source: str, target: str) -> Json:
 
 
 def _server() -> Json:
-    """Return the properties that an instance and an Aurora cluster share."""
-    return {
-        "EngineVersion": _MAJOR_VERSION,
-        "DBSubnetGroupName": ref("DatabaseSubnets"),
-        "MasterUsername": _NAME,
-        "MasterUserPassword": sub("{{resolve:secretsmanager:${DatabaseSecret}:SecretString:password}}"),
-        "StorageEncrypted": True,
-        "BackupRetentionPeriod": of_stage("BackupDays"),
-        "CopyTagsToSnapshot": True,
-        "DeletionProtection": of_stage("DeletionProtection"),
-    }
-
-
-def _instance() -> Json:
     return {
         "DatabaseParameters": resource(
             "RDS::DBParameterGroup",
@@ -129,75 +131,35 @@ def _instance() -> Json:
                 "Family": f"postgres{_MAJOR_VERSION}",
                 "Parameters": _PARAMETERS,
             },
-            Condition="HasInstance",
         ),
         "Database": resource(
             "RDS::DBInstance",
             {
-                **_server(),
                 "Engine": "postgres",
-                "DBInstanceClass": ref("DatabaseClass"),
+                "EngineVersion": _MAJOR_VERSION,
+                "DBInstanceClass": of_stage("DatabaseClass"),
                 "DBName": _NAME,
                 "DBParameterGroupName": ref("DatabaseParameters"),
+                "DBSubnetGroupName": ref("DatabaseSubnets"),
                 "VPCSecurityGroups": [att("DatabaseSecurityGroup", "GroupId")],
-                "StorageType": "gp3",
-                "AllocatedStorage": ref("DatabaseGigabytes"),
-                "MaxAllocatedStorage": _MAX_STORAGE_GB,
                 "MultiAZ": when("HasStandby", then=True, otherwise=False),
+                "AvailabilityZone": when("HasStandby", NO_VALUE, att("PrivateSubnetA", "AvailabilityZone")),
                 "PubliclyAccessible": False,
+                "CACertificateIdentifier": _AUTHORITY,
+                "MasterUsername": _NAME,
+                "MasterUserPassword": sub(
+                    "{{resolve:secretsmanager:${DatabaseSecret}:SecretString:password}}"
+                ),
+                "StorageType": "gp3",
+                "AllocatedStorage": _INITIAL_STORAGE_GB,
+                "MaxAllocatedStorage": _MAX_STORAGE_GB,
+                "StorageEncrypted": True,
+                "BackupRetentionPeriod": of_stage("BackupDays"),
+                "CopyTagsToSnapshot": True,
+                "DeletionProtection": of_stage("DeletionProtection"),
                 "AutoMinorVersionUpgrade": True,
             },
-            Condition="HasInstance",
             removal_policy="Snapshot",
-        ),
-    }
-
-
-def _aurora() -> Json:
-    instance = {
-        "Engine": "aurora-postgresql",
-        "DBInstanceClass": "db.serverless",
-        "DBClusterIdentifier": ref("DatabaseCluster"),
-        "DBSubnetGroupName": ref("DatabaseSubnets"),
-        "PubliclyAccessible": False,
-        "AutoMinorVersionUpgrade": True,
-    }
-    return {
-        "DatabaseClusterParameters": resource(
-            "RDS::DBClusterParameterGroup",
-            {
-                "Description": f"PostgreSQL {_MAJOR_VERSION}: TLS only, time limits, no values in the log",
-                "Family": f"aurora-postgresql{_MAJOR_VERSION}",
-                "Parameters": _PARAMETERS,
-            },
-            Condition="HasAurora",
-        ),
-        "DatabaseCluster": resource(
-            "RDS::DBCluster",
-            {
-                **_server(),
-                "Engine": "aurora-postgresql",
-                "DatabaseName": _NAME,
-                "DBClusterParameterGroupName": ref("DatabaseClusterParameters"),
-                "VpcSecurityGroupIds": [att("DatabaseSecurityGroup", "GroupId")],
-                "ServerlessV2ScalingConfiguration": {
-                    "MinCapacity": _MIN_AURORA_UNITS,
-                    "MaxCapacity": ref("DatabaseUnits"),
-                },
-            },
-            Condition="HasAurora",
-            removal_policy="Snapshot",
-        ),
-        # The cluster holds the data; its instances can be deleted.
-        "DatabaseWriter": resource(
-            "RDS::DBInstance", instance, Condition="HasAurora", removal_policy="Delete"
-        ),
-        "DatabaseStandby": resource(
-            "RDS::DBInstance",
-            instance,
-            Condition="HasAuroraStandby",
-            DependsOn="DatabaseWriter",
-            removal_policy="Delete",
         ),
     }
 
@@ -228,7 +190,7 @@ def _proxy() -> Json:
                 "EngineFamily": "POSTGRESQL",
                 "RequireTLS": True,
                 "RoleArn": att("DatabaseProxyRole"),
-                "VpcSubnetIds": subnets("Database"),
+                "VpcSubnetIds": database_subnets(),
                 "VpcSecurityGroupIds": [att("ProxySecurityGroup", "GroupId")],
                 "Auth": [
                     {
@@ -241,28 +203,17 @@ def _proxy() -> Json:
                 ],
             },
         ),
-        "DatabaseProxyTargets": _targets("HasInstance", DBInstanceIdentifiers=[ref("Database")]),
-        # A cluster without an instance cannot be a target.
-        "DatabaseClusterProxyTargets": {
-            **_targets("HasAurora", DBClusterIdentifiers=[ref("DatabaseCluster")]),
-            "DependsOn": "DatabaseWriter",
-        },
+        "DatabaseProxyTargets": resource(
+            "RDS::DBProxyTargetGroup",
+            {
+                "DBProxyName": ref("DatabaseProxy"),
+                "TargetGroupName": "default",
+                "DBInstanceIdentifiers": [ref("Database")],
+                "ConnectionPoolConfigurationInfo": {
+                    "MaxConnectionsPercent": 90,
+                    "MaxIdleConnectionsPercent": 50,
+                    "ConnectionBorrowTimeout": _BORROW_TIMEOUT_SECONDS,
+                },
+            },
+        ),
     }
-
-
-def _targets(condition: str, **servers: list[Json]) -> Json:
-    pool = {
-        "MaxConnectionsPercent": 90,
-        "MaxIdleConnectionsPercent": 50,
-        "ConnectionBorrowTimeout": _BORROW_TIMEOUT_SECONDS,
-    }
-    return resource(
-        "RDS::DBProxyTargetGroup",
-        {
-            "DBProxyName": ref("DatabaseProxy"),
-            "TargetGroupName": "default",
-            "ConnectionPoolConfigurationInfo": pool,
-            **servers,
-        },
-        Condition=condition,
-    )

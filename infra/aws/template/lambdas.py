@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from infra.aws.function_table import API, Function
+from infra.aws.package import AUTHORITIES, LAMBDA_FOLDER
 from infra.aws.template import database
 from infra.aws.template.cfn import (
     Json,
@@ -18,7 +19,7 @@ from infra.aws.template.cfn import (
     when,
 )
 from infra.aws.template.messaging import DOMAIN_EVENTS_TOPIC, MAIL_EVENTS
-from infra.aws.template.network import subnets
+from infra.aws.template.network import private_subnets
 from infra.aws.template.stages import LIMITS
 
 RUNTIME = "python3.13"
@@ -65,7 +66,8 @@ def _key(purpose: str) -> Json:
 def _environment(function: Function) -> Json:
     result: Json = {
         **_secrets(function),
-        "DATABASE_POOL_SIZE": str(function.pool_size),
+        "DATABASE_CA_FILE": database.authorities(f"{LAMBDA_FOLDER}/{AUTHORITIES}"),
+        "DATABASE_POOL_SIZE": when("HasProxy", str(function.pool_size), str(function.lean_pool_size)),
         # Not read by the code: CloudFormation resolves secrets again only if something else changes.
         "SECRETS_ROTATION": ref("SecretsRotation"),
     }
@@ -130,18 +132,19 @@ def _stripe_secret(key: str) -> Json:
 
 
 def _properties(function: Function) -> Json:
+    concurrency = when("HasProxy", function.concurrency, function.lean_concurrency)
     groups = ["FunctionsSecurityGroup", *(["EgressSecurityGroup"] if function.needs_egress else [])]
     result: Json = {
         "Runtime": RUNTIME,
         "Architectures": ["arm64"],
         "MemorySize": function.memory_mb,
         "Timeout": function.timeout,
-        "ReservedConcurrentExecutions": when("ReservesConcurrency", function.concurrency),
+        "ReservedConcurrentExecutions": when("ReservesConcurrency", concurrency),
         "Environment": {"Variables": _environment(function)},
         "Role": att(function.role),
         "LoggingConfig": {"LogGroup": ref(function.log_group)},
         "VpcConfig": {
-            "SubnetIds": subnets("Private"),
+            "SubnetIds": private_subnets(),
             "SecurityGroupIds": [att(group, "GroupId") for group in groups],
         },
     }
@@ -150,7 +153,7 @@ def _properties(function: Function) -> Json:
             f"{function.logical_name}SqsEventSource": {
                 "Properties": {
                     "FunctionResponseTypes": ["ReportBatchItemFailures"],
-                    "ScalingConfig": {"MaximumConcurrency": function.concurrency},
+                    "ScalingConfig": {"MaximumConcurrency": concurrency},
                 }
             }
         }

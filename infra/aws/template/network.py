@@ -1,8 +1,10 @@
-"""The network: private subnets in two availability zones, and their route to the internet."""
+"""The network: private subnets in one or two availability zones, and their route to the internet."""
 
+from pathlib import Path
 from typing import Any
 
-from infra.aws.template.cfn import NO_VALUE, Json, att, ref, resource, tag, when
+from infra.aws.template import masquerade
+from infra.aws.template.cfn import Json, att, ref, resource, sub, tag, when
 
 _ZONES = ("A", "B")
 
@@ -16,18 +18,24 @@ _SUBNETS = {
 
 ANYWHERE = "0.0.0.0/0"
 
-_NAT_SCRIPT = """#!/bin/bash
-set -e
-dnf install -y iptables-services
-echo net.ipv4.ip_forward=1 > /etc/sysctl.d/90-nat.conf
-sysctl --system
-out=$(ip route show default | awk '{print $5; exit}')
-iptables -F FORWARD
-iptables -t nat -A POSTROUTING -o "$out" -j MASQUERADE
-iptables-save > /etc/sysconfig/iptables
-systemctl enable iptables
+_NAT_PROGRAM = Path(masquerade.__file__).read_text()
+_NAT_SCRIPT = f"""#!/bin/bash
+cat > /usr/local/sbin/masquerade.py <<'END'
+{_NAT_PROGRAM}END
+cat > /etc/systemd/system/nat.service <<'END'
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /usr/local/sbin/masquerade.py
+[Install]
+WantedBy=multi-user.target
+END
+systemctl enable nat.service
+systemctl start nat.service && status=SUCCESS || status=FAILURE
+curl -sS --retry 5 -X PUT -H "Content-Type:" --data-binary \\
+  '{{"Status": "'$status'", "UniqueId": "nat", "Reason": "nat.service", "Data": ""}}' '${{NatStarted}}'
 """
-"""Turns Amazon Linux into a NAT instance, as described in the VPC user guide."""
+"""Turns Amazon Linux into a NAT instance and reports whether that worked. It installs nothing."""
+_NAT_START_SECONDS = 300
 
 
 def resources() -> Json:
@@ -57,14 +65,19 @@ def resources() -> Json:
         ),
         **_zone(0),
         **_zone(1),
-        **_nat_gateway("A", "HasNatGateway"),
-        **_nat_gateway("B", "HasNatGatewayPerZone"),
+        **_nat_gateway("A"),
+        **_nat_gateway("B"),
         **_nat_instance(),
     }
 
 
-def subnets(kind: str) -> list[Json]:
-    return [ref(f"{kind}Subnet{zone}") for zone in _ZONES]
+def database_subnets() -> list[Json]:
+    """Return the subnets of the database: RDS requires two zones, even if it uses one."""
+    return [ref(f"DatabaseSubnet{zone}") for zone in _ZONES]
+
+
+def private_subnets() -> list[Json]:
+    return [ref("PrivateSubnetA"), when("HasSecondZone", ref("PrivateSubnetB"))]
 
 
 def security_group(description: str, **rules: list[Json]) -> Json:
@@ -93,10 +106,7 @@ def _zone(index: int) -> Json:
         )
         for kind, ranges in _SUBNETS.items()
     }
-    gateway = ref("NatGatewayA")
-    if index > 0:
-        gateway = when("HasNatGatewayPerZone", ref(f"NatGateway{zone}"), gateway)
-    return result | {
+    routes = {
         f"PublicRoutesOf{zone}": _association(f"PublicSubnet{zone}", "PublicRoutes"),
         f"PrivateRoutes{zone}": _routes(f"private-{zone.lower()}"),
         f"PrivateRoutesOf{zone}": _association(f"PrivateSubnet{zone}", f"PrivateRoutes{zone}"),
@@ -106,9 +116,17 @@ def _zone(index: int) -> Json:
                 "RouteTableId": ref(f"PrivateRoutes{zone}"),
                 "DestinationCidrBlock": ANYWHERE,
                 "InstanceId": when("HasNatInstance", ref("NatInstance")),
-                "NatGatewayId": when("HasNatInstance", NO_VALUE, gateway),
+                "NatGatewayId": when("HasNatGateways", ref(f"NatGateway{zone}")),
             },
         ),
+    }
+    result |= routes
+    if index == 0:
+        return result
+    always = f"DatabaseSubnet{zone}"
+    return {
+        name: part if name == always else {**part, "Condition": "HasSecondZone"}
+        for name, part in result.items()
     }
 
 
@@ -122,7 +140,8 @@ def _association(subnet: str, routes: str) -> Json:
     )
 
 
-def _nat_gateway(zone: str, condition: str) -> Json:
+def _nat_gateway(zone: str) -> Json:
+    condition = "HasNatGateways"
     address = f"NatAddress{zone}"
     return {
         address: resource(
@@ -147,13 +166,12 @@ def _nat_instance() -> Json:
     """Declare a NAT instance without remote access. A deployment replaces it if there is a newer image."""
     result = {
         "NatSecurityGroup": security_group(
-            "NAT instance: HTTPS from functions, HTTP and HTTPS to the internet",
+            "NAT instance: HTTPS from functions to the internet",
             SecurityGroupIngress=[
                 tcp(443, "Calls of functions", SourceSecurityGroupId=att("EgressSecurityGroup", "GroupId"))
             ],
             SecurityGroupEgress=[
                 tcp(443, "Calls of functions", CidrIp=ANYWHERE),
-                tcp(80, "Operating system packages", CidrIp=ANYWHERE),
             ],
         ),
         "NatInstance": resource(
@@ -174,10 +192,17 @@ def _nat_instance() -> Json:
                 "BlockDeviceMappings": [
                     {"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "gp3", "Encrypted": True}}
                 ],
-                "UserData": {"Fn::Base64": _NAT_SCRIPT},
+                "UserData": {"Fn::Base64": sub(_NAT_SCRIPT)},
                 "Tags": tag("nat"),
             },
             DependsOn=["PublicRoute", "PublicRoutesOfA"],
+        ),
+        # The first instance reports that it forwards, or its stack is not created. A later one does not.
+        "NatStarted": resource("CloudFormation::WaitConditionHandle", {}),
+        "NatStart": resource(
+            "CloudFormation::WaitCondition",
+            {"Handle": ref("NatStarted"), "Timeout": str(_NAT_START_SECONDS), "Count": 1},
+            DependsOn="NatInstance",
         ),
     }
     return {name: {**part, "Condition": "HasNatInstance"} for name, part in result.items()}

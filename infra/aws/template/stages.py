@@ -4,35 +4,33 @@ import dataclasses
 from typing import Any
 
 from chalicelib.platform.settings import Quota, Settings
-from infra.aws.template.cfn import Json, logical_name, ref
+from infra.aws import throttles
+from infra.aws.template.cfn import Json, logical_name, of_stage, ref
 
-STAGES = ("dev", "prod")
+STAGES = ("lean", "dev", "prod")
+"""A small venue at the lowest price, a trial of everything that prod has, and a venue with rushes."""
+
+_ALARM_SHARE = 0.8
+"""Share of the database's connections that raises an alarm."""
 
 # Each deployment sets these values, while a parameter keeps the value that the stack was created with.
-# Connections: a db.t4g.micro accepts about 80 and a db.m7g.large about 900. The proxy opens 90 % of them.
-# Requests and bookings: what a database on two cores serves when both limits are reached and events are free.
-# Bursts of bookings and webhooks: at most the concurrency of their function.
-# Payments: Stripe allows 100 calls a second, or 25 in a sandbox; see "A rush" in docs/performance.md.
-_STAGE_VALUES: dict[str, tuple[Any, Any]] = {
-    "BackupDays": (1, 14),
-    "DeletionProtection": ("false", "true"),
-    "LogDays": (14, 90),
-    "ConnectionsAlarmThreshold": (60, 600),
-    "RequestsPerSecond": (50, 1_000),
-    "RequestsBurst": (100, 1_000),
-    "BookingsPerSecond": (50, 1_000),
-    "BookingsBurst": (50, 400),
-    "PaymentsPerSecond": (20, 100),
-    "PaymentsBurst": (20, 100),
-    "WebhooksPerSecond": (50, 400),
-    "WebhooksBurst": (50, 100),
+# The throttles of requests come from `infra/aws/throttles.py`.
+_STAGE_VALUES: dict[str, tuple[Any, ...]] = {
+    "DatabaseClass": tuple(throttles.SERVERS[stage].instance_class for stage in STAGES),
+    "Standby": ("no", "no", "yes"),
+    "Proxy": ("no", "yes", "yes"),
+    "Zones": (1, 2, 2),
+    "NatGateways": ("no", "no", "yes"),
+    "BackupDays": (7, 1, 14),
+    "DeletionProtection": ("true", "false", "true"),
+    "LogDays": (30, 14, 90),
+    "ConnectionsAlarmThreshold": tuple(
+        int(_ALARM_SHARE * throttles.SERVERS[stage].connections) for stage in STAGES
+    ),
 }
 
-_PARAMETER_DEFAULTS: dict[str, tuple[str, str]] = {
-    "DatabaseClass": ("db.t4g.micro", "db.m7g.large"),
-    "StandbyDatabase": ("no", "yes"),
-    "Egress": ("nat-instance", "nat-gateway-per-zone"),
-    "ReserveConcurrency": ("no", "yes"),
+_PARAMETER_DEFAULTS: dict[str, tuple[str, ...]] = {
+    "ReserveConcurrency": ("yes", "no", "yes"),
 }
 _YES_NO = ("yes", "no")
 
@@ -47,10 +45,15 @@ LIMITS = {
 def mappings() -> Json:
     return {
         "Stages": {
-            stage: {key: values[index] for key, values in _STAGE_VALUES.items()}
+            stage: {key: values[index] for key, values in _STAGE_VALUES.items()} | _throttles(stage)
             for index, stage in enumerate(STAGES)
         }
     }
+
+
+def _throttles(stage: str) -> Json:
+    rates = {f"{throttle.name}PerSecond": throttle.per_second(stage) for throttle in throttles.THROTTLES}
+    return rates | {f"{throttle.name}Burst": throttle.burst(stage) for throttle in throttles.THROTTLES}
 
 
 def parameters(stage: str) -> Json:
@@ -72,25 +75,13 @@ def parameters(stage: str) -> Json:
         "StripeSecret": _text("ARN of the secret with Stripe's apiKey and webhookSecrets", ""),
         "StripeLivemode": _choice("Whether StripeSecret has a live key", ("on", "off"), "off"),
         "WalletSecret": _text("ARN of the secret with WALLET_CERTIFICATE, for passes of Apple Wallet", ""),
-        "DatabaseKind": _choice("Type of PostgreSQL server", ("instance", "aurora-serverless"), "instance"),
-        "DatabaseClass": _text("Instance class; not used by Aurora", defaults["DatabaseClass"]),
-        "DatabaseGigabytes": _number("Initial storage; not used by Aurora", 20),
-        "DatabaseUnits": _number("Maximum capacity of Aurora, in units of 2 GiB", 8),
-        "StandbyDatabase": _choice(
-            "Whether a second zone has a standby database", _YES_NO, defaults["StandbyDatabase"]
-        ),
-        "Egress": _choice(
-            "How the private network reaches the internet",
-            ("nat-instance", "nat-gateway", "nat-gateway-per-zone"),
-            defaults["Egress"],
-        ),
         "NatImage": {
             "Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>",
-            "Description": "Image of the NAT instance",
+            "Description": "Image of the NAT instance; not used in prod",
             "Default": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
         },
         "ReserveConcurrency": _choice(
-            "Whether to reserve the functions' concurrency; the account needs a quota of at least 1000",
+            "Whether to reserve the functions' concurrency; needs a quota of 1000, or 200 in lean",
             _YES_NO,
             defaults["ReserveConcurrency"],
         ),
@@ -127,13 +118,12 @@ def parameters(stage: str) -> Json:
 
 def conditions() -> Json:
     return {
-        "HasAurora": _is("DatabaseKind", "aurora-serverless"),
-        "HasInstance": _not({"Condition": "HasAurora"}),
-        "HasStandby": _is("StandbyDatabase", "yes"),
-        "HasAuroraStandby": {"Fn::And": [{"Condition": "HasAurora"}, {"Condition": "HasStandby"}]},
-        "HasNatInstance": _is("Egress", "nat-instance"),
-        "HasNatGateway": _not({"Condition": "HasNatInstance"}),
-        "HasNatGatewayPerZone": _is("Egress", "nat-gateway-per-zone"),
+        "HasProxy": _stage_has("Proxy", "yes"),
+        "HasNoProxy": _not({"Condition": "HasProxy"}),
+        "HasStandby": _stage_has("Standby", "yes"),
+        "HasSecondZone": _stage_has("Zones", 2),
+        "HasNatGateways": {"Fn::And": [_stage_has("NatGateways", "yes"), {"Condition": "HasSecondZone"}]},
+        "HasNatInstance": _not({"Condition": "HasNatGateways"}),
         "ReservesConcurrency": _is("ReserveConcurrency", "yes"),
         "HasFirewall": _not(_is("FirewallLimit", "0")),
         "HasDomain": _not(_is("DomainName", "")),
@@ -146,6 +136,10 @@ def conditions() -> Json:
 
 def _is(parameter: str, value: str) -> Json:
     return {"Fn::Equals": [ref(parameter), value]}
+
+
+def _stage_has(key: str, value: Any) -> Json:
+    return {"Fn::Equals": [of_stage(key), value]}
 
 
 def _not(condition: Json) -> Json:

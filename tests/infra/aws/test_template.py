@@ -3,8 +3,10 @@
 import inspect
 import json
 import re
+import ssl
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from chalicelib.platform.messaging import queues
 from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Settings
 from infra.aws import function_table
+from infra.aws.package import ARCHIVE, AUTHORITIES, LAMBDA_FOLDER
 from infra.aws.template.alarms import TOPIC
 from infra.aws.template.cfn import logical_name
 from infra.aws.template.lambdas import RUNTIME
+from infra.aws.template.stages import STAGES
+from infra.aws.throttles import SERVERS, THROTTLES
 from infra.postgres_settings import SERVER_SETTINGS
-from tests.infra.aws.stack import Stack
+from tests.infra.aws.stack import REGION, Stack
 
 CHECKOUT = Path(__file__).parents[3]
 GIVEN = {
@@ -79,14 +84,13 @@ def test_the_template_is_within_the_limits_of_cloudformation(template: dict[str,
 
 
 def test_stages_differ_only_in_defaults_and_names(build_template: Any) -> None:
-    dev, prod = (
-        json.loads(json.dumps(build_template(stage)).replace(f"stage={stage}", ""))
-        for stage in ("dev", "prod")
-    )
-    for template in (dev, prod):
+    templates = [
+        json.loads(json.dumps(build_template(stage)).replace(f"stage={stage}", "")) for stage in STAGES
+    ]
+    for template in templates:
         for parameter in template["Parameters"].values():
             parameter.pop("Default", None)
-    assert dev == prod
+    assert all(template == templates[0] for template in templates)
 
 
 def test_each_function_has_a_handler_a_role_and_a_log(resources: dict[str, Any]) -> None:
@@ -117,7 +121,6 @@ def test_each_queue_has_dead_letters_alarms_and_partial_failures(resources: dict
             (event,) = resources[function.logical_name]["Properties"]["Events"].values()
             assert event["Type"] == "SQS"
             assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-            assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": function.concurrency}
             assert event["Properties"]["BatchSize"] == function.queue.batch_size
     for queue in queues.QUEUES:
         assert f"{logical_name(queue.name)}AgeAlarm" in resources
@@ -160,30 +163,24 @@ def test_the_app_receives_all_methods_of_each_path(resources: dict[str, Any]) ->
     assert all("x-amazon-apigateway-any-method" in methods for methods in paths.values())
 
 
-def test_bookings_payments_and_webhooks_have_their_own_limits(template: dict[str, Any]) -> None:
-    settings = Stack(template, GIVEN).of_type("AWS::Serverless::Api")["RestAPI"]["MethodSettings"]
-    limits = {
-        (setting["HttpMethod"], setting["ResourcePath"]): (
-            setting["ThrottlingRateLimit"],
-            setting["ThrottlingBurstLimit"],
-        )
-        for setting in settings
-    }
-    assert all(rate > 0 and burst > 0 for rate, burst in limits.values())
-    assert limits.pop(("*", "/*"))
-    assert set(limits) == {
-        ("POST", "/~1bookings"),
-        ("POST", "/~1bookings~1{bookingId}~1payment"),
-        ("POST", "/~1webhooks~1stripe"),
-    }
-    assert all(method in app.app.routes[path[1:].replace("~1", "/")] for method, path in limits)
-
-
-def test_bursts_are_within_the_concurrency_of_the_function(build_template: Any) -> None:
-    limits = build_template("prod")["Mappings"]["Stages"]["prod"]
-    concurrency = {function.name: function.concurrency for function in function_table.TABLE}
-    assert limits["BookingsBurst"] <= concurrency[function_table.API]
-    assert limits["WebhooksBurst"] <= concurrency["confirm_payments"]
+def test_each_throttle_is_in_the_template(build_template: Any) -> None:
+    for stage in STAGES:
+        api = Stack(build_template(stage), GIVEN).of_type("AWS::Serverless::Api")["RestAPI"]
+        found = {
+            (setting["HttpMethod"], setting["ResourcePath"]): (
+                setting["ThrottlingRateLimit"],
+                setting["ThrottlingBurstLimit"],
+            )
+            for setting in api["MethodSettings"]
+        }
+        assert found == {
+            (method, path if path == "/*" else "/" + path.replace("/", "~1")): (
+                throttle.per_second(stage),
+                throttle.burst(stage),
+            )
+            for throttle in THROTTLES
+            for method, path in throttle.methods
+        }
 
 
 def test_only_webhooks_are_served_by_their_own_function(template: dict[str, Any]) -> None:
@@ -272,11 +269,21 @@ def test_a_function_has_only_the_secrets_that_it_uses(template: dict[str, Any]) 
     assert found == SECRETS
 
 
-def test_only_migrate_connects_as_the_owner_of_the_database(template: dict[str, Any]) -> None:
-    stack = Stack(template, GIVEN)
+@pytest.mark.parametrize(
+    ("stage", "host"),
+    [
+        ("lean", "Database.Endpoint.Address"),
+        ("dev", "DatabaseProxy.Endpoint"),
+        ("prod", "DatabaseProxy.Endpoint"),
+    ],
+)
+def test_only_migrate_connects_as_the_owner_of_the_database(
+    build_template: Any, stage: str, host: str
+) -> None:
+    stack = Stack(build_template(stage), GIVEN)
     owner, app_role = (
         f"postgresql+pg8000://{user}:{{{{resolve:secretsmanager:{secret}.Ref:SecretString:password}}}}"
-        "@DatabaseProxy.Endpoint:5432/booking"
+        f"@{host}:5432/booking"
         for user, secret in (("booking", "DatabaseSecret"), ("booking_app", "AppDatabaseSecret"))
     )
     for name, part in stack.of_type("AWS::Serverless::Function").items():
@@ -284,6 +291,10 @@ def test_only_migrate_connects_as_the_owner_of_the_database(template: dict[str, 
         assert variables["DATABASE_URL"] == (owner if name == "Migrate" else app_role)
         assert variables.get("APP_DATABASE_URL") == (app_role if name == "Migrate" else None)
         assert "JWT_SECRET_PREVIOUS" not in variables
+
+
+def test_the_proxy_can_log_in_as_both_roles(build_template: Any) -> None:
+    stack = Stack(build_template("prod"), GIVEN)
     (proxy,) = stack.of_type("AWS::RDS::DBProxy").values()
     logins = {"DatabaseSecret.Ref", "AppDatabaseSecret.Ref"}
     assert {login["SecretArn"] for login in proxy["Auth"]} == logins
@@ -293,46 +304,90 @@ def test_only_migrate_connects_as_the_owner_of_the_database(template: dict[str, 
     assert set(statement["Resource"]) == logins
 
 
-@pytest.mark.parametrize("kind", ["instance", "aurora-serverless"])
-def test_the_server_has_the_settings_that_the_app_relies_on(template: dict[str, Any], kind: str) -> None:
-    stack = Stack(template, {**GIVEN, "DatabaseKind": kind})
-    groups = [
-        *stack.of_type("AWS::RDS::DBParameterGroup").values(),
-        *stack.of_type("AWS::RDS::DBClusterParameterGroup").values(),
-    ]
-    assert [group["Parameters"] for group in groups] == [{**SERVER_SETTINGS, "rds.force_ssl": "1"}]
-    (targets,) = stack.of_type("AWS::RDS::DBProxyTargetGroup").values()
-    assert "InitQuery" not in targets["ConnectionPoolConfigurationInfo"]
+def test_the_server_has_the_settings_that_the_app_relies_on(template: dict[str, Any]) -> None:
+    stack = Stack(template, GIVEN)
+    (group,) = stack.of_type("AWS::RDS::DBParameterGroup").values()
+    assert group["Parameters"] == {**SERVER_SETTINGS, "rds.force_ssl": "1"}
+    for targets in stack.of_type("AWS::RDS::DBProxyTargetGroup").values():
+        assert "InitQuery" not in targets["ConnectionPoolConfigurationInfo"]
 
 
-def test_the_production_database_is_protected(build_template: Any) -> None:
+def test_the_database_is_protected(template: dict[str, Any]) -> None:
+    (database,) = Stack(template, GIVEN).of_type("AWS::RDS::DBInstance").values()
+    assert database["StorageEncrypted"] is True
+    assert database["PubliclyAccessible"] is False
+    assert database["BackupRetentionPeriod"] >= 1
+
+
+def test_the_production_database_survives_a_zone_and_a_mistake(build_template: Any) -> None:
     stack = Stack(build_template("prod"), GIVEN)
     (database,) = stack.of_type("AWS::RDS::DBInstance").values()
     assert database["MultiAZ"] is True
+    assert "AvailabilityZone" not in database
     assert database["DeletionProtection"] == "true"
     assert database["BackupRetentionPeriod"] >= 7
-    assert database["StorageEncrypted"] is True
-    assert database["PubliclyAccessible"] is False
     assert len(stack.of_type("AWS::EC2::NatGateway")) == 2
+    assert stack.of_type("AWS::EC2::Instance") == {}
 
 
-def test_parameters_choose_the_database_and_the_egress(build_template: Any) -> None:
-    chosen = {
-        **GIVEN,
-        "DatabaseKind": "aurora-serverless",
-        "StandbyDatabase": "yes",
-        "Egress": "nat-instance",
-    }
-    stack = Stack(build_template("prod"), chosen)
-    assert set(stack.of_type("AWS::RDS::DBInstance")) == {"DatabaseWriter", "DatabaseStandby"}
-    assert set(stack.of_type("AWS::RDS::DBCluster")) == {"DatabaseCluster"}
-    assert stack.of_type("AWS::EC2::NatGateway") == {}
-    assert set(stack.of_type("AWS::EC2::Instance")) == {"NatInstance"}
-    for route in ("PrivateRouteA", "PrivateRouteB"):
-        assert stack.of_type("AWS::EC2::Route")[route]["InstanceId"] == "NatInstance.Ref"
-    assert [
-        targets["DBClusterIdentifiers"] for targets in stack.of_type("AWS::RDS::DBProxyTargetGroup").values()
-    ] == [["DatabaseCluster.Ref"]]
+def test_the_lean_stage_has_one_zone_and_no_proxy(build_template: Any) -> None:
+    stack = Stack(build_template("lean"), GIVEN)
+    (database,) = stack.of_type("AWS::RDS::DBInstance").values()
+    assert database["DBInstanceClass"] == "db.t4g.micro"
+    assert database["MultiAZ"] is False
+    assert database["AvailabilityZone"] == "PrivateSubnetA.AvailabilityZone"
+    for kind in ("RDS::DBProxy", "RDS::DBProxyTargetGroup", "EC2::NatGateway", "EC2::EIP"):
+        assert stack.of_type(f"AWS::{kind}") == {}
+    # RDS requires database subnets in two zones.
+    subnets = {"PublicSubnetA", "PrivateSubnetA", "DatabaseSubnetA", "DatabaseSubnetB"}
+    assert set(stack.of_type("AWS::EC2::Subnet")) == subnets
+    for function in stack.of_type("AWS::Serverless::Function").values():
+        assert function["VpcConfig"]["SubnetIds"] == ["PrivateSubnetA.Ref"]
+
+
+def test_functions_of_the_lean_stage_share_the_connections_of_the_server(build_template: Any) -> None:
+    stack = Stack(build_template("lean"), GIVEN)
+    connections = 0
+    for function in stack.of_type("AWS::Serverless::Function").values():
+        concurrency = function["ReservedConcurrentExecutions"]
+        connections += concurrency * int(function["Environment"]["Variables"]["DATABASE_POOL_SIZE"])
+        for event in function.get("Events", {}).values():
+            if "ScalingConfig" in event["Properties"]:
+                assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": concurrency}
+    assert 40 < connections <= SERVERS["lean"].connections
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_functions_trust_the_authority_of_what_they_connect_to(
+    build_template: Any, stage: str, package: Path
+) -> None:
+    stack = Stack(build_template(stage), GIVEN)
+    (database,) = stack.of_type("AWS::RDS::DBInstance").values()
+    assert database["CACertificateIdentifier"] == "rds-ca-rsa2048-g1"
+    for function in stack.of_type("AWS::Serverless::Function").values():
+        file = function["Environment"]["Variables"].get("DATABASE_CA_FILE")
+        assert file == (f"{LAMBDA_FOLDER}/{AUTHORITIES}" if stage == "lean" else None)
+    with zipfile.ZipFile(package / ARCHIVE) as packed:
+        pem = packed.read(AUTHORITIES).decode()
+    trusted = ssl.create_default_context(cadata=pem).get_ca_certs()
+    assert f"Amazon RDS {REGION} Root CA RSA2048 G1" in str(trusted)
+
+
+@pytest.mark.parametrize("stage", ["lean", "dev"])
+def test_the_nat_instance_installs_nothing_and_reports_that_it_forwards(
+    build_template: Any, stage: str
+) -> None:
+    stack = Stack(build_template(stage), GIVEN)
+    (instance,) = stack.of_type("AWS::EC2::Instance").values()
+    script = instance["UserData"]["Fn::Base64"]
+    assert not re.search(r"\b(dnf|yum|rpm|pip)\b", script)
+    assert "NatStarted.Ref" in script
+    assert "${" not in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0  # noqa: S607
+    (start,) = stack.of_type("AWS::CloudFormation::WaitCondition").values()
+    assert start["Handle"] == "NatStarted.Ref"
+    group = stack.of_type("AWS::EC2::SecurityGroup")["NatSecurityGroup"]
+    assert {rule["ToPort"] for rule in group["SecurityGroupEgress"]} == {443}
 
 
 def test_the_deployment_guide_lists_the_handled_stripe_events() -> None:

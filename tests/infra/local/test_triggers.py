@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from chalice.app import Chalice, CloudWatchEvent, Rate, SQSEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, ScheduledEventConfig, SQSEvent
 
+from app import app as booking_app
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.platform.errors import Unreachable
 from chalicelib.platform.messaging import sqs_consumer
@@ -350,3 +351,27 @@ def test_a_rate_is_converted_to_seconds(expression: str, seconds: int) -> None:
 def test_a_schedule_without_a_rate_is_refused() -> None:
     with pytest.raises(CannotStart, match="with a rate only, not 'cron"):
         schedules.period("cron(0 8 * * ? *)")
+
+
+def test_functions_that_poll_are_called_every_second(cloud: Cloud) -> None:
+    """What a developer does is seen at once, even after a quiet time."""
+    app, calls = Chalice("polling"), Counter[str]()
+
+    @app.schedule(Rate(1, unit=Rate.MINUTES))
+    def relay_outbox(_event: CloudWatchEvent) -> None:
+        calls["relay_outbox"] += 1
+
+    @app.schedule(Rate(1, unit=Rate.MINUTES))
+    def notify_hosts(_event: CloudWatchEvent) -> None:
+        calls["notify_hosts"] += 1
+
+    with triggers.running(app, cloud.sqs, long_poll=0, timeout=0.2):
+        assert becomes_true(lambda: calls["relay_outbox"] == 2)
+    assert calls["notify_hosts"] == 1
+
+
+def test_the_functions_that_poll_are_scheduled_functions_of_the_app() -> None:
+    scheduled = {
+        source.name for source in booking_app.event_sources if isinstance(source, ScheduledEventConfig)
+    }
+    assert scheduled > triggers.POLLING
