@@ -1,12 +1,17 @@
 """Fixtures: one PostgreSQL server for a run, and one migrated database for each test."""
 
+import io
+import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chalicelib.migrations import role, upgrade
+from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
@@ -21,6 +26,9 @@ WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 WORKSHOP = [Path(__file__).with_name(name) for name in ("bench", "infra")]
 """The folders whose tests are marked `tools`."""
+
+
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,3 +90,29 @@ def wiring(database_url: str, request: pytest.FixtureRequest) -> Iterator[Wiring
 def client(wiring: Wiring) -> Client:
     """A client that calls the app as API Gateway does."""
     return Client(wiring)
+
+
+@pytest.fixture
+def set_up() -> Iterator[Callable[..., None]]:
+    """The function that sets up the log of the deployed app. Its effect is undone after the test."""
+    loggers = [logging.getLogger("event-booking"), logging.getLogger()]
+    handlers = [logger.handlers for logger in loggers]
+    yield logs.set_up
+    logs.set_up()
+    for logger, before in zip(loggers, handlers, strict=True):
+        logger.handlers = before
+
+
+@pytest.fixture
+def log(set_up: Callable[..., None]) -> Lines:
+    """A function that returns the lines since its last call."""
+    stream = io.StringIO()
+    set_up(stream)
+
+    def lines() -> list[dict[str, Any]]:
+        written = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return [json.loads(line) for line in written.splitlines()]
+
+    return lines

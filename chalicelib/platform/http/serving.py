@@ -77,7 +77,10 @@ def serve(
 ) -> ChaliceResponse:
     """Serve one request. Every outcome makes a response and a log line."""
     request_id = request_id_of(raw)
-    with request_context.bind(request_id), metrics.attach_to_request_log() as attached:
+    with (
+        request_context.bind(request_id, **_gateway_id(raw, request_id)),
+        metrics.attach_to_request_log() as attached,
+    ):
         return _serve(operation, raw, request_id, path_parameters, security, attached)
 
 
@@ -167,6 +170,12 @@ def request_id_of(raw: ChaliceRequest) -> RequestId:
     return given or RequestId(str(uuid4()))
 
 
+def _gateway_id(raw: ChaliceRequest, request_id: str) -> dict[str, str]:
+    """Return the id that the gateway's own log has, if the client has sent another one."""
+    gateway_id = RequestId.of(raw.context.get("requestId"))
+    return {"gatewayRequestId": gateway_id} if gateway_id and gateway_id != request_id else {}
+
+
 def _client_address(raw: ChaliceRequest) -> str:
     return str((raw.context.get("identity") or {}).get("sourceIp") or "unknown")
 
@@ -211,6 +220,11 @@ def _arguments(operation: Operation, request: Request, path_parameters: Mapping[
         decode = validation.parse_form if is_form else validation.parse_json
         members = decode(request.raw_body, request.headers.get("content-type"))
         arguments["body"] = validation.parse(operation.body, members)
+    body = arguments.get("body")
+    request_context.add(
+        bookingId=arguments.get("booking_id"),
+        eventId=arguments.get("event_id") or getattr(body, "event_id", None),
+    )
     return arguments
 
 
@@ -290,15 +304,16 @@ def render_chalice_responses(
     response = _internal_error() if kind is None else _problem(kind(message))
     request_id = request_id_of(raw)
     finished = _finish(response, request_id, anonymous=True, head=raw.method == "HEAD")
-    request_log.write(
-        method=raw.method,
-        route=raw.path,
-        status=response.status,
-        milliseconds=(time.perf_counter() - started) * 1000,
-        user_id=None,
-        request_id=request_id,
-        metrics={},
-    )
+    with request_context.bind(request_id, **_gateway_id(raw, request_id)):
+        request_log.write(
+            method=raw.method,
+            route=raw.path,
+            status=response.status,
+            milliseconds=(time.perf_counter() - started) * 1000,
+            user_id=None,
+            request_id=request_id,
+            metrics={},
+        )
     allow = {name: value for name, value in original.headers.items() if name.lower() == "allow"}
     finished.headers.update({**allow, **CORS.get_access_control_headers()})
     return finished
