@@ -1,7 +1,7 @@
 """The outbox: domain events recorded in the transaction of their change, and relayed to SNS from there."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -93,6 +93,12 @@ Longer than the longest round, so that two relays never publish concurrently. A 
 succeed within the timeout of one, and one that does not.
 """
 POLL_INTERVAL_SECONDS = 1.0
+AGE_METRICS = {
+    Lane.BOOKINGS: "OutboxAgeBookings",
+    Lane.EVENTS: "OutboxAgeEvents",
+    Lane.ACCOUNT_EMAILS: "OutboxAgeAccountEmails",
+}
+"""The metric of each lane: the age of its oldest domain event. One line has them all."""
 
 _RECORD = insert(outbox)
 _RECORD_ONCE = upsert(outbox).on_conflict_do_nothing(
@@ -189,15 +195,14 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
         if not _acquire_lease(connection, holder, now):
             return 0
         rows = connection.execute(_NEXT, {"at_most": BATCH_SIZE}).all()
-        oldest = [time for time in connection.scalars(_OLDEST) if time is not None] if rows else [now]
-    metrics.put("OutboxAge", (now - min(oldest)).total_seconds(), "Seconds")
+        oldest = connection.execute(_OLDEST).all() if rows else []
+    _measure_age({row.lane: row.occurred_at for row in oldest if row.occurred_at is not None}, now)
     if not rows:
         return 0
-    refused = publisher.publish([_domain_event(row) for row in rows])
-    if refused:
-        logs.error("domain events refused", domainEventIds=sorted(map(str, refused)))
+    domain_events = [_domain_event(row) for row in rows]
+    refused = publisher.publish(domain_events)
     published = _without_held_back(rows, refused)
-    _log_published(published)
+    _log(domain_events, refused, {row.domain_event_id for row in published})
     with database.transaction() as connection:
         connection.execute(
             _DELETE,
@@ -208,6 +213,12 @@ def _round(database: Database, publisher: Publisher, holder: UUID) -> int:
         )
     metrics.put("DomainEventsPublished", len(published), "Count")
     return len(published)
+
+
+def _measure_age(oldest: Mapping[int, datetime], now: datetime) -> None:
+    """Measure how long the oldest domain event of each lane has waited."""
+    ages = {name: (now - oldest.get(lane, now)).total_seconds() for lane, name in AGE_METRICS.items()}
+    metrics.put_all({name: (age, "Seconds") for name, age in ages.items()})
 
 
 def _acquire_lease(connection: Connection, holder: UUID, now: datetime) -> bool:
@@ -250,11 +261,13 @@ _NEXT = (
 _OLDEST = union_all(
     *(
         select(
+            literal_column(str(lane.value)).label("lane"),
             select(outbox.c.occurred_at)
             .where(outbox.c.lane == literal_column(str(lane.value)))
             .order_by(outbox.c.position)
             .limit(1)
             .scalar_subquery()
+            .label("occurred_at"),
         )
         for lane in Lane
     )
@@ -290,11 +303,10 @@ def _without_held_back(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[Row
     return published
 
 
-def _log_published(rows: Sequence[Row[Any]]) -> None:
-    for row in rows:
-        logs.info(
-            "domain event published",
-            type=row.type,
-            domainEventId=str(row.domain_event_id),
-            requestId=row.request_id,
-        )
+def _log(domain_events: Sequence[DomainEvent], refused: set[UUID], published: set[UUID]) -> None:
+    for domain_event in domain_events:
+        with request_context.bind(domain_event.request_id, **domain_event.ids):
+            if domain_event.domain_event_id in refused:
+                logs.error("domain event refused")
+            elif domain_event.domain_event_id in published:
+                logs.info("domain event published")
