@@ -129,6 +129,7 @@ def test_what_libraries_log_is_one_line_of_json(log: Lines) -> None:
         fail("first\nthen ada@example.com")
     except ValueError:
         logging.getLogger("a.library").exception("It failed")
+    logging.getLogger("a.library").setLevel(logging.INFO)
     logging.getLogger("a.library").info("quiet")
 
     [failed] = log()

@@ -76,15 +76,18 @@ def set_up(output: TextIO | None = None) -> None:
     """
     global _output  # noqa: PLW0603 (one log per process)
     _output = output or sys.stdout
-    handler = logging.StreamHandler(_output)
-    handler.setFormatter(FORMATTER)
-    _log.handlers = [handler]
+    _log.handlers = [_handler(logging.INFO)]
     _log.propagate = False
     _log.setLevel(logging.INFO)
-    libraries = logging.getLogger()
-    libraries.handlers = [handler]
-    libraries.setLevel(logging.WARNING)
+    logging.getLogger().handlers = [_handler(logging.WARNING)]
     logging.captureWarnings(capture=True)
+
+
+def _handler(level: int) -> logging.Handler:
+    handler = logging.StreamHandler(_output)
+    handler.setFormatter(FORMATTER)
+    handler.setLevel(level)
+    return handler
 
 
 def without_metrics() -> None:

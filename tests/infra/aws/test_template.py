@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from chalice.app import ScheduledEventConfig
 
@@ -25,6 +26,7 @@ from infra.aws import function_table
 from infra.aws.template.alarms import RUNBOOK
 from infra.aws.template.cfn import logical_name
 from infra.aws.template.lambdas import RUNTIME
+from infra.local import aws
 from infra.postgres_settings import SERVER_SETTINGS
 from tests.infra.aws.stack import Stack
 
@@ -201,6 +203,32 @@ def test_each_schedule_is_missed_if_it_does_not_run(template: dict[str, Any]) ->
         if isinstance(source, ScheduledEventConfig)
     }
     assert watched == scheduled
+
+
+def test_cloudwatch_accepts_alarms_filters_and_dashboard(template: dict[str, Any]) -> None:
+    """Their properties are the parameters of CloudWatch's API, of which moto checks some."""
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", "Egress": "nat-instance"})
+    with aws.running():
+        cloudwatch, logs = boto3.client("cloudwatch"), boto3.client("logs")
+        alarms = alarms_of(stack)
+        for alarm in alarms.values():
+            cloudwatch.put_metric_alarm(**alarm)
+        (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+        cloudwatch.put_dashboard(**dashboard)
+        for group in stack.of_type("AWS::Logs::LogGroup"):
+            logs.create_log_group(logGroupName=f"{group}.Ref")
+        for name, part in stack.of_type("AWS::Logs::MetricFilter").items():
+            made = [
+                {key[0].lower() + key[1:]: value for key, value in metric.items()}
+                for metric in part["MetricTransformations"]
+            ]
+            logs.put_metric_filter(
+                logGroupName=part["LogGroupName"],
+                filterName=name,
+                filterPattern=part["FilterPattern"],
+                metricTransformations=made,
+            )
+        assert len(cloudwatch.describe_alarms()["MetricAlarms"]) == len(alarms)
 
 
 def test_the_outbox_alarm_goes_off_without_data(template: dict[str, Any]) -> None:
