@@ -50,19 +50,19 @@ def current() -> RequestId | None:
 def bind(request_id: object, **others: object) -> Iterator[None]:
     """Bind a request id for the block, and other ids. An invalid request id binds None."""
     token = _current.set(RequestId.of(request_id))
+    ids_token = _ids.set({**ids(), **_texts(others)})
     try:
-        with scope(**others):
-            yield
+        yield
     finally:
+        _ids.reset(ids_token)
         _current.reset(token)
 
 
 @contextmanager
 def scope(**others: object) -> Iterator[None]:
     """Add ids such as `bookingId` to the log lines of the block."""
-    token = _ids.set({**ids()})
+    token = _ids.set({**ids(), **_texts(others)})
     try:
-        add(**others)
         yield
     finally:
         _ids.reset(token)
@@ -72,7 +72,11 @@ def add(**others: object) -> None:
     """Add ids to the further log lines of the innermost block. None adds nothing."""
     bound = _ids.get()
     if bound is not None:
-        bound.update({name: str(value) for name, value in others.items() if value is not None})
+        bound.update(_texts(others))
+
+
+def _texts(others: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in others.items() if value is not None} if others else {}
 
 
 def ids() -> Mapping[str, str]:
