@@ -43,7 +43,7 @@ from chalicelib.platform.messaging import outbox, queues
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import PutBack, process_batch
-from chalicelib.platform.observability import logs
+from chalicelib.platform.observability import logs, request_context
 from chalicelib.users import email_tokens, sessions
 
 logs.set_up()
@@ -51,6 +51,20 @@ logs.set_up()
 app = Chalice(app_name="event-booking", configure_logs=False)
 app.api.binary_types = []  # Chalice would look up the type of each response; `serving` knows what is binary
 app.register_middleware(render_chalice_responses, "http")
+
+
+def _log_invocation(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Middleware: log with Lambda's request id, and log an error as JSON, before Lambda logs it as text."""
+    with request_context.bind(None, lambdaRequestId=getattr(event.context, "aws_request_id", None)):
+        try:
+            return get_response(event)
+        except Exception:
+            logs.exception("function failed")
+            raise
+
+
+app.register_middleware(_log_invocation, "sqs")
+app.register_middleware(_log_invocation, "scheduled")
 
 resources = [
     module.routes

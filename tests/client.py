@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from chalice.local import LocalChalice, RouteMatcher
 from sqlalchemy import Connection, update
@@ -140,6 +140,7 @@ class Client:
         answer = function(
             {
                 "requestContext": {
+                    "requestId": str(uuid4()),
                     "httpMethod": method,
                     "resourcePath": route.route,
                     "path": urlsplit(path).path,

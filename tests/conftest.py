@@ -1,13 +1,18 @@
 """Fixtures: one PostgreSQL server for a run, and one migrated database for each test."""
 
+import io
+import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import app
 from chalicelib.migrations import role, upgrade
+from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import postgres
@@ -27,6 +32,9 @@ WEBHOOK_SECRET = b"whsec_of_the_tests"
 TEMPLATE = "template_migrated"
 WORKSHOP = [Path(__file__).with_name(name) for name in ("bench", "infra")]
 """The folders whose tests are marked `tools`."""
+
+
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -98,3 +106,29 @@ def web(wiring: Wiring) -> Iterator[Web]:
     assert wiring.settings.database_pool_size > 1, "one connection would serialize all requests"
     with serving(api_gateway(app.app)) as url:
         yield Web(url)
+
+
+@pytest.fixture
+def set_up() -> Iterator[Callable[..., None]]:
+    """The function that sets up the log of the deployed app. Its effect is undone after the test."""
+    loggers = [logging.getLogger("event-booking"), logging.getLogger()]
+    handlers = [logger.handlers for logger in loggers]
+    yield logs.set_up
+    logs.set_up()
+    for logger, before in zip(loggers, handlers, strict=True):
+        logger.handlers = before
+
+
+@pytest.fixture
+def log(set_up: Callable[..., None]) -> Lines:
+    """A function that returns the lines since its last call."""
+    stream = io.StringIO()
+    set_up(stream)
+
+    def lines() -> list[dict[str, Any]]:
+        written = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return [json.loads(line) for line in written.splitlines()]
+
+    return lines

@@ -14,6 +14,7 @@ from chalicelib.payments import stripe_objects
 from chalicelib.payments.gateway import Charge, DueRefund, PaymentIntent, PaymentRefused, Refund
 from chalicelib.payments.stripe_objects import to_stripe_amount
 from chalicelib.platform.errors import Unreachable
+from chalicelib.platform.observability import metrics
 
 if TYPE_CHECKING:
     from stripe.params import EventListParams, PaymentIntentCreateParams, RefundCreateParams
@@ -159,6 +160,26 @@ def _as_dict(stripe_object: stripe.StripeObject) -> dict[str, Any]:
 
 
 @contextmanager
+def _measured() -> Iterator[None]:
+    """Measure a call to Stripe. A rejected call has not failed, an error on Stripe's side has."""
+    started = time.perf_counter()
+    failed = False
+    try:
+        yield
+    except _TRANSIENT_ERRORS:
+        failed = True
+        raise
+    except stripe.StripeError as error:
+        failed = (error.http_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        raise
+    finally:
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        metrics.put_all(
+            {"StripeLatency": (elapsed_ms, "Milliseconds"), "StripeFailures": (int(failed), "Count")}
+        )
+
+
+@contextmanager
 def _translate_errors(*, idempotent: bool = False) -> Iterator[None]:
     """Raise Unreachable for transient errors and unknown outcomes, and PaymentRefused for rejected calls.
 
@@ -166,7 +187,8 @@ def _translate_errors(*, idempotent: bool = False) -> Iterator[None]:
     and repeats it for a day, so the next attempt needs a key of its own (docs.stripe.com/error-low-level).
     """
     try:
-        yield
+        with _measured():
+            yield
     except _TRANSIENT_ERRORS as error:
         raise Unreachable(f"Stripe: {error}") from error
     except stripe.StripeError as error:

@@ -221,11 +221,13 @@ def book(
         )
     if outcome == "replayed":
         first = json.loads(booking)
+        request_context.add(bookingId=first["bookingId"])
         return BookingResult(
             booking, UUID(first["bookingId"]), held=first["status"] == "pending", replayed=True
         )
     if outcome not in {"booked", "held"}:
         raise _refusal(order, outcome, booking)
+    request_context.add(bookingId=booking_id)
     return BookingResult(booking, booking_id, held=outcome == "held", replayed=False)
 
 

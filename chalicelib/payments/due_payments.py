@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Integer, Row, Table, Update, bindparam, se
 from chalicelib.payments.models import payments
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.engine import Database
-from chalicelib.platform.observability import logs
+from chalicelib.platform.observability import logs, request_context
 
 BATCH_SIZE = 100
 """Payments or refunds per claim."""
@@ -54,10 +55,12 @@ def process_concurrently(rows: Sequence[T], process: Callable[[T], None]) -> Non
     """Process rows concurrently. A failure is logged; the row is retried at its next check."""
 
     def process_or_log(row: T) -> None:
-        try:
-            process(row)
-        except Exception:  # noqa: BLE001 (one failure must not stop the other rows)
-            logs.exception("payment check failed")
+        with request_context.scope(bookingId=getattr(row, "booking_id", None)):
+            try:
+                process(row)
+            except Exception:  # noqa: BLE001 (one failure must not stop the other rows)
+                logs.exception("payment check failed")
 
     with ThreadPoolExecutor(min(STRIPE_CONCURRENCY, len(rows))) as executor:
-        list(executor.map(process_or_log, rows))
+        contexts = [copy_context() for _ in rows]
+        list(executor.map(lambda context, row: context.run(process_or_log, row), contexts, rows))

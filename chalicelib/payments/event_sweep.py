@@ -7,14 +7,15 @@ from typing import Any
 from sqlalchemy import Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from chalicelib.payments import stripe_events
+from chalicelib.payments import settlement, stripe_events
 from chalicelib.payments.gateway import PaymentGateway, PaymentRefused
 from chalicelib.payments.models import payments, stripe_sweeps
 from chalicelib.payments.models import stripe_events as recorded_events
-from chalicelib.payments.stripe_events import NotAnEvent
+from chalicelib.payments.settlement import Outcome
+from chalicelib.payments.stripe_events import NotAnEvent, StripeEvent
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import Unreachable
-from chalicelib.platform.observability import logs, metrics
+from chalicelib.platform.observability import logs, metrics, request_context
 
 STRIPE_RETENTION = timedelta(days=30)
 """How long Stripe lists events (docs.stripe.com/api/events)."""
@@ -24,6 +25,9 @@ OVERLAP = timedelta(minutes=5)
 
 WINDOW = timedelta(hours=6)
 """The time that is listed before the mark is stored: an interrupted sweep continues there."""
+
+IN_FLIGHT = timedelta(seconds=10)
+"""The age until which an event's webhook may be on its way. It is applied, but not counted as missed."""
 
 _KNOWN = select(recorded_events.c.stripe_event_id).where(
     recorded_events.c.stripe_event_id == any_(bindparam("ids", type_=ARRAY(Text)))
@@ -57,8 +61,6 @@ def sweep(
             since = until
     except (Unreachable, PaymentRefused):
         logs.exception("sweep of Stripe's events failed")
-    if applied:
-        metrics.put("WebhooksMissed", applied, "Count")
     return applied
 
 
@@ -93,9 +95,23 @@ def _apply_unknown(
     for event in reversed(page):
         if event["id"] in known:
             continue
-        try:
-            parsed = stripe_events.parse_object(event)
-            applied += stripe_events.receive(database, parsed, livemode=livemode, now=now) is not None
-        except NotAnEvent:  # it must not stop the others
-            logs.exception("malformed event", stripeEventId=str(event["id"]))
+        with request_context.scope():
+            try:
+                parsed = stripe_events.parse_object(event)
+                outcome = stripe_events.receive(database, parsed, livemode=livemode, now=now)
+            except NotAnEvent:  # it must not stop the others
+                logs.exception("malformed event", stripeEventId=str(event["id"]))
+                continue
+            if outcome is not None:
+                applied += 1
+                _count_missed(parsed, outcome, now)
     return applied
+
+
+def _count_missed(event: StripeEvent, outcome: Outcome, now: datetime) -> None:
+    if event.created is None or now - event.created < IN_FLIGHT:
+        return
+    metrics.put("WebhooksMissed", 1, "Count")
+    logs.warning("webhook missed", outcome=outcome)
+    if outcome == "confirmed":
+        settlement.count_reconciled()

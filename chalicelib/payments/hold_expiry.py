@@ -114,6 +114,5 @@ def _cancel_at_stripe(database: Database, gateway: PaymentGateway, row: Row[Any]
         return True
     if intent.status in {"open", "processing"}:
         return False
-    with database.transaction() as connection:
-        settlement.settle(connection, intent, now)
+    settlement.settle_without_webhook(database, intent, now)
     return True

@@ -59,9 +59,7 @@ def _check_payment(
     if row.status in HAS_ARRIVED:
         check_refunds(database, gateway(), row.booking_id, row.intent_id, now)
         return
-    intent = gateway().get_payment_intent(row.intent_id)
-    with database.transaction() as connection:
-        settlement.settle(connection, intent, now)
+    settlement.settle_without_webhook(database, gateway().get_payment_intent(row.intent_id), now)
 
 
 def _check_refund(

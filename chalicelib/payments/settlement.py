@@ -17,7 +17,9 @@ from chalicelib.payments.balances import AMOUNT_DIFFERS, flag_for_review, status
 from chalicelib.payments.gateway import PaymentIntent
 from chalicelib.payments.locks import lock_booking
 from chalicelib.payments.models import payments
+from chalicelib.platform.database.engine import Database
 from chalicelib.platform.messaging import outbox
+from chalicelib.platform.observability import logs, metrics
 
 Outcome = Literal[
     "confirmed",
@@ -61,6 +63,20 @@ def settle(connection: Connection, intent: PaymentIntent, now: datetime) -> Effe
     if intent.status == "canceled":
         return _handle_cancellation(connection, row, now), booking_id
     return "no-change", booking_id
+
+
+def settle_without_webhook(database: Database, intent: PaymentIntent, now: datetime) -> None:
+    """Apply a payment's state that no webhook has reported, and count it if that confirms the booking."""
+    with database.transaction() as connection:
+        outcome, _ = settle(connection, intent, now)
+    if outcome == "confirmed":
+        count_reconciled()
+
+
+def count_reconciled() -> None:
+    """Count a booking that was confirmed without Stripe's webhook."""
+    metrics.put("PaymentsReconciled", 1, "Count")
+    logs.warning("payment reconciled")
 
 
 def _lock_payment(connection: Connection, intent: PaymentIntent, now: datetime) -> Row[Any] | None:

@@ -15,7 +15,7 @@ from chalicelib.payments.settlement import FOREIGN, Effect, Outcome
 from chalicelib.payments.stripe_objects import is_short_text
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
-from chalicelib.platform.observability import metrics
+from chalicelib.platform.observability import metrics, request_context
 
 RETENTION = timedelta(days=90)
 """Longer than Stripe redelivers an event: three days automatically, thirty days by hand."""
@@ -88,6 +88,7 @@ def receive(database: Database, event: StripeEvent, *, livemode: bool, now: date
     Raises:
         Unavailable: The event was not recorded; Stripe must redeliver it.
     """
+    request_context.add(stripeEventId=event.event_id, stripeEventType=event.type)
     with database.transaction() as connection:
         if not _record(connection, event, now):
             metrics.put("WebhookEvents", 1, "Count", outcome="duplicate")
@@ -101,6 +102,7 @@ def receive(database: Database, event: StripeEvent, *, livemode: bool, now: date
             .where(stripe_events.c.stripe_event_id == event.event_id)
             .values(outcome=outcome, booking_id=booking_id)
         )
+    request_context.add(bookingId=booking_id)
     metrics.put("WebhookEvents", 1, "Count", outcome=outcome)
     return outcome
 

@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, Index, Integer, Table, Uuid, delete, 
 from chalicelib.platform.database.columns import SystemTime
 from chalicelib.platform.database.engine import Database, metadata
 from chalicelib.platform.errors import TooManyRequests
+from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Quota, Settings
 
 IPV6_PREFIX = 64
@@ -156,9 +157,11 @@ def refuse_exceeded(usages: Sequence[Usage]) -> None:
     Raises:
         TooManyRequests: With the seconds until all exceeded windows end.
     """
-    exceeded = [usage.reset_seconds for usage in usages if usage.is_exceeded]
+    exceeded = [usage for usage in usages if usage.is_exceeded]
+    for usage in exceeded:
+        metrics.put("RateLimited", 1, "Count", limit=usage.limit)
     if exceeded:
-        raise TooManyRequests(retry_after=max(exceeded))
+        raise TooManyRequests(retry_after=max(usage.reset_seconds for usage in exceeded))
 
 
 def headers(usages: Sequence[Usage]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from chalicelib.platform.settings import Quota
 from chalicelib.wiring import Wiring, using
 from tests.client import PASSWORD, Account, Client, Reply, event_body, in_days
 from tests.concurrency import run_concurrently
+from tests.conftest import Lines
 from tests.database_contents import count
 from tests.fakes import FakePayments
 from tests.rows import executed_statements, rows, value
@@ -72,6 +73,16 @@ def forgot(client: Client, email: str) -> Reply:
 def change_password(client: Client, account: Account, current: str) -> Reply:
     body = {"password": "another good one", "currentPassword": current}
     return client("PATCH", "/users/me", body, by=account)
+
+
+def test_refused_requests_are_counted_by_limit(limited: Client, log: Lines) -> None:
+    ada = limited.attendee()
+
+    fail(limited, ada, 4)
+
+    *_, refused = log()
+    assert (refused["status"], refused["RateLimited"], refused["limit"]) == (429, 1, "login_failures")
+    assert refused["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["limit"]]
 
 
 def test_login_failures_are_limited_per_address_and_client(limited: Client) -> None:

@@ -16,6 +16,7 @@ from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake import objects
 from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import Fault, FaultKind
+from tests.conftest import Lines
 
 EVENT = uuid4()
 
@@ -70,6 +71,31 @@ def test_transient_errors_are_unreachable(
 
     with pytest.raises(Unreachable, match=r"^Stripe: "):
         call(gateway, intent)
+
+
+@pytest.mark.parametrize(
+    ("faults", "failures"),
+    [([], 0), ([Fault("limit", 1)], 1), ([Fault("reset", 2)], 1), ([Fault("error", 1)], 1)],
+)
+def test_each_call_is_measured(
+    gateway: StripePayments, stripe: StripeFake, log: Lines, faults: list[Fault], failures: int
+) -> None:
+    stripe.faults.calls = faults
+
+    with suppress(Unreachable, PaymentRefused):
+        OPEN(gateway, "")
+
+    [line] = [line for line in log() if line["message"] == "metric"]  # the fake logs too
+    assert line["StripeFailures"] == failures
+    assert line["StripeLatency"] > 0
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+
+
+def test_a_rejected_call_is_no_failure_of_stripe(gateway: StripePayments, log: Lines) -> None:
+    with pytest.raises(PaymentRefused):
+        GET(gateway, "pi_unknown")
+
+    assert [line["StripeFailures"] for line in log()] == [0]
 
 
 @pytest.mark.parametrize("after", [True, False])

@@ -12,6 +12,7 @@ from infra.local.lambda_runner import Context
 from infra.stripe_fake.fake import StripeFake
 from infra.stripe_fake.faults import ALWAYS, Fault
 from tests.client import Client
+from tests.conftest import Lines
 from tests.payments.purchases import (
     Hold,
     buy,
@@ -19,6 +20,7 @@ from tests.payments.purchases import (
     differences,
     domain_event_types,
     drop_webhooks,
+    expire,
     get_booking,
     hold,
     reconcile,
@@ -203,3 +205,52 @@ def test_the_schedule_of_the_reconciler_sweeps(client: Client, stripe: StripeFak
     app.handler_map["reconcile_payments"]({**scheduled, "resources": [], "detail": {}}, context)
 
     assert status(client, paid) == ("cancelled", "refunded")
+
+
+def counted(lines: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many webhooks were missed, and how many payments were confirmed without one."""
+    return (
+        sum(line.get("WebhooksMissed", 0) for line in lines),
+        sum(line.get("PaymentsReconciled", 0) for line in lines),
+    )
+
+
+def test_payments_confirmed_without_a_webhook_are_counted(
+    client: Client, stripe: StripeFake, log: Lines
+) -> None:
+    by_webhook, by_sweep, by_check, by_expiry = (hold(client) for _ in range(4))
+    log()
+
+    stripe.confirm(by_webhook.intent_id)
+    deliver_webhooks(stripe)
+    assert counted(log()) == (0, 0)
+
+    stripe.confirm(by_sweep.intent_id)
+    drop_webhooks(stripe)
+    sweep(client, event_sweep.IN_FLIGHT + timedelta(seconds=1))
+    swept = log()
+    assert counted(swept) == (1, 1)
+    assert {line["bookingId"] for line in swept if line["level"] == "warning"} == {by_sweep.booking_id}
+
+    stripe.confirm(by_check.intent_id)
+    drop_webhooks(stripe)
+    reconcile(client)
+    assert counted(log()) == (0, 1)
+
+    stripe.confirm(by_expiry.intent_id)
+    drop_webhooks(stripe)
+    expire(client)
+    assert counted(log()) == (0, 1)
+
+
+def test_a_webhook_that_may_be_on_its_way_is_not_counted(
+    client: Client, stripe: StripeFake, log: Lines
+) -> None:
+    held = hold(client)
+    log()
+    stripe.confirm(held.intent_id)
+    drop_webhooks(stripe)
+
+    assert sweep(client) == 1
+
+    assert counted(log()) == (0, 0)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from chalicelib.wiring import Wiring, using
 from infra.stripe_fake.webhooks import sign
 from tests.client import Client
+from tests.conftest import Lines
 from tests.payments.purchases import Hold, hold, post_webhook, status
 from tests.payments.webhook_delivery import SECRET, event, intent_of, recorded
 
@@ -139,6 +140,26 @@ def test_a_truncated_header_is_refused(client: Client, held: Hold, body: bytes) 
     for length in range(0, len(header), 7):
         assert_refused(client, held, body, header[:length])
     assert_refused(client, held, body, header[:-1])
+
+
+@pytest.mark.parametrize(
+    ("reason", "header"),
+    [
+        ("no signature", lambda _: None),
+        ("malformed signature", lambda _: "v1=0123"),
+        ("wrong secret", lambda body: signature(body, OTHER)),
+        ("too old", lambda body: signature(body, age=360)),
+    ],
+)
+def test_a_refused_webhook_is_counted_and_its_reason_logged(
+    client: Client, log: Lines, reason: str, header: Callable[[bytes], str | None]
+) -> None:
+    post_webhook(client, b"{}", header(b"{}"))
+
+    warning, request = log()
+
+    assert (warning["level"], warning["message"], warning["reason"]) == ("warning", "webhook refused", reason)
+    assert (request["status"], request["WebhooksRefused"]) == (400, 1)
 
 
 @pytest.fixture

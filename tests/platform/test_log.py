@@ -3,24 +3,28 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+from uuid import UUID
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
+import app
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.observability import logs, metrics
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
+from infra.local import postgres
+from infra.local.lambda_runner import Context
 from infra.local.postgres import Postgres
 from tests.client import PASSWORD, Client, event_body
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Lines
 from tests.rows import rows
 
 AN_ID = "019b2f3e-7c1a-7b55-9d41-2f6d0c8a1e90"
-
-Lines = Callable[[], list[dict[str, Any]]]
 
 
 class BrokenDatabase(Database):
@@ -28,33 +32,6 @@ class BrokenDatabase(Database):
 
     def transaction(self, _limit_ms: int | None = None) -> NoReturn:
         raise RuntimeError("the cause")
-
-
-LOGGER = logging.getLogger("event-booking")
-
-
-@pytest.fixture
-def set_up() -> Iterator[Callable[..., None]]:
-    """The function that sets up the log of the deployed app. Its effect is undone after the test."""
-    handlers = LOGGER.handlers
-    yield logs.set_up
-    logs.set_up()
-    LOGGER.handlers = handlers
-
-
-@pytest.fixture
-def log(set_up: Callable[..., None]) -> Lines:
-    """A function that returns the lines since its last call."""
-    stream = io.StringIO()
-    set_up(stream)
-
-    def lines() -> list[dict[str, Any]]:
-        written = stream.getvalue()
-        stream.seek(0)
-        stream.truncate()
-        return [json.loads(line) for line in written.splitlines()]
-
-    return lines
 
 
 def test_the_log_goes_to_standard_output(
@@ -85,6 +62,7 @@ def test_each_request_is_one_line(client: Client, log: Lines) -> None:
         "ms": 0,
         "userId": host.user_id,
         "requestId": reply.headers["x-request-id"],
+        "eventId": event["eventId"],
     }
     assert line["ms"] > 0
     assert line["time"].endswith("+00:00")
@@ -101,6 +79,79 @@ def test_a_line_has_the_trace_id_of_lambda(
     assert [line["traceId"] for line in log()] == ["Root=1-65f0-2b7c"] * 2
 
 
+def test_a_request_has_the_ids_of_client_and_gateway(client: Client, log: Lines) -> None:
+    client("GET", "/health")
+    client("GET", "/health", headers={"X-Request-Id": "of-the-client"})
+    client("POST", "/health", headers={"X-Request-Id": "of-the-client"})  # Chalice answers
+
+    own, *others = log()
+
+    assert "gatewayRequestId" not in own
+    assert [line["status"] for line in others] == [200, 405]
+    for line in others:
+        assert line["requestId"] == "of-the-client"
+        assert UUID(line["gatewayRequestId"]).version == 4
+
+
+def test_requests_about_a_booking_name_it_and_its_event(client: Client, log: Lines) -> None:
+    event, attendee = client.event(client.host()), client.attendee()
+    log()
+
+    booking = client.book(attendee, event["eventId"], **{"Idempotency-Key": "twice"}).json
+    client.book(attendee, event["eventId"], **{"Idempotency-Key": "twice"})
+    client("GET", f"/bookings/{booking['bookingId']}", by=attendee)
+    client("GET", "/bookings/not-an-id", by=attendee)
+    booked, replayed, got, malformed = log()
+
+    for line in (booked, replayed):
+        assert (line["bookingId"], line["eventId"]) == (booking["bookingId"], event["eventId"])
+    assert got["bookingId"] == booking["bookingId"]
+    assert "bookingId" not in malformed
+
+
+def test_a_lost_connection_is_one_line(client: Client, log: Lines, server: Postgres, owner_url: str) -> None:
+    client("GET", "/events")
+    log()
+    database = make_url(owner_url).database
+    postgres.administer(
+        server,
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",  # noqa: S608
+    )
+
+    assert client("GET", "/events").status == 503
+    assert client("GET", "/events").status == 200
+
+    assert [line["message"] for line in log()] == ["unavailable", "request", "request"]
+
+
+def test_what_libraries_log_is_one_line_of_json(log: Lines) -> None:
+    try:
+        fail("first\nthen ada@example.com")
+    except ValueError:
+        logging.getLogger("a.library").exception("It failed")
+    logging.getLogger("a.library").setLevel(logging.INFO)
+    logging.getLogger("a.library").info("quiet")
+
+    [failed] = log()
+
+    assert (failed["level"], failed["logger"], failed["message"]) == ("error", "a.library", "It failed")
+    assert failed["error"] == "ValueError: first\nthen [address] < RuntimeError: first\nthen [address]"
+
+
+def test_a_failing_function_is_logged_with_the_id_of_lambda(wiring: Wiring, log: Lines) -> None:
+    wiring.database = BrokenDatabase(wiring.settings)
+    context = Context("notify_hosts", 60, threading.Event())
+    scheduled = dict.fromkeys(("version", "id", "detail-type", "source", "account", "time", "region"), "")
+
+    with pytest.raises(RuntimeError):
+        app.app.handler_map["notify_hosts"]({**scheduled, "resources": [], "detail": {}}, context)
+    [line] = log()
+
+    assert (line["level"], line["message"]) == ("error", "function failed")
+    assert line["lambdaRequestId"] == context.aws_request_id
+    assert "the cause" in line["error"]
+
+
 def test_a_failing_log_does_not_fail_requests(client: Client, set_up: Callable[..., None]) -> None:
     closed = io.StringIO()
     closed.close()
@@ -110,7 +161,7 @@ def test_a_failing_log_does_not_fail_requests(client: Client, set_up: Callable[.
 
 
 def test_requests_are_not_logged_at_level_warning(client: Client, log: Lines) -> None:
-    LOGGER.setLevel(logging.WARNING)
+    logging.getLogger("event-booking").setLevel(logging.WARNING)
 
     client("GET", "/health")
 

@@ -9,6 +9,7 @@ cached.
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -113,6 +114,11 @@ class Connection(pg8000.Connection):
 
     def cursor(self) -> Cursor:
         return Cursor(self)
+
+    def close(self) -> None:
+        """Close the connection. If the server has closed it before, there is nothing left to do."""
+        with suppress(InterfaceError, OSError):
+            super().close()
 
     def simple_query(self, sql: str) -> Sequence[str]:
         """Run a statement without parameters and return its first row as texts. A null is an empty text."""

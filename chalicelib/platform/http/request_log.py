@@ -40,6 +40,7 @@ def write(
     }
     if (trace_id := request_context.xray()) is not None:
         line["traceId"] = trace_id
+    line.update(request_context.ids())
     line.update(logs.metrics_of(metrics))
     logs.write(_text(line))
 

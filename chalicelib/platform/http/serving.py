@@ -79,7 +79,11 @@ def serve(
 ) -> ChaliceResponse:
     """Serve one request. Every outcome makes a response and a log line."""
     request_id = request_id_of(raw)
-    with request_context.bind(request_id), metrics.attach_to_request_log() as attached:
+    gateway_id = _gateway_id(raw, request_id)
+    with (
+        request_context.bind(request_id, gatewayRequestId=gateway_id),
+        metrics.attach_to_request_log() as attached,
+    ):
         return _serve(operation, raw, request_id, path_parameters, security, attached)
 
 
@@ -172,6 +176,12 @@ def request_id_of(raw: ChaliceRequest) -> RequestId:
     return given or RequestId(str(uuid4()))
 
 
+def _gateway_id(raw: ChaliceRequest, request_id: str) -> RequestId | None:
+    """Return the id that the gateway's own log has, if the client has sent another one."""
+    gateway_id = raw.context.get("requestId")
+    return None if gateway_id == request_id else RequestId.of(gateway_id)
+
+
 def _client_address(raw: ChaliceRequest) -> str:
     return str((raw.context.get("identity") or {}).get("sourceIp") or "unknown")
 
@@ -220,6 +230,9 @@ def _arguments(operation: Operation, request: Request, path_parameters: Mapping[
         decode = validation.parse_form if is_form else validation.parse_json
         members = decode(request.raw_body, request.headers.get("content-type"))
         arguments["body"] = validation.parse(operation.body, members)
+    if arguments:
+        event_id = arguments.get("event_id") or getattr(arguments.get("body"), "event_id", None)
+        request_context.add(bookingId=arguments.get("booking_id"), eventId=event_id)
     return arguments
 
 
@@ -313,15 +326,16 @@ def render_chalice_responses(
     response = _internal_error() if kind is None else _problem(kind(message))
     request_id = request_id_of(raw)
     finished = _finish(response, request_id, anonymous=True, head=raw.method == "HEAD")
-    request_log.write(
-        method=raw.method,
-        route=raw.path,
-        status=response.status,
-        milliseconds=(time.perf_counter() - started) * 1000,
-        user_id=None,
-        request_id=request_id,
-        metrics={},
-    )
+    with request_context.bind(request_id, gatewayRequestId=_gateway_id(raw, request_id)):
+        request_log.write(
+            method=raw.method,
+            route=raw.path,
+            status=response.status,
+            milliseconds=(time.perf_counter() - started) * 1000,
+            user_id=None,
+            request_id=request_id,
+            metrics={},
+        )
     allow = {name: value for name, value in original.headers.items() if name.lower() == "allow"}
     finished.headers.update({**allow, **CORS.get_access_control_headers()})
     return finished

@@ -1,6 +1,6 @@
 """The outbox: domain events recorded in the transaction of their change, and relayed to SNS from there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -105,6 +105,12 @@ within two minutes. A single domain event costs two minutes of the function: 0.0
 """
 _SETTLING = timedelta(seconds=5)
 """How long after the time of due work its domain event may be recorded."""
+AGE_METRICS = {
+    Lane.BOOKINGS: "OutboxAgeBookings",
+    Lane.EVENTS: "OutboxAgeEvents",
+    Lane.ACCOUNT_EMAILS: "OutboxAgeAccountEmails",
+}
+"""The metric of each lane: the age of its oldest domain event. One line has them all."""
 
 _RECORD = insert(outbox)
 _RECORD_ONCE = upsert(outbox).on_conflict_do_nothing(
@@ -220,15 +226,14 @@ def _round(database: Database, publisher: Publisher, holder: UUID, now: datetime
         if lease is None:
             return 0, True
         rows = connection.execute(_NEXT, {"at_most": BATCH_SIZE}).all()
-        oldest = [time for time in connection.scalars(_OLDEST) if time is not None] if rows else [now]
-    metrics.put("OutboxAge", (now - min(oldest)).total_seconds(), "Seconds")
+        oldest = connection.execute(_OLDEST).all() if rows else []
+    _measure_age({row.lane: row.occurred_at for row in oldest if row.occurred_at is not None}, now)
     if not rows:
         return 0, lease.active_until is not None and now < lease.active_until
-    refused = publisher.publish([_domain_event(row) for row in rows])
-    if refused:
-        logs.error("domain events refused", domainEventIds=sorted(map(str, refused)))
+    domain_events = [_domain_event(row) for row in rows]
+    refused = publisher.publish(domain_events)
     published = _without_held_back(rows, refused)
-    _log_published(published)
+    _log(domain_events, refused, {row.domain_event_id for row in published})
     with database.transaction() as connection:
         connection.execute(
             _DELETE,
@@ -242,6 +247,12 @@ def _round(database: Database, publisher: Publisher, holder: UUID, now: datetime
         )
     metrics.put("DomainEventsPublished", len(published), "Count")
     return len(published), True
+
+
+def _measure_age(oldest: Mapping[int, datetime], now: datetime) -> None:
+    """Measure how long the oldest domain event of each lane has waited."""
+    ages = {name: (now - oldest.get(lane, now)).total_seconds() for lane, name in AGE_METRICS.items()}
+    metrics.put_all({name: (age, "Seconds") for name, age in ages.items()})
 
 
 def _acquire_lease(connection: Connection, holder: UUID, now: datetime) -> Row[Any] | None:
@@ -284,11 +295,13 @@ _NEXT = (
 _OLDEST = union_all(
     *(
         select(
+            literal_column(str(lane.value)).label("lane"),
             select(outbox.c.occurred_at)
             .where(outbox.c.lane == literal_column(str(lane.value)))
             .order_by(outbox.c.position)
             .limit(1)
             .scalar_subquery()
+            .label("occurred_at"),
         )
         for lane in Lane
     )
@@ -324,11 +337,10 @@ def _without_held_back(rows: Sequence[Row[Any]], refused: set[UUID]) -> list[Row
     return published
 
 
-def _log_published(rows: Sequence[Row[Any]]) -> None:
-    for row in rows:
-        logs.info(
-            "domain event published",
-            type=row.type,
-            domainEventId=str(row.domain_event_id),
-            requestId=row.request_id,
-        )
+def _log(domain_events: Sequence[DomainEvent], refused: set[UUID], published: set[UUID]) -> None:
+    for domain_event in domain_events:
+        with request_context.bind(domain_event.request_id, **domain_event.ids):
+            if domain_event.domain_event_id in refused:
+                logs.error("domain event refused")
+            elif domain_event.domain_event_id in published:
+                logs.info("domain event published")

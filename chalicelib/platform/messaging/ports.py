@@ -25,6 +25,16 @@ class DomainEvent:
     """The id of the request that caused it."""
     body: dict[str, Any]
 
+    @property
+    def ids(self) -> dict[str, Any]:
+        """The ids that log lines about it have."""
+        return {
+            "type": self.type,
+            "domainEventId": self.domain_event_id,
+            "bookingId": self.body.get("bookingId"),
+            "eventId": self.body.get("eventId"),
+        }
+
     def as_message(self) -> dict[str, Any]:
         """The JSON object that subscribers receive."""
         return {

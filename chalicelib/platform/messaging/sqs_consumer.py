@@ -91,26 +91,28 @@ class _Batch:
             logs.exception("message failed", messageId=message_id)
             return False
         domain_event = domain_event_of(message)
-        kind = domain_event.type if domain_event else None
-        with request_context.bind(domain_event.request_id if domain_event else None):
-            if self._outage_seconds > _OUTAGE_BUDGET_SECONDS and self._puts_back(record, kind, None):
+        with request_context.bind(
+            domain_event.request_id if domain_event else None,
+            messageId=message_id,
+            **(domain_event.ids if domain_event else {}),
+        ):
+            if self._outage_seconds > _OUTAGE_BUDGET_SECONDS and self._puts_back(record, None):
                 return True
             try:
                 handle(message)
             except (Unavailable, Unreachable) as error:
                 self._outage_seconds += time.perf_counter() - started
-                if self._puts_back(record, kind, error):
+                if self._puts_back(record, error):
                     return True
-                logs.exception("message failed", type=kind, messageId=message_id)
+                logs.exception("message failed")
                 return False
             except Exception:  # noqa: BLE001 (a failed message must not stop its batch)
-                logs.exception("message failed", type=kind, messageId=message_id)
+                logs.exception("message failed")
                 return False
-            elapsed_ms = round((time.perf_counter() - started) * 1000, 1)
-            logs.info("message handled", type=kind, messageId=message_id, ms=elapsed_ms)
+            logs.info("message handled", ms=round((time.perf_counter() - started) * 1000, 1))
             return True
 
-    def _puts_back(self, record: Record, kind: str | None, cause: Exception | None) -> bool:
+    def _puts_back(self, record: Record, cause: Exception | None) -> bool:
         times = _times_put_back(record)
         if self._put_back is None or times >= MAX_TIMES_PUT_BACK:
             return False
@@ -118,14 +120,12 @@ class _Batch:
         try:
             self._put_back(record.body, times=times + 1, delay=delay)
         except Exception:  # noqa: BLE001 (SQS delivers the message again, and counts an attempt)
-            logs.exception("message not put back", messageId=record.to_dict()["messageId"])
+            logs.exception("message not put back")
             self._put_back = None  # spares the rest of the batch the wait
             return False
         metrics.put("MessagesPutBack", 1, "Count")
         logs.warning(
             "message put back",
-            type=kind,
-            messageId=record.to_dict()["messageId"],
             times=times + 1,
             delay=delay,
             error=f"{type(cause).__name__}: {cause}" if cause else "an earlier message met an outage",

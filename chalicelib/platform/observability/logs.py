@@ -1,4 +1,4 @@
-"""The log: JSON lines on standard output, each with the id of its request.
+"""The log: JSON lines on standard output, each with the ids of its request and of what it is about.
 
 A line has only members that the code names, so that no header, body or secret is logged by accident. Texts of
 errors come from others, so e-mail addresses are removed from every line.
@@ -34,10 +34,18 @@ class _JsonFormatter(logging.Formatter):
             **_origin(),
             **getattr(record, "members", {}),
         }
-        if record.exc_info:
-            line["error"] = "".join(traceback.format_exception(*record.exc_info))
+        if record.name != _log.name:
+            line["logger"] = record.name
+        if record.exc_info and record.exc_info[1]:
+            # A library's traceback says little, and an error of SQLAlchemy has the whole statement.
+            error = record.exc_info[1]
+            line["error"] = _traceback(error) if record.name == _log.name else _chain(error)
         texts = {name: _redacted(value) for name, value in line.items() if isinstance(value, str)}
         return json.dumps({**line, **texts}, default=str)
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _redacted(text: str) -> str:
@@ -52,20 +60,34 @@ def time_text(moment: datetime) -> str:
 
 
 def _origin() -> dict[str, object]:
-    """Return the ids of the current request and of its X-Ray trace, if there are any."""
-    ids = {"requestId": request_context.current(), "traceId": request_context.xray()}
-    return {name: value for name, value in ids.items() if value is not None}
+    """Return the ids of the current request, of its X-Ray trace, and of what it is about."""
+    found = {
+        "requestId": request_context.current(),
+        "traceId": request_context.xray(),
+        **request_context.ids(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def set_up(output: TextIO | None = None) -> None:
-    """Send the log to `output`, or to standard output, from which Lambda collects it."""
+    """Send the log to `output`, or to standard output, from which Lambda collects it.
+
+    Warnings and errors of libraries go there too. Otherwise they would be texts of many lines.
+    """
     global _output  # noqa: PLW0603 (one log per process)
     _output = output or sys.stdout
-    handler = logging.StreamHandler(_output)
-    handler.setFormatter(FORMATTER)
-    _log.handlers = [handler]
+    _log.handlers = [_handler(logging.INFO)]
     _log.propagate = False
     _log.setLevel(logging.INFO)
+    logging.getLogger().handlers = [_handler(logging.WARNING)]
+    logging.captureWarnings(capture=True)
+
+
+def _handler(level: int) -> logging.Handler:
+    handler = logging.StreamHandler(_output)
+    handler.setFormatter(FORMATTER)
+    handler.setLevel(level)
+    return handler
 
 
 def without_metrics() -> None:
@@ -88,13 +110,17 @@ def error(message: str, /, **members: object) -> None:
 
 def failure(message: str, error: BaseException, /, **members: object) -> None:
     """Log an expected error and its causes in one short line: many may follow while a service is away."""
+    _log.error(message, extra={"members": {"error": _chain(error), **members}})
+
+
+def _chain(error: BaseException) -> str:
+    """Return an error and its causes in one short line."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:  # an error can be its own cause
         causes.append(cause)
         cause = cause.__cause__
-    chain = " < ".join(dict.fromkeys(map(_short, causes)))[:_MAX_ERROR_LENGTH]
-    _log.error(message, extra={"members": {"error": chain, **members}})
+    return " < ".join(dict.fromkeys(map(_short, causes)))[:_MAX_ERROR_LENGTH]
 
 
 def _short(error: BaseException) -> str:

@@ -1,8 +1,11 @@
-"""The id of the current request. Domain events and messages carry it on to the e-mails."""
+"""The id of the current request, and the other ids that log lines have.
+
+Domain events and messages carry the id of the request on to the e-mails.
+"""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Self
@@ -35,6 +38,7 @@ class RequestId(str):
 
 
 _current: ContextVar[RequestId | None] = ContextVar("request_id", default=None)
+_ids: ContextVar[dict[str, str] | None] = ContextVar("ids", default=None)
 
 
 def current() -> RequestId | None:
@@ -43,13 +47,41 @@ def current() -> RequestId | None:
 
 
 @contextmanager
-def bind(request_id: object) -> Iterator[None]:
-    """Bind a request id for the block. An invalid id binds None."""
+def bind(request_id: object, **others: object) -> Iterator[None]:
+    """Bind a request id for the block, and other ids. An invalid request id binds None."""
     token = _current.set(RequestId.of(request_id))
+    ids_token = _ids.set({**ids(), **_texts(others)})
     try:
         yield
     finally:
+        _ids.reset(ids_token)
         _current.reset(token)
+
+
+@contextmanager
+def scope(**others: object) -> Iterator[None]:
+    """Add ids such as `bookingId` to the log lines of the block."""
+    token = _ids.set({**ids(), **_texts(others)})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def add(**others: object) -> None:
+    """Add ids to the further log lines of the innermost block. None adds nothing."""
+    bound = _ids.get()
+    if bound is not None:
+        bound.update(_texts(others))
+
+
+def _texts(others: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in others.items() if value is not None} if others else {}
+
+
+def ids() -> Mapping[str, str]:
+    """Return the ids that log lines have besides that of the request."""
+    return _ids.get() or {}
 
 
 def xray() -> str | None:

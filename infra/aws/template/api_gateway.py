@@ -97,6 +97,7 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
         "RestAPI": {
             "DependsOn": "ApiGatewayAccount",
             "Properties": {
+                "Name": ref("AWS::StackName"),
                 # With a version, SAM does not add a second stage, which would be without limits and logs.
                 "OpenApiVersion": "2.0",
                 "DisableExecuteApiEndpoint": when("HasDomain", then=True, otherwise=False),

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.outbox import AGE_METRICS
 from chalicelib.platform.observability import metrics
 from infra.aws.function_table import Function
 from infra.aws.template.cfn import Json, att, ref, resource, sub, when
+from infra.aws.template.logs import ERROR_LINES, RECENT_ERRORS, REQUESTS_THROTTLED
 from infra.aws.template.messaging import dead_letter_queue_name, queue_name
 
 _WIDTH, _HEIGHT = 12, 6
@@ -25,8 +27,10 @@ def resources(functions: Iterable[Function]) -> Json:
     for queue in queues.QUEUES:
         for name in (queue_name(queue), dead_letter_queue_name(queue)):
             values[f"{name}Name"] = att(name, "QueueName")
-    widgets = [*_api(), *_application(), *_database(), *_functions(list(functions)), *_queues()]
-    body = {"widgets": [_widget(index, *widget) for index, widget in enumerate(widgets)]}
+    functions = list(functions)
+    widgets = [*_api(), *_application(), *_database(), *_functions(functions), *_queues()]
+    placed = [_widget(index, *widget) for index, widget in enumerate(widgets)]
+    body = {"widgets": [*placed, _errors(len(placed), functions)]}
     return {
         "Dashboard": resource(
             "CloudWatch::Dashboard",
@@ -55,27 +59,74 @@ def _widget(index: int, title: str, statistic: str, lines: list[list[Any]]) -> J
     }
 
 
+def _errors(index: int, functions: list[Function]) -> Json:
+    """List the last error lines, below all other widgets."""
+    sources = " | ".join(f"SOURCE '${{{function.log_group}}}'" for function in functions)
+    return {
+        "type": "log",
+        "width": 2 * _WIDTH,
+        "height": _HEIGHT,
+        "x": 0,
+        "y": _HEIGHT * ((index + 1) // 2),
+        "properties": {
+            "title": "Recent errors",
+            "region": "${AWS::Region}",
+            "view": "table",
+            "query": f"{sources} | {RECENT_ERRORS}",
+        },
+    }
+
+
 def _api() -> Iterable[_Widget]:
     api = ["ApiName", "${AWS::StackName}"]
     yield "Requests", "Sum", [["AWS/ApiGateway", name, *api] for name in ("Count", "4XXError", "5XXError")]
+    yield "API latency (ms)", "p99", _by_percentile("AWS/ApiGateway", "Latency", *api)
+    yield "Error lines in the logs", "Sum", [[metrics.NAMESPACE, ERROR_LINES]]
     yield (
-        "API latency (ms)",
-        "p99",
-        [["AWS/ApiGateway", "Latency", *api, {"stat": statistic}] for statistic in ("p50", "p90", "p99")],
+        "Requests refused by limits (429)",
+        "Sum",
+        [_by("limit", "RateLimited", "Sum"), [metrics.NAMESPACE, REQUESTS_THROTTLED]],
     )
 
 
 def _application() -> Iterable[_Widget]:
-    yield "Age of the oldest domain event in the outbox (s)", "Maximum", [[metrics.NAMESPACE, "OutboxAge"]]
-    yield "Domain events published", "Sum", [[metrics.NAMESPACE, "DomainEventsPublished"]]
-    yield "Bookings by outcome", "Sum", [_by_outcome("Bookings", "SampleCount")]
-    yield "Booking procedure, p99 (ms)", "p99", [_by_outcome("BookingLatency", "p99")]
-    yield "Stripe events by outcome", "Sum", [_by_outcome("WebhookEvents", "Sum")]
-    yield "Refunds by outcome", "Sum", [_by_outcome("Refunds", "Sum")]
+    yield (
+        "Age of the oldest domain event in the outbox, by lane (s)",
+        "Maximum",
+        _own(*AGE_METRICS.values()),
+    )
+    yield (
+        "Domain events published, messages put back",
+        "Sum",
+        _own("DomainEventsPublished", "MessagesPutBack"),
+    )
+    yield "Bookings by outcome", "Sum", [_by("outcome", "Bookings", "SampleCount")]
+    yield "Booking procedure, p99 (ms)", "p99", [_by("outcome", "BookingLatency", "p99")]
+    yield (
+        "Calls to Stripe, failures",
+        "Sum",
+        [
+            [metrics.NAMESPACE, "StripeLatency", {"stat": "SampleCount", "label": "Calls"}],
+            [metrics.NAMESPACE, "StripeFailures"],
+        ],
+    )
+    yield "Stripe's latency (ms)", "p99", _by_percentile(metrics.NAMESPACE, "StripeLatency")
+    yield "Stripe events by outcome", "Sum", [_by("outcome", "WebhookEvents", "Sum")]
+    yield (
+        "Webhooks refused and missed, payments reconciled",
+        "Sum",
+        _own("WebhooksRefused", "WebhooksMissed", "PaymentsReconciled"),
+    )
+    yield "Refunds by outcome", "Sum", [_by("outcome", "Refunds", "Sum")]
     yield (
         "Holds ended, emails sent, payments flagged",
         "Sum",
-        [[metrics.NAMESPACE, name] for name in ("HoldsExpired", "EmailsSent", "PaymentsFlagged")],
+        _own("HoldsExpired", "EmailsSent", "PaymentsFlagged"),
+    )
+    yield (
+        "E-mails that bounce or are reported as spam (share)",
+        "Maximum",
+        [["AWS/SES", f"Reputation.{rate}Rate"] for rate in ("Bounce", "Complaint")],
     )
 
 
@@ -94,9 +145,17 @@ def _database() -> Iterable[_Widget]:
     )
 
 
-def _by_outcome(name: str, statistic: str) -> list[Any]:
-    """Return one line per outcome that was measured."""
-    search = f'{{{metrics.NAMESPACE},outcome}} MetricName="{name}"'
+def _own(*names: str) -> list[list[Any]]:
+    return [[metrics.NAMESPACE, name] for name in names]
+
+
+def _by_percentile(*metric: str) -> list[list[Any]]:
+    return [[*metric, {"stat": statistic}] for statistic in ("p50", "p90", "p99")]
+
+
+def _by(dimension: str, name: str, statistic: str) -> list[Any]:
+    """Return one line per value of a dimension that was measured."""
+    search = f'{{{metrics.NAMESPACE},{dimension}}} MetricName="{name}"'
     return [{"expression": f"SEARCH('{search}', '{statistic}', {_PERIOD_SECONDS})"}]
 
 

@@ -1,5 +1,6 @@
 """The template: valid for cfn-lint, and complete for every function, queue and gateway response."""
 
+import ast
 import inspect
 import json
 import re
@@ -10,22 +11,27 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from chalice.app import ScheduledEventConfig
 
 import app
 from chalicelib.adapters.stripe import API_VERSION
 from chalicelib.payments import stripe_events
 from chalicelib.platform.http import problems
 from chalicelib.platform.messaging import queues
+from chalicelib.platform.messaging.bodies import Lane
+from chalicelib.platform.messaging.outbox import AGE_METRICS
 from chalicelib.platform.observability import metrics
 from chalicelib.platform.settings import Settings
 from infra.aws import function_table
 from infra.aws.package import ARCHIVE, AUTHORITIES, LAMBDA_FOLDER
-from infra.aws.template.alarms import TOPIC
+from infra.aws.template.alarms import RUNBOOK
 from infra.aws.template.cfn import logical_name
 from infra.aws.template.lambdas import RUNTIME
 from infra.aws.template.stages import STAGES
 from infra.aws.throttles import SERVERS, THROTTLES
+from infra.local import aws
 from infra.postgres_settings import SERVER_SETTINGS
 from tests.infra.aws.stack import REGION, Stack
 
@@ -122,21 +128,130 @@ def test_each_queue_has_dead_letters_alarms_and_partial_failures(resources: dict
             assert event["Type"] == "SQS"
             assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
             assert event["Properties"]["BatchSize"] == function.queue.batch_size
-    for queue in queues.QUEUES:
-        assert f"{logical_name(queue.name)}AgeAlarm" in resources
-        assert f"{logical_name(queue.name)}DeadLettersAlarm" in resources
+    for alarm in ("QueueAgeAlarm", "DeadLettersAlarm"):
+        queries = [query for query in resources[alarm]["Properties"]["Metrics"] if "MetricStat" in query]
+        assert len(queries) == len(queues.QUEUES)
 
 
-def test_every_alarm_notifies_the_topic(resources: dict[str, Any]) -> None:
-    alarms = [part["Properties"] for part in resources.values() if part["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) > 2 * len(function_table.deployed(app.app))
-    assert all(alarm["AlarmActions"] == [{"Ref": TOPIC}] for alarm in alarms)
+def alarms_of(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The alarms by their names, without that of the stack."""
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    return {alarm["AlarmName"].removeprefix("event-booking-"): alarm for alarm in alarms}
 
 
-def test_the_outbox_alarm_goes_off_without_data(resources: dict[str, Any]) -> None:
-    alarm = resources["OutboxAgeAlarm"]["Properties"]
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"]) == ("EventBooking", "OutboxAge", [])
+def names_of_metrics(alarm: dict[str, Any]) -> set[tuple[str, str]]:
+    """The namespaces and names of the metrics that an alarm uses."""
+    queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
+    used = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
+    return {(metric["Namespace"], metric["MetricName"]) for metric in used}
+
+
+def test_each_alarm_notifies_the_topic_of_its_severity(template: dict[str, Any]) -> None:
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe"})
+    stage = template["Parameters"]["Stage"]["Default"]
+    severities = {
+        name: {"UrgentAlarms.Ref": "urgent", "NoticeAlarms.Ref": "notice"}[alarm["AlarmActions"][0]]
+        for name, alarm in alarms_of(stack).items()
+    }
+    assert {name for name, severity in severities.items() if severity == "urgent"} == {
+        *("api-faults", "stripe-failures", "schedules-stopped", "outbox-age", "queue-age"),
+        *("messages-put-back", "database-storage"),
+        *(() if stage == "prod" else ("nat-instance",)),
+    }
+    assert {name for name, severity in severities.items() if severity == "notice"} == {
+        *("api-latency", "error-lines", "purge-stopped", "dead-letters", "payments-flagged"),
+        *("webhooks-lost", "email-reputation"),
+        *("database-processor", "database-connections"),
+        *(() if stage == "lean" else ("proxy-pinned",)),
+    }
+    for alarm in alarms_of(stack).values():
+        assert alarm["OKActions"] == alarm["AlarmActions"]
+    subscriptions = stack.of_type("AWS::SNS::Subscription").values()
+    mailed = [one["TopicArn"] for one in subscriptions if one["Protocol"] == "email"]
+    assert sorted(mailed) == ["NoticeAlarms.Ref", "UrgentAlarms.Ref"]
+
+
+def test_each_alarm_has_a_section_in_the_runbook(template: dict[str, Any]) -> None:
+    headings = re.findall("^#+ (.+)$", (CHECKOUT / RUNBOOK).read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", "Egress": "nat-instance"})
+    for name, alarm in alarms_of(stack).items():
+        assert alarm["AlarmDescription"].endswith(f" See {RUNBOOK}#{name}")
+        assert name in anchors
+
+
+def test_an_alarm_calculates_with_at_most_ten_metrics(template: dict[str, Any]) -> None:
+    for alarm in alarms_of(Stack(template, {**GIVEN, "StripeSecret": "arn:stripe"})).values():
+        queries = alarm.get("Metrics", [])
+        assert len(queries) <= 20
+        assert sum("MetricStat" in query for query in queries) <= 10
+        assert [query["Id"] for query in queries if query["ReturnData"]] == (["result"] if queries else [])
+        known = {query["Id"] for query in queries}
+        for query in queries:
+            assert re.fullmatch("[a-z][a-zA-Z0-9_]*", query["Id"])
+            words = set(re.findall("[a-z][a-zA-Z0-9_]*", query.get("Expression", "")))
+            assert words <= known - {query["Id"]}
+        assert alarm["EvaluationPeriods"] * alarm.get("Period", 3600) <= 24 * 3600
+
+
+def test_each_schedule_is_missed_if_it_does_not_run(template: dict[str, Any]) -> None:
+    alarms = alarms_of(Stack(template, GIVEN))
+    watched: set[str] = set()
+    for name in ("schedules-stopped", "purge-stopped"):
+        assert (alarms[name]["TreatMissingData"], alarms[name]["Threshold"]) == ("breaching", 1)
+        for query in alarms[name]["Metrics"]:
+            if query["Id"].startswith("started"):
+                [dimension] = query["MetricStat"]["Metric"]["Dimensions"]
+                watched.add(dimension["Value"])
+    scheduled = {
+        f"{logical_name(source.name)}.Ref"
+        for source in app.app.event_sources
+        if isinstance(source, ScheduledEventConfig)
+    }
+    assert watched == scheduled
+
+
+def test_cloudwatch_accepts_alarms_filters_and_dashboard(template: dict[str, Any]) -> None:
+    """Their properties are the parameters of CloudWatch's API, of which moto checks some."""
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe", "Egress": "nat-instance"})
+    with aws.running():
+        cloudwatch, logs = boto3.client("cloudwatch"), boto3.client("logs")
+        alarms = alarms_of(stack)
+        for alarm in alarms.values():
+            cloudwatch.put_metric_alarm(**alarm)
+        (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+        cloudwatch.put_dashboard(**dashboard)
+        for group in stack.of_type("AWS::Logs::LogGroup"):
+            logs.create_log_group(logGroupName=f"{group}.Ref")
+        for name, part in stack.of_type("AWS::Logs::MetricFilter").items():
+            made = [
+                {key[0].lower() + key[1:]: value for key, value in metric.items()}
+                for metric in part["MetricTransformations"]
+            ]
+            logs.put_metric_filter(
+                logGroupName=part["LogGroupName"],
+                filterName=name,
+                filterPattern=part["FilterPattern"],
+                metricTransformations=made,
+            )
+        assert len(cloudwatch.describe_alarms()["MetricAlarms"]) == len(alarms)
+
+
+def test_the_outbox_alarm_goes_off_without_data(template: dict[str, Any]) -> None:
+    alarm = alarms_of(Stack(template, GIVEN))["outbox-age"]
+    assert names_of_metrics(alarm) == {(metrics.NAMESPACE, name) for name in AGE_METRICS.values()}
+    assert set(AGE_METRICS) == set(Lane)
     assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_error_lines_of_every_function_are_counted(template: dict[str, Any]) -> None:
+    stack = Stack(template, GIVEN)
+    filters = stack.of_type("AWS::Logs::MetricFilter").values()
+    counted = [part["LogGroupName"] for part in filters if part["FilterPattern"] == '{ $.level = "error" }']
+    groups = [f"{function.log_group}.Ref" for function in function_table.deployed(app.app)]
+    assert sorted(counted) == sorted(groups)
+    for query in stack.of_type("AWS::Logs::QueryDefinition").values():
+        assert query["LogGroupNames"] == groups
 
 
 def test_gateway_responses_are_problem_documents(template: dict[str, Any]) -> None:
@@ -212,15 +327,27 @@ def test_the_dashboard_and_the_access_log_are_valid_json(template: dict[str, Any
 
 
 def test_alarms_and_dashboard_use_metrics_of_the_app(template: dict[str, Any]) -> None:
-    stack = Stack(template, GIVEN)
-    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
-    used = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == metrics.NAMESPACE}
+    stack = Stack(template, {**GIVEN, "StripeSecret": "arn:stripe"})
+    used = {metric for alarm in alarms_of(stack).values() for metric in names_of_metrics(alarm)}
+    alarmed = {name for namespace, name in used if namespace == metrics.NAMESPACE}
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.dumps(json.loads(dashboard["DashboardBody"]))
-    used.update(re.findall(rf'(?:"{metrics.NAMESPACE}", |MetricName=\\)"(\w+)', body))
-    source = "".join(path.read_text() for path in (CHECKOUT / "chalicelib").rglob("*.py"))
-    assert {"OutboxAge", "Bookings"} < used
-    assert [name for name in used if f'"{name}"' not in source] == []
+    shown = set(re.findall(rf'(?:"{metrics.NAMESPACE}", |MetricName=\\)"(\w+)', body))
+    filters = stack.of_type("AWS::Logs::MetricFilter").values()
+    counted = {made["MetricName"] for part in filters for made in part["MetricTransformations"]}
+    assert alarmed <= shown
+    assert shown == metrics_of_the_app() | counted
+
+
+def metrics_of_the_app() -> set[str]:
+    """The metrics that the source of the app puts."""
+    found = set(AGE_METRICS.values())
+    for path in (CHECKOUT / "chalicelib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"metrics.put", "metrics.put_all"}:
+                names = node.args[0].keys if isinstance(node.args[0], ast.Dict) else [node.args[0]]
+                found.update(str(name.value) for name in names if isinstance(name, ast.Constant))
+    return found
 
 
 def test_functions_have_only_variables_that_the_app_reads(template: dict[str, Any]) -> None:

@@ -10,6 +10,12 @@ from samtranslator.translator.translator import Translator
 from tests.infra.aws.stack import REGION, Stack
 from tests.infra.aws.test_template import GIVEN
 
+WATCHED = (
+    *("AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::EC2::Instance"),
+    *("AWS::RDS::DBInstance", "AWS::RDS::DBCluster", "AWS::RDS::DBProxy"),
+)
+"""The types of what the dimensions of alarms name."""
+
 
 @pytest.fixture
 def transformed(template: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -28,6 +34,29 @@ def test_the_api_has_one_stage_with_limits_log_and_traces(transformed: dict[str,
     assert stage["MethodSettings"]
     assert stage["AccessLogSetting"]["DestinationArn"] == "AccessLogs.Arn"
     assert stage["TracingEnabled"] is True
+
+
+def test_alarms_are_about_parts_of_the_stack(transformed: dict[str, Any]) -> None:
+    stack = Stack(transformed, {**GIVEN, "StripeSecret": "arn:stripe"})
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    assert 15 <= len(alarms) <= 18
+    assert len({action for alarm in alarms for action in alarm["AlarmActions"]}) == 2
+    (api,) = stack.of_type("AWS::ApiGateway::RestApi").values()
+    known = {part for kind in WATCHED for part in stack.of_type(kind)}
+    for alarm in alarms:
+        queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
+        for query in queries:
+            for dimension in query.get("MetricStat", {"Metric": {"Dimensions": []}})["Metric"]["Dimensions"]:
+                name, value = dimension["Name"], dimension["Value"]
+                assert value == api["Name"] if name == "ApiName" else value.partition(".")[0] in known
+
+
+def test_the_error_lines_of_each_function_are_counted(transformed: dict[str, Any]) -> None:
+    stack = Stack(transformed, GIVEN)
+    filters = stack.of_type("AWS::Logs::MetricFilter").values()
+    counted = {part["LogGroupName"] for part in filters if part["FilterPattern"] == '{ $.level = "error" }'}
+    functions = stack.of_type("AWS::Lambda::Function").values()
+    assert counted == {function["LoggingConfig"]["LogGroup"] for function in functions}
 
 
 @pytest.mark.parametrize("domain", ["", "api.example.com"])
