@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
+release = "0.1.0"
 
 _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
