@@ -14,7 +14,7 @@ LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format docs package deploy audit bench redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy audit bench operate reset clean
 
 # Recreate .venv if its Python has been uninstalled.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -65,8 +65,8 @@ audit: .venv/.installed ## look for known vulnerabilities of the locked dependen
 bench: .venv/.installed ## run benchmarks against references (ARGS="booking lists", ARGS=--list, QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
-redrive: .venv/.installed ## redrive the dead letters (of `make run`, or of AWS_ENDPOINT_URL)
-	@$(PY) -m infra.local redrive
+operate: .venv/.installed ## act on `make run`, or on a STACK_NAME (OP=list-flags WHO=name WHY=reason ARGS='{"queue": "email"}' DRY_RUN=yes)
+	@$(PY) -m infra.operate
 
 reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset

@@ -1,4 +1,4 @@
-"""The entry points of the deployment: the HTTP app, queue consumers, schedules, migrate."""
+"""The entry points of the deployment: the HTTP app, queue consumers, schedules, migrate, operate."""
 
 import gc
 
@@ -32,11 +32,11 @@ from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
 from chalicelib.platform.http.serving import render_chalice_responses
-from chalicelib.platform.messaging import outbox, queues
+from chalicelib.platform.messaging import outbox, poison, queues
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import PutBack, process_batch
-from chalicelib.platform.observability import logs
+from chalicelib.platform.observability import logs, request_context
 from chalicelib.users import email_tokens, sessions
 
 logs.set_up()
@@ -69,8 +69,7 @@ SHUTDOWN_MARGIN_MS = 5_000
 """Time that a scheduled function keeps for its last transaction."""
 
 
-def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
-    context: Any = event.context
+def _while_time_is_left(context: Any) -> Callable[[], bool]:
     return lambda: bool(context.get_remaining_time_in_millis() > SHUTDOWN_MARGIN_MS)
 
 
@@ -78,20 +77,20 @@ def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
 def relay_outbox(event: CloudWatchEvent) -> None:
     """Publish domain events until the next run takes over."""
     parts = wiring.current()
-    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event))
+    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event.context))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
     """Announce sales that start and events that change until the next run takes over."""
-    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event))
+    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event.context))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_holds(event: CloudWatchEvent) -> None:
     """Expire unpaid holds until the next run takes over."""
     parts = wiring.current()
-    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event))
+    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event.context))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
@@ -105,7 +104,7 @@ def reconcile_payments(event: CloudWatchEvent) -> None:
             lambda: parts.payments,
             livemode=parts.settings.stripe_livemode,
             now=now,
-            keep_going=_while_time_is_left(event),
+            keep_going=_while_time_is_left(event.context),
         )
 
 
@@ -127,6 +126,7 @@ def purge_expired(_event: CloudWatchEvent) -> None:
     deliveries.purge(database, now)
     digest.purge(database, now)
     stripe_events.purge(database, now)
+    poison.purge(database, now)
     throttle.purge(database, now)
 
 
@@ -245,6 +245,15 @@ def migrate(_event: Any, _context: Any) -> None:
     migrations.upgrade(settings.database_url, tls)
     if settings.app_database_url:
         role.set_up(settings.database_url, settings.app_database_url, tls)
+
+
+@app.lambda_function()
+def operate(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Run an operation for a person: `make operate`."""
+    from chalicelib import operations  # noqa: PLC0415 (only this function needs it)
+
+    with request_context.bind(context.aws_request_id):
+        return operations.run(wiring.current(), event, keep_going=_while_time_is_left(context))
 
 
 gc.enable()

@@ -8,7 +8,7 @@ import chalicelib.bookings.models
 import chalicelib.notifications.models
 import chalicelib.payments.models
 import chalicelib.platform.http.idempotency
-import chalicelib.platform.messaging.outbox  # noqa: F401 (the imports register the tables)
+import chalicelib.platform.messaging.poison  # noqa: F401 (the imports register the tables)
 from chalicelib.migrations import LOCK_KEY, SkippedRelease, UnknownSchema
 from chalicelib.platform.database.engine import metadata, verified_tls
 

@@ -92,16 +92,28 @@ def receive(database: Database, event: StripeEvent, *, livemode: bool, now: date
         if not _record(connection, event, now):
             metrics.put("WebhookEvents", 1, "Count", outcome="duplicate")
             return None
-        if event.account is not None or event.livemode != livemode:
-            outcome, booking_id = FOREIGN
-        else:
-            outcome, booking_id = _apply(connection, event, now)
-        connection.execute(
-            update(stripe_events)
-            .where(stripe_events.c.stripe_event_id == event.event_id)
-            .values(outcome=outcome, booking_id=booking_id)
-        )
+        outcome = _apply_own(connection, event, livemode=livemode, now=now)
     metrics.put("WebhookEvents", 1, "Count", outcome=outcome)
+    return outcome
+
+
+def replay(connection: Connection, event: StripeEvent, *, livemode: bool, now: datetime) -> Outcome:
+    """Apply an event, even if it was applied before. Only the notice of a failed payment is then repeated."""
+    _record(connection, event, now)
+    return _apply_own(connection, event, livemode=livemode, now=now)
+
+
+def _apply_own(connection: Connection, event: StripeEvent, *, livemode: bool, now: datetime) -> Outcome:
+    """Apply a recorded event, unless it is of another account or mode, and store the outcome."""
+    if event.account is not None or event.livemode != livemode:
+        outcome, booking_id = FOREIGN
+    else:
+        outcome, booking_id = _apply(connection, event, now)
+    connection.execute(
+        update(stripe_events)
+        .where(stripe_events.c.stripe_event_id == event.event_id)
+        .values(outcome=outcome, booking_id=booking_id)
+    )
     return outcome
 
 

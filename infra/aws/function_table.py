@@ -10,6 +10,9 @@ from chalicelib.platform.messaging import queues
 from chalicelib.platform.messaging.queues import Queue
 from infra.aws.template import cfn
 
+ALIAS = "live"
+"""The alias of the version that serves. API Gateway, queues and schedules call it."""
+
 API = "api_handler"
 """Chalice's name for the function that serves the routes."""
 
@@ -41,6 +44,8 @@ class Function:
     """Signs or checks unsubscribe links, or counts against rate limits."""
     migrates: bool = False
     """Connects as the owner of the database, and sets up the role of all other functions."""
+    operates: bool = False
+    """Is called by a person, and may redrive dead letters to all queues."""
     needs_public_url: bool = False
     """Writes links to the API."""
     routes: frozenset[tuple[str, str]] = frozenset()
@@ -50,6 +55,11 @@ class Function:
     def logical_name(self) -> str:
         """The name that Chalice gives the function in the template."""
         return "APIHandler" if self.name == API else cfn.logical_name(self.name)
+
+    @property
+    def is_called_directly(self) -> bool:
+        """Whether a person or a deployment calls the newest code, without the alias."""
+        return self.migrates or self.operates
 
     @property
     def role(self) -> str:
@@ -151,6 +161,15 @@ TABLE = (
         pool_size=STRIPE_CONCURRENCY,
     ),
     Function(name="migrate", memory_mb=512, timeout_seconds=900, concurrency=1, migrates=True),
+    Function(
+        name="operate",
+        memory_mb=256,
+        timeout_seconds=300,
+        concurrency=1,
+        calls_stripe=True,
+        operates=True,
+        sends_to=queues.QUEUES,
+    ),
 )
 
 

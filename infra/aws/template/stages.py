@@ -115,6 +115,7 @@ def parameters(stage: str) -> Json:
         "PreviousJwtSecret": _choice(
             "Whether tokens signed with the previous secret are valid", ("accept", "refuse"), "refuse"
         ),
+        "Release": _text("Hash of package and parameters, by `make deploy`", "unreleased"),
         "SecretsRotation": _text("Any new text makes the functions read the secrets again", "1"),
     }
 

@@ -190,7 +190,7 @@ def test_only_webhooks_are_served_by_their_own_function(template: dict[str, Any]
     stack = Stack(template, GIVEN)
     paths = stack.of_type("AWS::Serverless::Api")["RestAPI"]["DefinitionBody"]["paths"]
     called = {
-        (method, path): re.findall(r"/functions/(\w+)\.Arn/", integration["uri"])
+        (method, path): re.findall(r"/functions/(\w+)\.Alias\.Ref/", integration["uri"])
         for path, methods in paths.items()
         for method, operation in methods.items()
         if (integration := operation["x-amazon-apigateway-integration"])["type"] == "aws_proxy"
@@ -199,10 +199,10 @@ def test_only_webhooks_are_served_by_their_own_function(template: dict[str, Any]
     assert ("x-amazon-apigateway-any-method", "/webhooks/stripe") in called
     assert {function for functions in called.values() for function in functions} == {"APIHandler"}
     permissions = {part["FunctionName"]: part for part in stack.of_type("AWS::Lambda::Permission").values()}
-    assert set(permissions) == {"APIHandler.Ref", "ConfirmPayments.Ref"}
-    assert permissions["ConfirmPayments.Ref"] == {
-        **permissions["APIHandler.Ref"],
-        "FunctionName": "ConfirmPayments.Ref",
+    assert set(permissions) == {"APIHandler.Alias.Ref", "ConfirmPayments.Alias.Ref"}
+    assert permissions["ConfirmPayments.Alias.Ref"] == {
+        **permissions["APIHandler.Alias.Ref"],
+        "FunctionName": "ConfirmPayments.Alias.Ref",
     }
 
 
@@ -253,6 +253,7 @@ SECRETS = {
     "refund_payments": DATABASE | STRIPE,
     "reconcile_payments": DATABASE | STRIPE,
     "migrate": {"DATABASE_URL", "APP_DATABASE_URL"},
+    "operate": DATABASE | STRIPE,
 }
 """The variables with a secret, by function."""
 
