@@ -8,13 +8,15 @@ STACK_NAME ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
 MIGRATE ?= yes
+DRY_RUN ?= no
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+LIVE = $(PY) -m infra.aws.live $@ --stack $(STACK_NAME) --only "$(ONLY)" --dry-run $(DRY_RUN)
 LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format docs package deploy audit bench operate reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy rollback freeze thaw audit bench operate reset clean
 
 # Recreate .venv if its Python has been uninstalled.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -57,6 +59,15 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev
 
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
 	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+
+rollback: .venv/.installed ## let a stack serve the release before the last deployment (STACK_NAME=name DRY_RUN=yes)
+	@$(LIVE)
+
+freeze: .venv/.installed ## stop everything in a stack that writes (STACK_NAME=name ONLY=function,function DRY_RUN=yes)
+	@$(LIVE)
+
+thaw: .venv/.installed ## undo a freeze (STACK_NAME=name ONLY=function,function DRY_RUN=yes)
+	@$(LIVE)
 
 audit: .venv/.installed ## look for known vulnerabilities of the locked dependencies; fails if it cannot tell
 	@test -x .venv-audit/bin/pip-audit || { $(PY) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }

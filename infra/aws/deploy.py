@@ -1,14 +1,18 @@
 """`make deploy`: uploads the package, migrates the database and deploys the stack with the AWS CLI.
 
-The new code migrates the schema before any other function runs the new code.
+The new code migrates the schema before any other function runs the new code. It refuses to skip a release.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.aws.live import Live, NotPossible
 from infra.aws.package import ARCHIVE, TEMPLATE
 from infra.aws.template.stages import STAGES
 
@@ -32,24 +36,34 @@ def deploy(
     files = ("--template-file", str(folder / TEMPLATE), "--output-template-file", str(packaged))
     aws("cloudformation", "package", *files, "--s3-bucket", bucket, "--use-json")
     existing = migrate_function(stack)
+    before = Live(stack).versions() if existing else {}
     if existing and migrates:
         update = ("--function-name", existing, "--zip-file", f"fileb://{folder / ARCHIVE}")
         aws("lambda", "update-function-code", *update, "--query", "CodeSha256")
         aws("lambda", "wait", "function-updated-v2", "--function-name", existing)
         migrate(existing, folder)
     print(f"Deploying {stack} ...", flush=True)
-    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    named = {**parameters, "Release": release(folder, parameters)}
+    overrides = [f"{name}={value}" for name, value in named.items()]
     aws(
         *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack),
         *("--s3-bucket", bucket, "--no-fail-on-empty-changeset"),
         *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
-        *(["--parameter-overrides", *overrides] if overrides else []),
+        *("--parameter-overrides", *overrides),
     )
+    if before:
+        Live(stack).remember(before)
     if not existing and migrates:
         created = migrate_function(stack)
         if not created:
             raise DeploymentFailed(f"{stack} has no output MigrateFunction")
         migrate(created, folder)
+
+
+def release(folder: Path, parameters: dict[str, str]) -> str:
+    """Return a hash of what is deployed. SAM publishes new versions of the functions when it changes."""
+    files = (folder / ARCHIVE).read_bytes() + (folder / TEMPLATE).read_bytes()
+    return hashlib.sha256(files + json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
 
 def migrate_function(stack: str) -> str | None:
@@ -115,7 +129,7 @@ def main() -> None:
     folder, migrates = Path("build") / given.stage, given.migrate == "yes"
     try:
         deploy(folder, given.stack, given.bucket, parameters, migrates=migrates)
-    except DeploymentFailed as error:
+    except (DeploymentFailed, NotPossible, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
 
 
