@@ -92,6 +92,13 @@ def record_refund(call: Call, *, refund_id: UUID) -> Any:
 
 
 @_operation
+def list_foreign_payments(call: Call) -> Any:
+    """List payments of the last 90 days at Stripe that are for no booking, such as after a restore."""
+    with call.transaction() as connection:
+        return stripe_events.list_foreign_payments(connection)
+
+
+@_operation
 def replay_stripe_event(call: Call, *, stripe_event_id: str) -> Any:
     """Fetch an event of the last 30 days from Stripe and apply it, even if it was applied before."""
     settings = call.wiring.settings

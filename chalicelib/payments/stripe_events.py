@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.payments import disputes, refund_reports, settlement, stripe_objects
@@ -17,8 +17,18 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.observability import metrics
 
+_MAX_LISTED = 200
+
 RETENTION = timedelta(days=90)
 """Longer than Stripe redelivers an event: three days automatically, thirty days by hand."""
+
+
+_FOREIGN_PAYMENTS = (
+    select(stripe_events.c.object_id, stripe_events.c.stripe_event_id, stripe_events.c.happened_at)
+    .where(stripe_events.c.type == "payment_intent.succeeded", stripe_events.c.outcome == "foreign")
+    .order_by(stripe_events.c.received_at.desc())
+    .limit(_MAX_LISTED)
+)
 
 
 class NotAnEvent(InvalidInput):
@@ -164,6 +174,14 @@ def _apply(connection: Connection, event: StripeEvent, now: datetime) -> Effect:
     except (LookupError, TypeError, AttributeError) as error:
         raise NotAnEvent(f"The object of {event.type} is malformed.") from error
     return handle(connection, parsed, now)
+
+
+def list_foreign_payments(connection: Connection) -> list[dict[str, Any]]:
+    """List the newest payments that have arrived for no booking, such as for one that a restore has lost."""
+    return [
+        {"paymentIntentId": row.object_id, "stripeEventId": row.stripe_event_id, "paidAt": row.happened_at}
+        for row in connection.execute(_FOREIGN_PAYMENTS)
+    ]
 
 
 def purge(database: Database, now: datetime) -> int:
