@@ -8,6 +8,7 @@ STACK_NAME ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
 MIGRATE ?= yes
+SHIFT ?= gradual
 DRY_RUN ?= no
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
@@ -58,7 +59,7 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=dev
 	@$(PY) -m infra.aws.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) --shift $(SHIFT) $(if $(PARAMETERS),--parameters $(PARAMETERS))
 
 rollback: .venv/.installed ## let a stack serve the release before the last deployment (STACK_NAME=name DRY_RUN=yes)
 	@$(LIVE)

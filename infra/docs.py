@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 import app  # registers all tables
+from chalicelib import operations
 from chalicelib.platform.database.engine import metadata
 from chalicelib.platform.settings import Settings
 from infra import domain_event_docs
@@ -121,6 +122,15 @@ def functions() -> str:
     return _table(("Function", "Trigger", "Memory (MB)", "Timeout (s)", "Concurrency", "What it does"), rows)
 
 
+def operations_table() -> str:
+    """Render what `make operate` can do."""
+    rows = (
+        (f"`{name}`", ", ".join(f"`{argument}`" for argument in operation["arguments"]), operation["does"])
+        for name, operation in operations.describe().items()
+    )
+    return _table(("Operation", "Arguments", "What it does"), rows)
+
+
 def parameters() -> str:
     """Render the parameters of the template that are not settings with the same name and default."""
     fields = {field.name: field for field in dataclasses.fields(Settings)}
@@ -206,6 +216,7 @@ def _indexes(table: Table) -> Iterator[tuple[str, ...]]:
 RENDERERS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "functions": functions,
+    "operations": operations_table,
     "parameters": parameters,
     "class-diagram": class_diagram,
     "indexes": indexes,

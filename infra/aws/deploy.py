@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.live import Live, NotPossible
 from infra.aws.package import ARCHIVE, TEMPLATE
-from infra.aws.template.stages import STAGES
+from infra.aws.template.stages import SHIFTS, STAGES
 
 _MIGRATION_TIMEOUT_SECONDS = 900
 """Lambda's limit for one call."""
@@ -25,7 +25,13 @@ class DeploymentFailed(Exception):
 
 
 def deploy(
-    folder: Path, stack: str, bucket: str, parameters: dict[str, str], *, migrates: bool = True
+    folder: Path,
+    stack: str,
+    bucket: str,
+    parameters: dict[str, str],
+    *,
+    migrates: bool = True,
+    shift: str = "gradual",
 ) -> None:
     """Deploy the package in a folder. Migrate before, or after if the stack is new and has no database yet.
 
@@ -43,7 +49,8 @@ def deploy(
         aws("lambda", "wait", "function-updated-v2", "--function-name", existing)
         migrate(existing, folder)
     print(f"Deploying {stack} ...", flush=True)
-    named = {**parameters, "Release": release(folder, parameters)}
+    # Named each time, because a stack keeps the value of a parameter.
+    named = {**parameters, "Shift": SHIFTS[shift], "Release": release(folder, parameters)}
     overrides = [f"{name}={value}" for name, value in named.items()]
     aws(
         *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack),
@@ -124,11 +131,12 @@ def main() -> None:
     parser.add_argument("--bucket", required=True, help="S3 bucket for the package")
     parser.add_argument("--parameters", type=Path, help="JSON file with parameter names and values")
     parser.add_argument("--migrate", choices=("yes", "no"), default="yes")
+    parser.add_argument("--shift", choices=SHIFTS, default="gradual", help="how calls move to new versions")
     given = parser.parse_args()
     parameters = json.loads(given.parameters.read_text()) if given.parameters else {}
     folder, migrates = Path("build") / given.stage, given.migrate == "yes"
     try:
-        deploy(folder, given.stack, given.bucket, parameters, migrates=migrates)
+        deploy(folder, given.stack, given.bucket, parameters, migrates=migrates, shift=given.shift)
     except (DeploymentFailed, NotPossible, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
 

@@ -83,7 +83,7 @@ def stripe(folder: Path, ports: list[int], webhook: str, say: Say) -> Iterator[s
     itself, and the block gets None.
     """
     if os.environ.get("STRIPE_API_KEY"):
-        say("Payments go to Stripe. To receive its webhooks, see docs/operations.md")
+        say("Payments go to Stripe. To receive its webhooks, see docs/deployment.md")
         yield None
         return
     say("Starting the stand-in for Stripe")

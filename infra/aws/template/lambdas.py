@@ -28,8 +28,6 @@ from infra.aws.template.stages import LIMITS
 
 RUNTIME = "python3.13"
 
-SHIFT = "Canary10Percent10Minutes"
-"""A new version gets 10 % of the calls for 10 minutes, which is longer than the alarm takes, and then all."""
 ROLLBACK_ALARMS = ("ApiFaultsAlarm",)
 """The alarms that end a shift and roll the stack back."""
 
@@ -149,7 +147,7 @@ def _properties(function: Function) -> Json:
             # A new version for each release, also if only settings or secrets change. By default SAM compares
             # the code and the names of the parameters, so that a new secret would never be used.
             "AutoPublishCodeSha256": ref("Release"),
-            "DeploymentPreference": {"Type": SHIFT, "Alarms": [ref(name) for name in ROLLBACK_ALARMS]},
+            "DeploymentPreference": {"Type": ref("Shift"), "Alarms": [ref(name) for name in ROLLBACK_ALARMS]},
         }
     if function.queue:
         result["Events"] = {

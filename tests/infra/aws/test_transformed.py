@@ -13,7 +13,8 @@ from samtranslator.translator.translator import Translator
 import app
 from chalicelib.platform.messaging.queues import QUEUES
 from infra.aws import function_table
-from infra.aws.template.lambdas import ROLLBACK_ALARMS, SHIFT
+from infra.aws.template.lambdas import ROLLBACK_ALARMS
+from infra.aws.template.stages import SHIFTS
 from tests.infra.aws.stack import REGION, Stack
 from tests.infra.aws.test_template import GIVEN
 
@@ -90,12 +91,12 @@ def test_a_new_version_gets_few_calls_until_the_alarm_is_quiet(transformed: dict
     assert len(groups) == len([one for one in present if not one.is_called_directly])
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     for group in groups.values():
-        assert SHIFT in json.dumps(group["DeploymentConfigName"])
+        assert SHIFTS["gradual"] in json.dumps(group["DeploymentConfigName"])
         assert {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]} <= {
             f"{name}.Ref" for name in alarms
         }
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-    minutes = int(re.findall(r"Percent(\d+)Minutes", SHIFT)[0])
+    minutes = int(re.findall(r"Percent(\d+)Minutes", SHIFTS["gradual"])[0])
     watched = [alarms[name] for name in ROLLBACK_ALARMS]
     assert all(alarm["Period"] * alarm["EvaluationPeriods"] < minutes * 60 for alarm in watched)
 
