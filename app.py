@@ -69,7 +69,8 @@ SHUTDOWN_MARGIN_MS = 5_000
 """Time that a scheduled function keeps for its last transaction."""
 
 
-def _while_time_is_left(context: Any) -> Callable[[], bool]:
+def _while_time_is_left(event: CloudWatchEvent) -> Callable[[], bool]:
+    context: Any = event.context
     return lambda: bool(context.get_remaining_time_in_millis() > SHUTDOWN_MARGIN_MS)
 
 
@@ -77,20 +78,20 @@ def _while_time_is_left(context: Any) -> Callable[[], bool]:
 def relay_outbox(event: CloudWatchEvent) -> None:
     """Publish domain events until the next run takes over."""
     parts = wiring.current()
-    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event.context))
+    outbox.relay(parts.database, parts.publisher, go_on=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def start_sales(event: CloudWatchEvent) -> None:
     """Announce sales that start and events that change until the next run takes over."""
-    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event.context))
+    sale_start.run(wiring.current().database, keep_going=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def expire_holds(event: CloudWatchEvent) -> None:
     """Expire unpaid holds until the next run takes over."""
     parts = wiring.current()
-    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event.context))
+    hold_expiry.run(parts.database, lambda: parts.payments, keep_going=_while_time_is_left(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
@@ -104,7 +105,7 @@ def reconcile_payments(event: CloudWatchEvent) -> None:
             lambda: parts.payments,
             livemode=parts.settings.stripe_livemode,
             now=now,
-            keep_going=_while_time_is_left(event.context),
+            keep_going=_while_time_is_left(event),
         )
 
 
@@ -253,7 +254,11 @@ def operate(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib import operations  # noqa: PLC0415 (only this function needs it)
 
     with request_context.bind(context.aws_request_id):
-        return operations.run(wiring.current(), event, keep_going=_while_time_is_left(context))
+        return operations.run(
+            wiring.current(),
+            event,
+            keep_going=lambda: bool(context.get_remaining_time_in_millis() > SHUTDOWN_MARGIN_MS),
+        )
 
 
 gc.enable()

@@ -333,6 +333,11 @@ def test_parameters_choose_the_database_and_the_egress(build_template: Any) -> N
     ] == [["DatabaseCluster.Ref"]]
 
 
+def test_the_outputs_name_the_functions_that_are_called_directly(template: dict[str, Any]) -> None:
+    for name, function in (("MigrateFunction", "Migrate"), ("OperateFunction", "Operate")):
+        assert template["Outputs"][name]["Value"] == {"Ref": function}
+
+
 def test_the_deployment_guide_lists_the_handled_stripe_events() -> None:
     guide = (CHECKOUT / "docs/deployment.md").read_text()
     assert [event for event in stripe_events._HANDLERS if f"`{event}`" not in guide] == []  # noqa: SLF001
