@@ -105,7 +105,7 @@ def _queue(queue: queues.Queue) -> Json:
         ),
         f"{logical_name(queue.name)}DeadLettersAlarm": _alarm(
             f"Messages in {queue.name} failed {queue.attempts} times. Fix the cause, see the log of "
-            f"{queue.function}, then redrive them: docs/runbook.md#dead-letters.",
+            f"{queue.function}, then run make redrive.",
             metric("ApproximateNumberOfMessagesVisible", dead_letter_queue_name(queue)),
             0,
             minutes=1,
@@ -130,7 +130,7 @@ def _application() -> Json:
             minutes=_MAX_OUTAGE_MINUTES,
         ),
         "PaymentsFlaggedAlarm": _alarm(
-            "A payment needs manual handling. See docs/runbook.md#payments-flagged.",
+            "A payment needs manual handling. See docs/operations.md.",
             _metric(metrics.NAMESPACE, "PaymentsFlagged", "Sum"),
             0,
             minutes=1,
