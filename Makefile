@@ -8,13 +8,16 @@ STACK_NAME ?= event-booking
 RUNTIME_PYTHON ?= python3.13
 BYTECODE ?= on
 MIGRATE ?= yes
+SHIFT ?= gradual
+DRY_RUN ?= no
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet
+LIVE = $(PY) -m infra.aws.live $@ --stack $(STACK_NAME) --only "$(ONLY)" --dry-run $(DRY_RUN)
 LOCALSTACK := .venv-localstack/bin/python
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check localstack-check lint types imports format docs package deploy audit bench redrive reset clean
+.PHONY: help run test check localstack-check lint types imports format docs package deploy rollback freeze thaw audit bench operate reset clean
 
 # Recreate .venv if its Python has been uninstalled.
 $(shell test -x $(PY) || rm -f .venv/.installed)
@@ -56,7 +59,16 @@ package: .venv/.installed ## build the template and the zip in build/ (STAGE=lea
 	@$(PY) -m infra.aws.package $(STAGE) --runtime-python $(RUNTIME_PYTHON) --bytecode $(BYTECODE)
 
 deploy: package ## build, migrate and deploy to AWS (STAGE=dev STACK_NAME=name BUCKET=name PARAMETERS=file.json)
-	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+	@$(PY) -m infra.aws.deploy $(STAGE) --stack $(STACK_NAME) --bucket $(BUCKET) --migrate $(MIGRATE) --shift $(SHIFT) $(if $(PARAMETERS),--parameters $(PARAMETERS))
+
+rollback: .venv/.installed ## let a stack serve the release before the last deployment (STACK_NAME=name DRY_RUN=yes)
+	@$(LIVE)
+
+freeze: .venv/.installed ## stop everything in a stack that writes (STACK_NAME=name ONLY=function,function DRY_RUN=yes)
+	@$(LIVE)
+
+thaw: .venv/.installed ## undo a freeze (STACK_NAME=name ONLY=function,function DRY_RUN=yes)
+	@$(LIVE)
 
 audit: .venv/.installed ## look for known vulnerabilities of the locked dependencies; fails if it cannot tell
 	@test -x .venv-audit/bin/pip-audit || { $(PY) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
@@ -65,8 +77,8 @@ audit: .venv/.installed ## look for known vulnerabilities of the locked dependen
 bench: .venv/.installed ## run benchmarks against references (ARGS="booking lists", ARGS=--list, QUICK=1)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
-redrive: .venv/.installed ## redrive the dead letters (of `make run`, or of AWS_ENDPOINT_URL)
-	@$(PY) -m infra.local redrive
+operate: .venv/.installed ## act on `make run`, or on a STACK_NAME (OP=list-flags WHO=name WHY=reason ARGS='{"queue": "email"}' DRY_RUN=yes)
+	@$(PY) -m infra.operate
 
 reset: .venv/.installed ## remove the data of `make run`
 	@$(PY) -m infra.local reset

@@ -1,4 +1,4 @@
-"""The entry points of the deployment: the HTTP app, queue consumers, schedules, migrate."""
+"""The entry points of the deployment: the HTTP app, queue consumers, schedules, migrate, operate."""
 
 import gc
 
@@ -39,7 +39,7 @@ from chalicelib.platform import throttle
 from chalicelib.platform.database import engine
 from chalicelib.platform.http import idempotency
 from chalicelib.platform.http.serving import render_chalice_responses
-from chalicelib.platform.messaging import outbox, queues
+from chalicelib.platform.messaging import outbox, poison, queues
 from chalicelib.platform.messaging.messages import EmailBatch, FanOutPage
 from chalicelib.platform.messaging.ports import DomainEvent
 from chalicelib.platform.messaging.sqs_consumer import PutBack, process_batch
@@ -170,6 +170,7 @@ def purge_expired(_event: CloudWatchEvent) -> None:
     deliveries.purge(database, now)
     digest.purge(database, now)
     stripe_events.purge(database, now)
+    poison.purge(database, now)
     throttle.purge(database, now)
 
 
@@ -288,6 +289,19 @@ def migrate(_event: Any, _context: Any) -> None:
     migrations.upgrade(settings.database_url, tls)
     if settings.app_database_url:
         role.set_up(settings.database_url, settings.app_database_url, tls)
+
+
+@app.lambda_function()
+def operate(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Run an operation for a person: `make operate`."""
+    from chalicelib import operations  # noqa: PLC0415 (only this function needs it)
+
+    with request_context.bind(context.aws_request_id):
+        return operations.run(
+            wiring.current(),
+            event,
+            keep_going=lambda: bool(context.get_remaining_time_in_millis() > SHUTDOWN_MARGIN_MS),
+        )
 
 
 gc.enable()

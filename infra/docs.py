@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 import app  # registers all tables
+from chalicelib import operations
 from chalicelib.platform.database.engine import metadata
 from chalicelib.platform.settings import Settings
 from infra import domain_event_docs
@@ -132,6 +133,15 @@ def stage_values() -> str:
     return _table(("Value", *stages.STAGES), rows)
 
 
+def operations_table() -> str:
+    """Render what `make operate` can do."""
+    rows = (
+        (f"`{name}`", ", ".join(f"`{argument}`" for argument in operation["arguments"]), operation["does"])
+        for name, operation in operations.describe().items()
+    )
+    return _table(("Operation", "Arguments", "What it does"), rows)
+
+
 def parameters() -> str:
     """Render the parameters of the template that are not settings with the same name and default."""
     fields = {field.name: field for field in dataclasses.fields(Settings)}
@@ -218,6 +228,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "functions": functions,
     "stages": stage_values,
+    "operations": operations_table,
     "parameters": parameters,
     "class-diagram": class_diagram,
     "indexes": indexes,

@@ -7,14 +7,15 @@ import json
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from chalicelib.notifications.mailer import AddressRefused, EmailRefused
 from chalicelib.payments.gateway import Charge, DueRefund, PaymentIntent, PaymentRefused, Refund
 from chalicelib.platform.errors import Unreachable
-from chalicelib.platform.messaging.ports import DomainEvent
+from chalicelib.platform.messaging.ports import DeadLetter, DomainEvent
+from chalicelib.platform.messaging.queues import Queue
 
 SQS_MAX_DELAY = 900
 
@@ -77,6 +78,20 @@ class FakeQueues:
         assert times > 0
         assert 0 < delay <= SQS_MAX_DELAY
         self.put(queue, json.loads(body))
+
+    def dead_letters(self, queue: Queue) -> tuple[int, list[DeadLetter]]:
+        if not self.reachable:
+            raise Unreachable("SQS is down")
+        waiting = self.waiting.get(queue.dead_letters, deque())
+        now = datetime.now(UTC)
+        listed = [DeadLetter(message_id="1", sent_at=now, body=json.dumps(message)) for message in waiting]
+        return len(waiting), listed
+
+    def redrive(self, queue: Queue, *, keep_going: Callable[[], bool]) -> int:
+        moved = self.waiting.pop(queue.dead_letters, deque()) if keep_going() else deque()
+        for message in moved:
+            self.put(queue.name, message)
+        return len(moved)
 
 
 class FakeMailer:
@@ -195,6 +210,10 @@ class FakePayments:
         assert since < until
         self._call()
         return iter(())
+
+    def get_event(self, event_id: str) -> Mapping[str, Any]:
+        self._call()
+        raise PaymentRefused("resource_missing", event_id)
 
     def pay(self, intent_id: str) -> PaymentIntent:
         """Pay, as the attendee's browser does."""

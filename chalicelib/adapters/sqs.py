@@ -1,7 +1,8 @@
 """Messages through SQS."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,11 @@ import boto3
 
 from chalicelib.adapters.aws import CONFIG, MAX_BATCH_SIZE, translate_errors
 from chalicelib.platform.errors import Unreachable
-from chalicelib.platform.messaging.ports import TIMES_PUT_BACK
+from chalicelib.platform.messaging.ports import TIMES_PUT_BACK, DeadLetter
+from chalicelib.platform.messaging.queues import Queue
+
+_MOVE_TIMEOUT_SECONDS = 60
+"""Time in which a message that is redriven must be moved."""
 
 
 class SqsQueues:
@@ -44,3 +49,58 @@ class SqsQueues:
                 DelaySeconds=delay,
                 MessageAttributes={TIMES_PUT_BACK: {"DataType": "Number", "StringValue": str(times)}},
             )
+
+    def dead_letters(self, queue: Queue) -> tuple[int, list[DeadLetter]]:
+        with translate_errors("SQS"):
+            received = self._sqs.receive_message(
+                QueueUrl=self._url(queue.dead_letters),
+                MaxNumberOfMessages=MAX_BATCH_SIZE,
+                VisibilityTimeout=0,
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+        letters = [
+            DeadLetter(
+                message_id=message["MessageId"],
+                sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+                body=message["Body"],
+            )
+            for message in received.get("Messages", [])
+        ]
+        return self._count(queue.dead_letters), letters
+
+    def redrive(self, queue: Queue, *, keep_going: Callable[[], bool]) -> int:
+        # Not more than there are now, so that a message that fails again is not moved again.
+        left, moved = self._count(queue.dead_letters), 0
+        while moved < left and keep_going():
+            with translate_errors("SQS"):
+                batch = self._move(queue, min(MAX_BATCH_SIZE, left - moved))
+            if not batch:
+                break
+            moved += batch
+        return moved
+
+    def _count(self, queue: str) -> int:
+        with translate_errors("SQS"):
+            found = self._sqs.get_queue_attributes(
+                QueueUrl=self._url(queue), AttributeNames=["ApproximateNumberOfMessages"]
+            )
+        return int(found["Attributes"]["ApproximateNumberOfMessages"])
+
+    def _move(self, queue: Queue, at_most: int) -> int:
+        source = self._url(queue.dead_letters)
+        received = self._sqs.receive_message(
+            QueueUrl=source,
+            MaxNumberOfMessages=at_most,
+            VisibilityTimeout=_MOVE_TIMEOUT_SECONDS,
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+        )
+        messages = received.get("Messages", [])
+        for message in messages:
+            # The types differ, but SQS returns attributes in the form in which it accepts them.
+            attributes: Any = message.get("MessageAttributes", {})
+            self._sqs.send_message(
+                QueueUrl=self._url(queue.name), MessageBody=message["Body"], MessageAttributes=attributes
+            )
+            self._sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages)

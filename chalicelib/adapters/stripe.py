@@ -131,6 +131,10 @@ class StripePayments:
             with _translate_errors():
                 page = self._stripe.v1.events.list({**params, "starting_after": page.data[-1].id})
 
+    def get_event(self, event_id: str) -> dict[str, Any]:
+        with _translate_errors():
+            return _as_dict(_send(lambda: self._stripe.v1.events.retrieve(event_id)))
+
 
 def _send(call: Callable[[], T]) -> T:
     """Call Stripe, and a second time if the connection broke early.

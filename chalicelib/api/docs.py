@@ -40,6 +40,8 @@ _PAGE_HEADERS = {
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
+_CACHED = {"Cache-Control": "public, max-age=300, stale-while-revalidate=86400"}
+"""The documents change by a deployment only."""
 _VIEWER_HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",  # the page names the version in the address
     "X-Content-Type-Options": "nosniff",
@@ -60,25 +62,31 @@ def docs_router(features: Sequence[Router]) -> Router:
     @routes.get("/openapi.json", auth="none", responses={200: dict[str, Any]}, conditional=True)
     def openapi_document(request: Request) -> Response:
         """Get this API as an OpenAPI 3.1 document."""
-        return etag_response(request, document(request.settings.public_url), version=1, public=True)
+        text = document(request.settings.public_url)
+        return etag_response(request, text, version=1, headers=_CACHED)
 
-    @routes.get("/docs", auth="none", responses={200: HTML})
-    def docs_page(_request: Request) -> Response:
+    @routes.get("/docs", auth="none", responses={200: HTML}, conditional=True)
+    def docs_page(request: Request) -> Response:
         """Read this API as a page."""
         text = _PAGE.format(version=_viewer()[1])
-        return Response(200, text, _PAGE_HEADERS, content_type=f"{HTML}; charset=utf-8", public=True)
+        return _cached_page(request, Response(200, text, _PAGE_HEADERS, f"{HTML}; charset=utf-8"))
 
     @routes.get("/docs/viewer.js", auth="none", responses={200: JAVASCRIPT})
     def docs_viewer(_request: Request) -> Response:
         """Get the script of the page."""
         return Response(200, _viewer()[0], _VIEWER_HEADERS, content_type=f"{JAVASCRIPT}; charset=utf-8")
 
-    @routes.get("/docs/problems", auth="none", responses={200: HTML})
-    def problem_list(_request: Request) -> Response:
+    @routes.get("/docs/problems", auth="none", responses={200: HTML}, conditional=True)
+    def problem_list(request: Request) -> Response:
         """Read what each problem type means and what to do about it."""
-        return page("Problem types", problem_types.as_html(), public=True)
+        return _cached_page(request, page("Problem types", problem_types.as_html()))
 
     return routes
+
+
+def _cached_page(request: Request, shown: Response) -> Response:
+    headers = {**shown.headers, **_CACHED}
+    return etag_response(request, shown.body, version=1, headers=headers, content_type=shown.content_type)
 
 
 @cache

@@ -128,3 +128,10 @@ class PaymentGateway(Protocol):
         Raises:
             PaymentRefused, Unreachable
         """
+
+    def get_event(self, event_id: str) -> Mapping[str, Any]:
+        """Return one of the service's own events.
+
+        Raises:
+            PaymentRefused, Unreachable
+        """

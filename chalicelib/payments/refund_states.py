@@ -92,6 +92,12 @@ def accept(
         metrics.put("Refunds", 1, "Count", outcome="refunded")
 
 
+def record_paid(connection: Connection, refund: Row[Any], now: datetime) -> None:
+    """Record that a person has paid the money back past Stripe."""
+    _update(connection, refund, now, status="refunded", refunded_at=now, next_check_at=None, flag=None)
+    metrics.put("Refunds", 1, "Count", outcome="refunded")
+
+
 def fail(connection: Connection, refund: Row[Any], reason: str, now: datetime) -> bool:
     """Count a failed attempt and schedule the next one, with its own idempotency key.
 

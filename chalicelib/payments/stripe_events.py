@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chalicelib.payments import disputes, refund_reports, settlement, stripe_objects
@@ -17,8 +17,18 @@ from chalicelib.platform.database.engine import Database
 from chalicelib.platform.errors import InvalidInput
 from chalicelib.platform.observability import metrics, request_context
 
+_MAX_LISTED = 200
+
 RETENTION = timedelta(days=90)
 """Longer than Stripe redelivers an event: three days automatically, thirty days by hand."""
+
+
+_FOREIGN_PAYMENTS = (
+    select(stripe_events.c.object_id, stripe_events.c.stripe_event_id, stripe_events.c.happened_at)
+    .where(stripe_events.c.type == "payment_intent.succeeded", stripe_events.c.outcome == "foreign")
+    .order_by(stripe_events.c.received_at.desc())
+    .limit(_MAX_LISTED)
+)
 
 
 class NotAnEvent(InvalidInput):
@@ -93,17 +103,28 @@ def receive(database: Database, event: StripeEvent, *, livemode: bool, now: date
         if not _record(connection, event, now):
             metrics.put("WebhookEvents", 1, "Count", outcome="duplicate")
             return None
-        if event.account is not None or event.livemode != livemode:
-            outcome, booking_id = FOREIGN
-        else:
-            outcome, booking_id = _apply(connection, event, now)
-        connection.execute(
-            update(stripe_events)
-            .where(stripe_events.c.stripe_event_id == event.event_id)
-            .values(outcome=outcome, booking_id=booking_id)
-        )
-    request_context.add(bookingId=booking_id)
+        outcome = _apply_own(connection, event, livemode=livemode, now=now)
     metrics.put("WebhookEvents", 1, "Count", outcome=outcome)
+    return outcome
+
+
+def replay(connection: Connection, event: StripeEvent, *, livemode: bool, now: datetime) -> Outcome:
+    """Apply an event, even if it was applied before. Only the notice of a failed payment is then repeated."""
+    _record(connection, event, now)
+    return _apply_own(connection, event, livemode=livemode, now=now)
+
+
+def _apply_own(connection: Connection, event: StripeEvent, *, livemode: bool, now: datetime) -> Outcome:
+    """Apply a recorded event, unless it is of another account or mode, and store the outcome."""
+    if event.account is not None or event.livemode != livemode:
+        outcome, booking_id = FOREIGN
+    else:
+        outcome, booking_id = _apply(connection, event, now)
+    connection.execute(
+        update(stripe_events)
+        .where(stripe_events.c.stripe_event_id == event.event_id)
+        .values(outcome=outcome, booking_id=booking_id)
+    )
     return outcome
 
 
@@ -154,6 +175,14 @@ def _apply(connection: Connection, event: StripeEvent, now: datetime) -> Effect:
     except (LookupError, TypeError, AttributeError) as error:
         raise NotAnEvent(f"The object of {event.type} is malformed.") from error
     return handle(connection, parsed, now)
+
+
+def list_foreign_payments(connection: Connection) -> list[dict[str, Any]]:
+    """List the newest payments that have arrived for no booking, such as for one that a restore has lost."""
+    return [
+        {"paymentIntentId": row.object_id, "stripeEventId": row.stripe_event_id, "paidAt": row.happened_at}
+        for row in connection.execute(_FOREIGN_PAYMENTS)
+    ]
 
 
 def purge(database: Database, now: datetime) -> int:

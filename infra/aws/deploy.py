@@ -1,16 +1,20 @@
 """`make deploy`: uploads the package, migrates the database and deploys the stack with the AWS CLI.
 
-The new code migrates the schema before any other function runs the new code.
+The new code migrates the schema before any other function runs the new code. It refuses to skip a release.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.aws.live import Live, NotPossible
 from infra.aws.package import ARCHIVE, TEMPLATE
-from infra.aws.template.stages import STAGES
+from infra.aws.template.stages import SHIFTS, STAGES
 
 _MIGRATION_TIMEOUT_SECONDS = 900
 """Lambda's limit for one call."""
@@ -21,7 +25,13 @@ class DeploymentFailed(Exception):
 
 
 def deploy(
-    folder: Path, stack: str, bucket: str, parameters: dict[str, str], *, migrates: bool = True
+    folder: Path,
+    stack: str,
+    bucket: str,
+    parameters: dict[str, str],
+    *,
+    migrates: bool = True,
+    shift: str = "gradual",
 ) -> None:
     """Deploy the package in a folder. Migrate before, or after if the stack is new and has no database yet.
 
@@ -31,25 +41,38 @@ def deploy(
     packaged = folder / "packaged.json"
     files = ("--template-file", str(folder / TEMPLATE), "--output-template-file", str(packaged))
     aws("cloudformation", "package", *files, "--s3-bucket", bucket, "--use-json")
+    # CloudFormation takes 1 MB, half of which would be the CLI's indentation.
+    packaged.write_text(json.dumps(json.loads(packaged.read_text()), separators=(",", ":")))
     existing = migrate_function(stack)
+    before = Live(stack).versions() if existing else {}
     if existing and migrates:
         update = ("--function-name", existing, "--zip-file", f"fileb://{folder / ARCHIVE}")
         aws("lambda", "update-function-code", *update, "--query", "CodeSha256")
         aws("lambda", "wait", "function-updated-v2", "--function-name", existing)
         migrate(existing, folder)
     print(f"Deploying {stack} ...", flush=True)
-    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    # Named each time, because a stack keeps the value of a parameter.
+    named = {**parameters, "Shift": SHIFTS[shift], "Release": release(folder, parameters)}
+    overrides = [f"{name}={value}" for name, value in named.items()]
     aws(
         *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack),
         *("--s3-bucket", bucket, "--no-fail-on-empty-changeset"),
         *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
-        *(["--parameter-overrides", *overrides] if overrides else []),
+        *("--parameter-overrides", *overrides),
     )
+    if before:
+        Live(stack).remember(before)
     if not existing and migrates:
         created = migrate_function(stack)
         if not created:
             raise DeploymentFailed(f"{stack} has no output MigrateFunction")
         migrate(created, folder)
+
+
+def release(folder: Path, parameters: dict[str, str]) -> str:
+    """Return a hash of what is deployed. SAM publishes new versions of the functions when it changes."""
+    files = (folder / ARCHIVE).read_bytes() + (folder / TEMPLATE).read_bytes()
+    return hashlib.sha256(files + json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
 
 def migrate_function(stack: str) -> str | None:
@@ -110,12 +133,13 @@ def main() -> None:
     parser.add_argument("--bucket", required=True, help="S3 bucket for the package")
     parser.add_argument("--parameters", type=Path, help="JSON file with parameter names and values")
     parser.add_argument("--migrate", choices=("yes", "no"), default="yes")
+    parser.add_argument("--shift", choices=SHIFTS, default="gradual", help="how calls move to new versions")
     given = parser.parse_args()
     parameters = json.loads(given.parameters.read_text()) if given.parameters else {}
     folder, migrates = Path("build") / given.stage, given.migrate == "yes"
     try:
-        deploy(folder, given.stack, given.bucket, parameters, migrates=migrates)
-    except DeploymentFailed as error:
+        deploy(folder, given.stack, given.bucket, parameters, migrates=migrates, shift=given.shift)
+    except (DeploymentFailed, NotPossible, BotoCoreError, ClientError) as error:
         sys.exit(str(error))
 
 

@@ -10,6 +10,9 @@ from chalicelib.platform.messaging import queues
 from chalicelib.platform.messaging.queues import Queue
 from infra.aws.template import cfn
 
+ALIAS = "live"
+"""The alias of the version that serves. API Gateway, queues and schedules call it."""
+
 API = "api_handler"
 """Chalice's name for the function that serves the routes."""
 
@@ -47,6 +50,8 @@ class Function:
     """Makes passes for Apple Wallet, and reads their certificate."""
     migrates: bool = False
     """Connects as the owner of the database, and sets up the role of all other functions."""
+    operates: bool = False
+    """Is called by a person, and may redrive dead letters to all queues."""
     needs_public_url: bool = False
     """Writes links to the API."""
     routes: frozenset[tuple[str, str]] = frozenset()
@@ -64,6 +69,11 @@ class Function:
     def logical_name(self) -> str:
         """The name that Chalice gives the function in the template."""
         return "APIHandler" if self.name == API else cfn.logical_name(self.name)
+
+    @property
+    def is_called_directly(self) -> bool:
+        """Whether a person or a deployment calls the newest code, without the alias."""
+        return self.migrates or self.operates
 
     @property
     def role(self) -> str:
@@ -170,6 +180,15 @@ TABLE = (
         pool_size=STRIPE_CONCURRENCY,
     ),
     Function(name="migrate", memory_mb=512, timeout_seconds=900, concurrency=1, migrates=True),
+    Function(
+        name="operate",
+        memory_mb=256,
+        timeout_seconds=300,
+        concurrency=1,
+        calls_stripe=True,
+        operates=True,
+        sends_to=queues.QUEUES,
+    ),
 )
 
 

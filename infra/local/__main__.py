@@ -1,10 +1,10 @@
-"""The commands of the embedded stack: `python -m infra.local run`, `reset` and `redrive`."""
+"""The commands of the embedded stack: `python -m infra.local run` and `reset`."""
 
 import importlib
 import signal
 import sys
 
-COMMANDS = ("run", "reset", "redrive")
+COMMANDS = ("run", "reset")
 
 
 def main(arguments: list[str]) -> int:

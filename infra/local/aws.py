@@ -37,7 +37,7 @@ def running() -> Iterator[str]:
             """Write nothing: the pollers make several requests per second."""
 
     _use_plain_clock()
-    application = _refusing_websites(DomainDispatcherApplication(create_backend_app))
+    application = refusing_websites(DomainDispatcherApplication(create_backend_app))
     # moto's own ThreadedMotoServer waits forever if it cannot listen, and takes half a second to stop.
     server = make_server(HOST, 0, application, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="aws", daemon=True)
@@ -52,8 +52,8 @@ def running() -> Iterator[str]:
         reset()
 
 
-def _refusing_websites(application: "WSGIApplication") -> "WSGIApplication":
-    """Refuse requests of websites: moto would let any origin read the e-mails and their tokens."""
+def refusing_websites(application: "WSGIApplication") -> "WSGIApplication":
+    """Refuse requests of websites: any origin could read the e-mails and their tokens, or call functions."""
 
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ or not host_is_trusted(environ.get("HTTP_HOST", ""), [HOST, "localhost"]):

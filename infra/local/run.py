@@ -106,6 +106,7 @@ def _run(host: str, port: int, stop_signal: StopSignal) -> None:
             with (
                 services.wiring(),
                 services.functions(app, cloud, _say),
+                services.operations(app, folder),
                 _api(app, host, port) as url,
             ):
                 _say(_welcome(url, cloud.mail_page, stripe, events))

@@ -15,10 +15,10 @@ LOCK = "lock"
 DATA = "postgres"
 MAIL = "mail"
 STRIPE = "stripe"
-ENDPOINT = "aws-endpoint"
+ENDPOINT = "lambda-endpoint"
 FORMAT = "format"
 
-DATA_FORMAT = "21"
+DATA_FORMAT = "22"
 """Change it when a new first migration replaces all others: older databases cannot be updated then."""
 
 
@@ -49,7 +49,7 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def announced(folder: Path, endpoint: str) -> Iterator[None]:
-    """Let other commands find the AWS endpoint of this run for a block."""
+    """Let other commands find the Lambda endpoint of this run for a block."""
     path = folder / ENDPOINT
     path.write_text(endpoint)
     try:
@@ -59,7 +59,7 @@ def announced(folder: Path, endpoint: str) -> Iterator[None]:
 
 
 def endpoint_of(folder: Path) -> str | None:
-    """Return the AWS endpoint of the run in the folder, or None if the folder has no run."""
+    """Return the Lambda endpoint of the run in the folder, or None if the folder has no run."""
     try:
         with (folder / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

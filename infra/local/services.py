@@ -16,6 +16,7 @@ from chalicelib.platform.observability import logs
 from chalicelib.platform.settings import BadSetting, Settings
 from chalicelib.wiring import Wiring, using
 from infra.local import run_dir
+from infra.local.lambda_endpoint import lambda_endpoint
 from infra.local.mail_page import mail_page
 from infra.local.mailbox import Mailbox, saving
 from infra.local.pollers import count
@@ -55,7 +56,7 @@ def cloud(stack: Stack, folder: Path, mail_ports: list[int], say: Say) -> Iterat
 
     The environment points the app at the stand-in.
     """
-    with stack.aws() as endpoint, run_dir.announced(folder, endpoint), ExitStack() as exits:
+    with stack.aws(), ExitStack() as exits:
         import boto3  # noqa: PLC0415 - slow to import
 
         say(f"Creating topics and queues (a failed message returns after {VISIBILITY_TIMEOUT} s)")
@@ -82,7 +83,7 @@ def stripe(folder: Path, ports: list[int], webhook: str, say: Say) -> Iterator[s
     itself, and the block gets None.
     """
     if os.environ.get("STRIPE_API_KEY"):
-        say("Payments go to Stripe. To receive its webhooks, see docs/operations.md")
+        say("Payments go to Stripe. To receive its webhooks, see docs/deployment.md")
         yield None
         return
     say("Starting the stand-in for Stripe")
@@ -125,6 +126,13 @@ def wiring() -> Iterator[None]:
         raise CannotStart(f"{error}.") from error
     with using(parts):
         _ = parts.publisher, parts.queues, parts.mailer, parts.payments
+        yield
+
+
+@contextlib.contextmanager
+def operations(app: Chalice, folder: Path) -> Iterator[None]:
+    """Let `make operate` call functions of the app for a block."""
+    with serving(lambda_endpoint(app)) as endpoint, run_dir.announced(folder, endpoint):
         yield
 
 

@@ -99,11 +99,13 @@ def test_the_viewer_names_its_licences() -> None:
     assert "MIT" in (folder / "LICENSE").read_text()
 
 
-def test_the_document_is_sent_again_only_when_it_changed(client: Client) -> None:
-    document = client("GET", "/openapi.json")
-    again = client("GET", "/openapi.json", headers={"If-None-Match": document.headers["etag"]})
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs/problems"])
+def test_a_document_is_sent_again_only_when_it_changed(client: Client, path: str) -> None:
+    document = client("GET", path)
+    again = client("GET", path, headers={"If-None-Match": document.headers["etag"]})
     assert (again.status, again.text) == (304, "")
-    assert document.headers["cache-control"].startswith("public, ")
+    for reply in (document, again):
+        assert reply.headers["cache-control"] == "public, max-age=300, stale-while-revalidate=86400"
 
 
 def test_every_problem_has_advice(client: Client) -> None:

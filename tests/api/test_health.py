@@ -16,7 +16,7 @@ from infra.local.postgres import Postgres
 from tests.client import EVENT, Client
 from tests.conftest import LINK_SECRET, SECRET, TICKET_SECRET
 from tests.forged_tokens import claims, token
-from tests.rows import alter
+from tests.rows import alter, executed_statements
 
 # Port 9 belongs to the discard service, which does not run here.
 NO_DATABASE = Settings(
@@ -59,6 +59,12 @@ def test_an_api_without_its_secrets_is_not_ready(client: Client, secret: str) ->
         "UPDATE alembic_version SET version_num = '0000'",
         "DELETE FROM alembic_version",
         "DROP TABLE alembic_version",
+        "ALTER TABLE bookings DROP COLUMN version",
+        "ALTER TABLE payments ALTER attempt TYPE bigint",
+        "ALTER TABLE places DROP CONSTRAINT ck_places_taken",
+        "DROP INDEX uq_bookings_live",
+        "ALTER PROCEDURE book RENAME TO book_2",
+        "CREATE OR REPLACE FUNCTION booking_reference(booking_id uuid) RETURNS text RETURN 'x'",
     ],
 )
 def test_a_process_is_not_ready_with_another_schema(client: Client, change: str) -> None:
@@ -70,6 +76,25 @@ def test_a_process_is_not_ready_with_another_schema(client: Client, change: str)
     assert "schema" in reply.json["detail"]
     assert int(reply.headers["retry-after"]) > 0
     assert client("GET", "/health").status == 200
+
+
+def test_a_process_is_ready_with_the_schema_of_a_later_release(client: Client) -> None:
+    alter(
+        client,
+        "UPDATE alembic_version SET version_num = '9999'",
+        "ALTER TABLE bookings ADD COLUMN later text",
+        "CREATE PROCEDURE later() LANGUAGE sql AS ''",
+    )
+
+    assert client("GET", "/health/ready").status == 200
+
+
+def test_a_ready_process_compares_the_schema_once_a_minute(client: Client) -> None:
+    assert client("GET", "/health/ready").status == 200
+    with executed_statements(client) as executed:
+        assert client("GET", "/health/ready").status == 200
+
+    assert [statement for statement in executed if "pg_" in statement] == []
 
 
 def test_a_process_is_not_ready_with_an_empty_database(server: Postgres) -> None:

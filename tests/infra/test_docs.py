@@ -1,5 +1,6 @@
 """The generated sections of the docs are complete and current."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,27 @@ def test_a_bad_marker_is_reported(text: str, reason: str, tmp_path: Path) -> Non
     (tmp_path / "operations.md").write_text(text)
     with pytest.raises(docs.BadMarker, match=rf"^operations.md: .*{reason}"):
         docs.update_all(tmp_path)
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_to_a_section() -> None:
+    pages = {path: path.read_text() for path in [*docs.DOCS.parent.glob("*.md"), *docs.DOCS.rglob("*.md")]}
+    broken = [
+        (path.name, link)
+        for path, text in pages.items()
+        for link in re.findall(r"\]\(([^)\s:]*\.md(?:#[^)]*)?|#[^)]*)\)", text)
+        for target, _, anchor in [link.partition("#")]
+        for page in [(path.parent / target).resolve() if target else path]
+        if not page.exists() or (anchor and anchor not in anchors(pages[page]))
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", ["deployment", "runbook", "operations"])
+def test_pages_of_operators_stay_short(page: str) -> None:
+    assert len((docs.DOCS / f"{page}.md").read_text().splitlines()) < 250

@@ -89,6 +89,9 @@ class KillingGateway:
     def list_refunds(self, intent_id: str) -> list[Refund]:
         return self._call("list refunds", lambda: self.gateway.list_refunds(intent_id))
 
+    def get_event(self, event_id: str) -> Mapping[str, Any]:
+        return self._call("get event", lambda: self.gateway.get_event(event_id))
+
     def list_events(
         self, types: Collection[str], since: datetime, until: datetime
     ) -> Iterator[Sequence[Mapping[str, Any]]]:

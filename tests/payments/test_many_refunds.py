@@ -67,6 +67,9 @@ class KillingGateway:
     def list_refunds(self, intent_id: str) -> list[Refund]:
         return self._gateway.list_refunds(intent_id)
 
+    def get_event(self, event_id: str) -> Mapping[str, Any]:
+        return self._gateway.get_event(event_id)
+
     def list_events(
         self, types: Collection[str], since: datetime, until: datetime
     ) -> Iterator[Sequence[Mapping[str, Any]]]:

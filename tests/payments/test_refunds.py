@@ -1,13 +1,14 @@
 """Refunds: batches, retries, and a flag for manual handling after the last attempt."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 import app
+from chalicelib.payments import flags
 from chalicelib.payments.refund_states import RETRY_BACKOFF
 from chalicelib.platform.errors import Unreachable
 from infra.stripe_fake.fake import StripeFake
@@ -28,7 +29,6 @@ from tests.payments.purchases import (
     refund_row,
     status,
 )
-from tests.rows import rows
 
 REFUND = "POST /v1/refunds"
 
@@ -189,7 +189,10 @@ def test_a_flagged_refund_can_be_retried(client: Client, stripe: StripeFake) -> 
         process_refund(client, held)
     stripe.faults.calls = []
 
-    rows(client, "UPDATE refunds SET next_check_at = now(), flag = NULL")
+    refund_id = refund_row(client, held).refund_id
+    with client.wiring.database.transaction() as connection:
+        assert flags.retry_refund(connection, refund_id, datetime.now(UTC))
+        assert not flags.retry_refund(connection, uuid4(), datetime.now(UTC))
     reconcile(client)
 
     assert status(client, held) == ("cancelled", "refunded")
@@ -202,8 +205,10 @@ def test_a_refund_paid_in_another_way_can_be_recorded(client: Client, stripe: St
     for _ in range(len(RETRY_BACKOFF) + 1):
         process_refund(client, held)
 
-    rows(client, "UPDATE refunds SET status = 'refunded', refunded_at = now(), flag = NULL")
-    rows(client, "UPDATE payments SET next_check_at = now()")
+    refund_id = refund_row(client, held).refund_id
+    with client.wiring.database.transaction() as connection:
+        assert flags.record_refund(connection, refund_id, datetime.now(UTC))
+        assert not flags.record_refund(connection, refund_id, datetime.now(UTC))
     reconcile(client)
 
     assert status(client, held) == ("cancelled", "refunded")

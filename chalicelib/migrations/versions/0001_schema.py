@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
+release = "0.1.0"
 
 _CHALICELIB = Path(__file__).parents[2]
 _FUNCTIONS = _CHALICELIB / "platform" / "database" / "functions.sql"
@@ -766,6 +767,21 @@ def _create_platform() -> None:
         unique=True,
         postgresql_where=sa.text("lane = 2"),
     )
+    op.create_table(
+        "skipped_domain_events",
+        sa.Column("domain_event_id", sa.Uuid(), nullable=False),
+        sa.Column("lane", sa.SmallInteger(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("subject", sa.Uuid(), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("request_id", sa.Text()),
+        sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("skipped_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("domain_event_id", name=op.f("pk_skipped_domain_events")),
+    )
+    op.create_index(op.f("ix_skipped_domain_events_skipped_at"), "skipped_domain_events", ["skipped_at"])
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),

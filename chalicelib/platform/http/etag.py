@@ -22,13 +22,22 @@ def written_response(
     return Response(status, body, {"ETag": _tag(body, version), **(headers or {})})
 
 
-def etag_response(request: Request, body: str, version: int, *, public: bool = False) -> Response:
+def etag_response(
+    request: Request,
+    body: str,
+    version: int,
+    *,
+    public: bool = False,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> Response:
     """Respond to a GET, with 304 and no body if the client has this representation."""
     tag = _tag(body, version)
     wanted = request.headers.get("if-none-match")
+    with_tag = {"ETag": tag, **(headers or {})}
     if wanted is not None and (wanted.strip() == "*" or tag.strip('"') in _TAG.findall(wanted)):
-        return Response(304, headers={"ETag": tag}, public=public)
-    return Response(200, body, {"ETag": tag}, public=public)
+        return Response(304, headers=with_tag, public=public)
+    return Response(200, body, with_tag, content_type, public=public)
 
 
 def expected_versions(request: Request) -> frozenset[int] | None:

@@ -20,11 +20,11 @@ _HEADERS = {
 }
 
 
-def page(title: str, content: str, status: int = 200, *, public: bool = False) -> Response:
-    """Return a page. `content` is HTML whose values are escaped. Caches may share a public page."""
+def page(title: str, content: str, status: int = 200) -> Response:
+    """Return a page. `content` is HTML whose values are escaped."""
     text = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style><main><h1>{title}</h1>{content}</main></html>"
     )
-    return Response(status, text, _HEADERS, content_type=f"{HTML}; charset=utf-8", public=public)
+    return Response(status, text, _HEADERS, content_type=f"{HTML}; charset=utf-8")

@@ -1,11 +1,12 @@
 """The ports to topics and queues, and the envelope of a domain event."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from chalicelib.platform.messaging.queues import Queue
 from chalicelib.platform.times import rfc3339
 
 
@@ -89,6 +90,15 @@ TIMES_PUT_BACK = "timesPutBack"
 """The message attribute that counts."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """A message that has failed too often."""
+
+    message_id: str
+    sent_at: datetime
+    body: str
+
+
 class QueueSender(Protocol):
     def send(self, queue: str, messages: Sequence[dict[str, Any]]) -> None:
         """Send messages, as JSON, to a queue.
@@ -104,4 +114,20 @@ class QueueSender(Protocol):
 
         Raises:
             Unreachable: It may or may not have been sent.
+        """
+
+    def dead_letters(self, queue: Queue) -> tuple[int, list[DeadLetter]]:
+        """Return how many dead letters a queue has, and some of them.
+
+        Raises:
+            Unreachable
+        """
+
+    def redrive(self, queue: Queue, *, keep_going: Callable[[], bool]) -> int:
+        """Move the present dead letters of a queue back while `keep_going` returns True. Return how many.
+
+        Crash-safe: a message may be delivered twice, and none is lost.
+
+        Raises:
+            Unreachable: Some may have been moved.
         """

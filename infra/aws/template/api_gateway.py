@@ -51,6 +51,7 @@ _PROBLEMS = {
 }
 """The slug and title of the app's problem type, by status."""
 _RETRY_AFTER_SECONDS = 1
+_MIN_COMPRESSED_BYTES = 1024
 _RETRYABLE = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 _ACCESS_LOG_LINE = {
@@ -90,8 +91,11 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
         }
         for path in app.routes
     }
-    for function in with_routes:
-        for method, path in function.routes:
+    # Chalice's own declarations of methods call the functions without the alias.
+    serving = {route: function for function in with_routes for route in function.routes}
+    for path, methods in app.routes.items():
+        for method in methods:
+            function = serving.get((method, path), by_name[API])
             paths[path][method.lower()] = {_INTEGRATION: {"uri": _uri(function)}}
     return {
         "RestAPI": {
@@ -102,6 +106,8 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
                 "OpenApiVersion": "2.0",
                 "DisableExecuteApiEndpoint": when("HasDomain", then=True, otherwise=False),
                 "EndpointConfiguration": {"Type": "REGIONAL"},
+                # Small responses would become larger, and each compression takes time.
+                "MinimumCompressionSize": _MIN_COMPRESSED_BYTES,
                 "TracingEnabled": True,
                 "AccessLogSetting": {
                     "DestinationArn": att("AccessLogs"),
@@ -125,7 +131,7 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
         "AccessLogs": log_group("access"),
         **{
             f"{function.logical_name}InvokePermission": _invoke_permission(function)
-            for function in with_routes
+            for function in (by_name[API], *with_routes)
         },
         **_log_permission(),
         **_domain(),
@@ -133,16 +139,19 @@ def resources(app: Chalice, functions: Iterable[Function]) -> Json:
 
 
 def _uri(function: Function) -> Json:
-    path = f"2015-03-31/functions/${{{function.logical_name}.Arn}}/invocations"
-    return sub(f"arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/{path}")
+    # A value, because cfn-lint does not know SAM's `.Alias` inside a text.
+    return sub(
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Alias}/invocations",
+        Alias=ref(f"{function.logical_name}.Alias"),
+    )
 
 
 def _invoke_permission(function: Function) -> Json:
-    """Let the API call a function. Chalice declares this for the API function only."""
+    """Let the API call a function's alias. Chalice declares it for the API function, without the alias."""
     return resource(
         "Lambda::Permission",
         {
-            "FunctionName": ref(function.logical_name),
+            "FunctionName": ref(f"{function.logical_name}.Alias"),
             "Action": "lambda:InvokeFunction",
             "Principal": "apigateway.amazonaws.com",
             "SourceArn": arn("execute-api", "${RestAPI}/*"),
@@ -234,5 +243,6 @@ def outputs() -> Json:
             "Description": "Function that migrates the database schema",
             "Value": ref("Migrate"),
         },
+        "OperateFunction": {"Description": "Function that `make operate` calls", "Value": ref("Operate")},
         "PublicUrl": {"Value": when("HasDomain", sub("https://${DomainName}"))},
     }

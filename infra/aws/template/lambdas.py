@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from infra.aws.function_table import API, Function
+from infra.aws.function_table import ALIAS, API, Function
 from infra.aws.package import AUTHORITIES, LAMBDA_FOLDER
 from infra.aws.template import database
 from infra.aws.template.cfn import (
@@ -18,11 +18,19 @@ from infra.aws.template.cfn import (
     sub,
     when,
 )
-from infra.aws.template.messaging import DOMAIN_EVENTS_TOPIC, MAIL_EVENTS
+from infra.aws.template.messaging import (
+    DOMAIN_EVENTS_TOPIC,
+    MAIL_EVENTS,
+    dead_letter_queue_name,
+    queue_name,
+)
 from infra.aws.template.network import private_subnets
 from infra.aws.template.stages import LIMITS
 
 RUNTIME = "python3.13"
+
+ROLLBACK_ALARMS = ("ApiFaultsAlarm",)
+"""The alarms that end a shift and roll the stack back."""
 
 _INTERFACE_CHANGES = [
     "ec2:CreateNetworkInterface",
@@ -148,10 +156,20 @@ def _properties(function: Function) -> Json:
             "SecurityGroupIds": [att(group, "GroupId") for group in groups],
         },
     }
+    if not function.is_called_directly:
+        result |= {
+            "AutoPublishAlias": ALIAS,
+            # A new version for each release, also if only settings or secrets change. By default SAM compares
+            # the code and the names of the parameters, so that a new secret would never be used.
+            "AutoPublishCodeSha256": ref("Release"),
+            "DeploymentPreference": {"Type": ref("Shift"), "Alarms": [ref(name) for name in ROLLBACK_ALARMS]},
+        }
     if function.queue:
         result["Events"] = {
             f"{function.logical_name}SqsEventSource": {
                 "Properties": {
+                    # Not Fn::GetAtt, because the merge would add it to Chalice's own Fn::Sub.
+                    "Queue": sub(f"${{{queue_name(function.queue)}.Arn}}"),
                     "FunctionResponseTypes": ["ReportBatchItemFailures"],
                     "ScalingConfig": {"MaximumConcurrency": concurrency},
                 }
@@ -193,7 +211,7 @@ def _platform_statements(function: Function) -> Iterable[Json]:
     if function.queue:
         yield allow(
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
-            arn("sqs", function.queue.name),
+            att(queue_name(function.queue)),
         )
     # These actions do not support resource-level permissions.
     yield allow([*_INTERFACE_READS, "xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*")
@@ -216,10 +234,13 @@ def _app_statements(function: Function) -> dict[str, list[Json]]:
         allow("sns:Publish", ref(DOMAIN_EVENTS_TOPIC)),
         allow(["kms:GenerateDataKey", "kms:Decrypt"], att("TopicsKey")),
     ]
-    queues = [arn("sqs", queue.name) for queue in function.queues]
-    sender = [arn("ses", "identity/${MailIdentity}"), arn("ses", f"configuration-set/${{{MAIL_EVENTS}}}")]
+    queues = [att(queue_name(queue)) for queue in function.queues]
+    dead_letters = [att(dead_letter_queue_name(queue)) for queue in function.queues]
+    redrive = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"]
+    sender = [arn("ses", "identity/${Sender}"), arn("ses", f"configuration-set/${{{MAIL_EVENTS}}}")]
     return {
         "publish": publish if function.publishes else [],
         "send": [allow(["sqs:GetQueueUrl", "sqs:SendMessage"], queues)] if queues else [],
+        "redrive": [allow(redrive, dead_letters)] if function.operates else [],
         "mail": [allow("ses:SendRawEmail", sender)] if function.sends_email else [],
     }

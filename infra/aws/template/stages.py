@@ -34,6 +34,9 @@ _PARAMETER_DEFAULTS: dict[str, tuple[str, ...]] = {
 }
 _YES_NO = ("yes", "no")
 
+SHIFTS = {"gradual": "Canary10Percent10Minutes", "at-once": "AllAtOnce"}
+"""How a new version gets calls: 10 % for 10 minutes, which is longer than the alarm takes, or all of them."""
+
 LIMITS = {
     logical_name(field.name): field
     for field in dataclasses.fields(Settings)
@@ -111,6 +114,10 @@ def parameters(stage: str) -> Json:
             "Whether tickets whose codes were made with the previous secret are valid",
             ("accept", "refuse"),
             "refuse",
+        ),
+        "Release": _text("Set by `make deploy`: the hash of package and parameters", "unreleased"),
+        "Shift": _choice(
+            "Set by `make deploy`: how calls move to new versions", tuple(SHIFTS.values()), SHIFTS["gradual"]
         ),
         "SecretsRotation": _text("Any new text makes the functions read the secrets again", "1"),
     }

@@ -4,11 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
+
+from infra.aws.package import ARCHIVE, TEMPLATE
+from infra.local import aws
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -24,6 +28,9 @@ match arguments[:2]:
         if not state["exists"]:
             sys.exit("An error occurred (ValidationError): Stack with id s does not exist")
         print("the-migrate-function")
+    case "cloudformation", "package":
+        template = json.dumps({{"Resources": {{}}}}, indent=4)
+        pathlib.Path(arguments[arguments.index("--output-template-file") + 1]).write_text(template)
     case "cloudformation", "deploy":
         (here / "state.json").write_text(json.dumps({{**state, "exists": True}}))
     case "lambda", "invoke":
@@ -71,8 +78,20 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def stack() -> Iterator[None]:
+    """A stack in moto, which has no function behind an alias."""
+    with aws.running():
+        template = {"Resources": {"Operate": {"Type": "AWS::SQS::Queue"}}}
+        boto3.client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(template))
+        yield
+
+
+@pytest.fixture
+def cli(tmp_path: Path, stack: None) -> Cli:
+    assert stack is None
     (tmp_path / "build/dev").mkdir(parents=True)
+    for name in (ARCHIVE, TEMPLATE):
+        (tmp_path / "build/dev" / name).write_text(name)
     program = tmp_path / "aws"
     program.write_text(AWS.format(python=sys.executable))
     program.chmod(0o755)
@@ -106,7 +125,19 @@ def test_parameters_are_read_from_a_file(cli: Cli) -> None:
     file = cli.folder / "dev.json"
     file.write_text(json.dumps({"MailSender": "Event booking <no-reply@example.com>"}))
     assert cli.deploy("--parameters", str(file)).returncode == 0
-    assert cli.calls()[-1][-1] == "MailSender=Event booking <no-reply@example.com>"
+    assert "MailSender=Event booking <no-reply@example.com>" in cli.calls()[-1]
+
+
+def test_a_changed_parameter_is_another_release(cli: Cli) -> None:
+    cli.set_state(exists=True)
+    file = cli.folder / "dev.json"
+    releases = []
+    for rotation in ("1", "2", "2"):
+        file.write_text(json.dumps({"SecretsRotation": rotation}))
+        assert cli.deploy("--parameters", str(file)).returncode == 0
+        releases.append(cli.calls()[-1][-1])
+    assert releases[0].startswith("Release=")
+    assert releases[0] != releases[1] == releases[2]
 
 
 def test_migrate_no_deploys_without_a_migration(cli: Cli) -> None:

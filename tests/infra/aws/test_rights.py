@@ -4,6 +4,7 @@ The topics and queues of the template are created in moto, and the functions' AW
 """
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +27,9 @@ from chalicelib.platform.messaging.outbox import outbox
 from chalicelib.platform.settings import Settings
 from chalicelib.wiring import Wiring, using
 from infra.aws import function_table
-from infra.aws.template.messaging import BOUNCES_TOPIC, queue_name
+from infra.aws.template.messaging import BOUNCES_TOPIC, dead_letter_queue_name, queue_name
 from infra.local import aws, triggers
+from infra.local.lambda_runner import Context
 from infra.local.pollers import count
 from infra.local.ses_simulator import Simulator
 from tests.client import Client
@@ -41,6 +43,8 @@ ACTIONS = {
     "PublishBatch": "sns:Publish",
     "GetQueueUrl": "sqs:GetQueueUrl",
     "SendMessageBatch": "sqs:SendMessage",
+    "SendMessage": "sqs:SendMessage",
+    "DeleteMessage": "sqs:DeleteMessage",
     "ReceiveMessage": "sqs:ReceiveMessage",
     "DeleteMessageBatch": "sqs:DeleteMessage",
     "GetQueueAttributes": "sqs:GetQueueAttributes",
@@ -151,7 +155,8 @@ def create_topics_and_queues(stack: Stack) -> None:
             Endpoint=subscription["Endpoint"],
             Attributes=attributes,
         )
-    for sender in stack.of_type("AWS::SES::EmailIdentity").values():
+    for name, sender in stack.of_type("AWS::SES::EmailIdentity").items():
+        stack.known[name, "Ref"] = sender["EmailIdentity"]
         boto3.client("ses").verify_domain_identity(Domain=sender["EmailIdentity"])
 
 
@@ -230,6 +235,7 @@ def test_roles_allow_exactly_what_the_functions_call(
         assert becomes_true(all_is_processed)
         urls = [stack.known[queue_name(queue), "Ref"] for queue in queues.QUEUES]
         assert becomes_true(lambda: not any(count(sqs, url, hidden=True) for url in urls))
+        redrive_all(stack)
 
     given = {
         (function.name, name)
@@ -251,6 +257,29 @@ def test_roles_allow_exactly_what_the_functions_call(
         if function.queue:  # it puts messages back in an outage
             used |= {"sqs:GetQueueUrl", "sqs:SendMessage"}
         assert {action for action, _ in permitted} - PLATFORM_ACTIONS <= used, function.name
+
+
+def redrive_all(stack: Stack) -> None:
+    """Redrive a dead letter of each queue, as the function `operate` does."""
+    sqs = boto3.client("sqs")
+    for queue in queues.QUEUES:
+        url = stack.known[dead_letter_queue_name(queue), "Ref"]
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+
+    def operate() -> None:
+        for queue in queues.QUEUES:
+            request = {
+                "operation": "redrive",
+                "arguments": {"queue": queue.name},
+                "who": "ana",
+                "why": "test",
+            }
+            app.operate(request, Context("operate", 300, threading.Event()))
+
+    thread = threading.Thread(target=operate, name="trigger operate")
+    thread.start()
+    thread.join()
+    assert all(count(sqs, stack.known[dead_letter_queue_name(queue), "Ref"]) == 0 for queue in queues.QUEUES)
 
 
 EMAILS = 7

@@ -1,4 +1,4 @@
-"""A copy of the project. Tests run its `make run`, `make reset` and `make redrive`."""
+"""A copy of the project. Tests run its `make run`, `make reset` and `make operate`."""
 
 import os
 import re
@@ -74,6 +74,11 @@ class Project:
         """Run a command that must succeed, and return its output."""
         return self._finish(command, 0)
 
+    def operate(self, operation: str, arguments: str, *, code: int = 0) -> str:
+        """Run `make operate`, and return its output."""
+        environment = {"OP": operation, "ARGS": arguments, "WHO": "ana", "WHY": "SES was down"}
+        return self._finish("operate", code, **environment)
+
     def reset(self) -> str:
         return self.succeed("reset")
 
@@ -92,7 +97,11 @@ class Project:
     def _start(self, command: str, **environment: str) -> subprocess.Popen[str]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "infra.local", command],
+            [
+                sys.executable,
+                "-m",
+                *(["infra.operate"] if command == "operate" else ["infra.local", command]),
+            ],
             cwd=self.folder,
             env={**inherited, "PORT": str(self.port), **environment},
             stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
-"""`make run`, `make redrive` and `make reset`, in a copy of the project."""
+"""`make run`, `make operate` and `make reset`, in a copy of the project."""
 
+import json
 import shutil
 import signal
 import socket
@@ -10,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.platform.messaging.queues import QUEUES
 from infra.local import run_dir, stale_server
 from infra.local.run import migrate
 from infra.local.startup import CannotStart
@@ -61,19 +61,21 @@ def test_a_signal_during_the_start_stops_it_in_order(project: Project) -> None:
     assert stale_server.read(project.data()) is None
 
 
-def test_emails_stay_on_a_page_and_dead_letters_are_redriven(project: Project) -> None:
+def test_emails_stay_on_a_page_and_operations_run(project: Project) -> None:
     for _ in range(2):
         with project.run() as run:
             page = urlsplit(run.wait_for("E-mails").split()[-1])
             assert page.port
             port = page.port
             assert becomes_true(lambda: "Living room concert" in get(port, "/")[1])  # noqa: B023
-            redriven = project.succeed("redrive")
+            redriven = json.loads(project.operate("redrive", '{"queue": "email"}'))
+            unknown = json.loads(project.operate("drop-tables", "", code=1))
             assert run.stop() == 0, run.output
-        assert redriven.startswith(f"Dead letters of the run on port {project.port}:")
-        assert redriven.count(" 0 moved back") == len(QUEUES)
+        assert redriven == {"result": {"moved": 0}}
+        assert "redrive" in unknown["operations"]
+        assert '"why": "SES was down"' in run.output
         assert "dead letters" not in run.output
-    assert project.fail("redrive").startswith(f"There is no run on port {project.port}.")
+    assert project.operate("list-flags", "", code=1).startswith(f"There is no run on port {project.port}.")
 
 
 def test_a_used_port_of_the_mail_page_is_reported(project: Project) -> None:
