@@ -125,6 +125,7 @@ def _apply_own(connection: Connection, event: StripeEvent, *, livemode: bool, no
         .where(stripe_events.c.stripe_event_id == event.event_id)
         .values(outcome=outcome, booking_id=booking_id)
     )
+    request_context.add(bookingId=booking_id)
     return outcome
 
 

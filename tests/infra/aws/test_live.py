@@ -47,6 +47,7 @@ def create(transformed: dict[str, Any]) -> None:
             }
         elif part["Type"] == "AWS::Lambda::EventSourceMapping":
             properties["FunctionName"] = {"Ref": properties["FunctionName"]["Ref"].removesuffix("Aliaslive")}
+            properties.pop("ScalingConfig", None)
         elif part["Type"] == "AWS::SQS::Queue":
             part["Properties"] = {"QueueName": properties["QueueName"]}
         else:
