@@ -76,9 +76,11 @@ JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbe
 
 INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, cancellation_reason,
                      updated_at, holder_email, transferred_at)
-SELECT uuidv7(make_interval(secs => row_number() OVER () - 30000)), booking_id, ticket_type_id, 0, 0,
-       'cancelled', 'attendee', now(), 1 + row_number() OVER () % 400 || '@example.com', now()
-FROM bookings JOIN ticket_types USING (event_id);
+SELECT uuidv7(make_interval(secs => n - 30000)), booking_id, ticket_type_id, 0, 0,
+       CASE WHEN n % 2 = 0 THEN 'valid' ELSE 'cancelled' END, CASE WHEN n % 2 = 1 THEN 'attendee' END,
+       now(), 1 + n % 400 || '@example.com', now()
+FROM (SELECT row_number() OVER () AS n, booking_id, event_id FROM bookings) numbered
+JOIN ticket_types USING (event_id);
 
 -- Each search reads the pending list of a GIN index, which matters more in small tables.
 SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words'),
