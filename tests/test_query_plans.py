@@ -76,12 +76,15 @@ JOIN (SELECT row_number() OVER () AS place, event_id, host_id FROM events) numbe
 
 INSERT INTO tickets (ticket_id, booking_id, ticket_type_id, list_price, price, status, cancellation_reason,
                      updated_at, holder_email, transferred_at)
-SELECT uuidv7(make_interval(secs => row_number() OVER () - 30000)), booking_id, ticket_type_id, 0, 0,
-       'cancelled', 'attendee', now(), 1 + row_number() OVER () % 400 || '@example.com', now()
-FROM bookings JOIN ticket_types USING (event_id);
+SELECT uuidv7(make_interval(secs => n - 30000)), booking_id, ticket_type_id, 0, 0,
+       CASE WHEN n % 2 = 0 THEN 'valid' ELSE 'cancelled' END, CASE WHEN n % 2 = 1 THEN 'attendee' END,
+       now(), 1 + n % 400 || '@example.com', now()
+FROM (SELECT row_number() OVER () AS n, booking_id, event_id FROM bookings) numbered
+JOIN ticket_types USING (event_id);
 
 -- Each search reads the pending list of a GIN index, which matters more in small tables.
-SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words');
+SELECT gin_clean_pending_list('ix_events_words'), gin_clean_pending_list('ix_users_words'),
+       gin_clean_pending_list('ix_tickets_holder_words');
 
 SET default_statistics_target = 1000;
 ANALYZE users, events, places, ticket_types, pools, bookings, tickets
@@ -368,8 +371,10 @@ def test_a_host_finds_bookings_by_the_index_of_each_way(database: Database) -> N
     search = plan(database, "host's search", ["q"], "createdAt")
 
     found = list(nodes(search.counting))
-    ways = {"ix_users_words", "uq_users_email", "ix_tickets_holder_words", "ix_bookings_host_id"}
-    assert ways <= {node.get("Index Name") for node in found}
+    indexes = {node.get("Index Name") for node in found}
+    assert indexes >= {"ix_users_words", "uq_users_email", "ix_bookings_host_id"}
+    # Customers of the box office: by their words, or among the bookings of the host if these are few.
+    assert indexes & {"ix_tickets_holder_words", "ix_tickets_booking_id"}
     assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
@@ -392,7 +397,7 @@ def test_attendees_are_found_by_indexes(database: Database, filters: list[str], 
 
         read = [*page.page, *nodes(page.counting)]
         assert page.indexes() & {"ix_bookings_event_id", "pk_bookings"}
-        assert page.indexes() & {"ix_tickets_booking_id", "pk_tickets"}
+        assert page.indexes() & {"ix_tickets_booking_id", "pk_tickets", "ix_tickets_holder_words"}
         assert "Seq Scan" not in {node["Node Type"] for node in read if node.get("Relation Name") in LARGE}
 
 

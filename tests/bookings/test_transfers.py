@@ -148,7 +148,7 @@ def test_a_withdrawn_offer_cannot_be_claimed(given: Given) -> None:
 def test_an_expired_offer_is_replaced(given: Given) -> None:
     given.offer()
     token = given.token()
-    rows(given.client, "UPDATE ticket_transfers SET expires_at = now()")
+    rows(given.client, "UPDATE ticket_transfers SET expires_at = now() - interval '1 second'")
 
     assert "transfer" not in given.get().json
     assert given.claim(token).problem == "invalid-transfer-token"

@@ -101,6 +101,8 @@ class Calendar:
 def files(message: bytes) -> Iterator[tuple[str, str]]:
     parsed = email.message_from_bytes(message, EmailMessage, policy=default)
     for part in parsed.iter_attachments():
+        if part.get_content_type() == "application/pdf":  # the tickets
+            continue
         assert part.get_content_type() == "text/calendar"
         yield part["Content-Type"].params["method"], str(part.get_content())
 
