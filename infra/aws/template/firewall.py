@@ -2,7 +2,7 @@
 
 from chalicelib.platform.errors import TooManyRequests
 from chalicelib.platform.http import problems
-from infra.aws.template.cfn import Json, ref, resource, sub
+from infra.aws.template.cfn import Json, ref, resource, sub, when
 
 WINDOW_SECONDS = 300
 _BODY = "TooManyRequests"
@@ -27,6 +27,7 @@ def resources() -> Json:
                                 "AggregateKeyType": "IP",
                                 "EvaluationWindowSec": WINDOW_SECONDS,
                                 "Limit": ref("FirewallLimit"),
+                                "ScopeDownStatement": when("HasCdn", _all_but_reads_of_events()),
                             }
                         },
                         "Action": {"Block": {"CustomResponse": _response()}},
@@ -46,6 +47,24 @@ def resources() -> Json:
             },
             Condition="HasFirewall",
         ),
+    }
+
+
+def _all_but_reads_of_events() -> Json:
+    """Requests of the CDN come from its own addresses. The throttles of API Gateway limit reads anyway."""
+    method = _matches({"Method": {}}, "EXACTLY", "GET")
+    path = _matches({"UriPath": {}}, "CONTAINS", "/events")
+    return {"NotStatement": {"Statement": {"AndStatement": {"Statements": [method, path]}}}}
+
+
+def _matches(field: Json, constraint: str, text: str) -> Json:
+    return {
+        "ByteMatchStatement": {
+            "FieldToMatch": field,
+            "PositionalConstraint": constraint,
+            "SearchString": text,
+            "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+        }
     }
 
 

@@ -6,6 +6,7 @@ from infra.aws import function_table
 from infra.aws.template import (
     alarms,
     api_gateway,
+    cdn,
     dashboard,
     database,
     firewall,
@@ -32,9 +33,10 @@ def merge_template(app: Chalice, stage: str) -> Json:
             **lambdas.resources(functions),
             **api_gateway.resources(app, functions),
             **firewall.resources(),
+            **cdn.resources(),
             **logs.resources(functions),
             **alarms.resources(app),
             **dashboard.resources(functions),
         },
-        "Outputs": {**api_gateway.outputs(), **alarms.outputs()},
+        "Outputs": {**api_gateway.outputs(), **cdn.outputs(), **alarms.outputs()},
     }
