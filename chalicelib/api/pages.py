@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from chalicelib.api.auth import set_forgotten_password
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.pages import Link, NewPassword
-from chalicelib.api.tickets import claim
+from chalicelib.api.ticket_transfers import claim
 from chalicelib.bookings import transfers
 from chalicelib.bookings.booking import LimitReached
 from chalicelib.bookings.transfers import InvalidTransferToken
