@@ -34,7 +34,7 @@ ScanOutcome = (
 _UNRECORDED: frozenset[ScanOutcome] = frozenset(
     {"wrong-event", "no-such-ticket", "no-re-entry", "nonce-reused", "invalid-time"}
 )
-"""Nothing is known about such a scan, or it is not about the event."""
+"""Scans that leave no row: of no ticket of the event, or with values that cannot be right."""
 
 
 @dataclass(frozen=True, kw_only=True)

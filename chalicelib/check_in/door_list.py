@@ -41,9 +41,9 @@ _FIRST = UUID(int=0)
 class Mark:
     """How far a scanner has read: the next page of a walk, or the changes after one.
 
-    Transactions are numbered in the order of their starts. A walk reads the tickets that changed in transaction
-    `since` or later. All earlier transactions had ended when the former walk started, so no change is missed.
-    A ticket can be listed again without a change.
+    Transactions are numbered in the order of their starts. A walk reads the tickets that changed in
+    transaction `since` or later. All earlier transactions had ended when the former walk started, so no
+    change is missed. A ticket can be listed again without a change.
     """
 
     keys: str
