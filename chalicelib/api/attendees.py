@@ -19,7 +19,7 @@ from chalicelib.api.schemas.attendees import (
     filters_of,
 )
 from chalicelib.check_in import attendees
-from chalicelib.events.locks import NotYourEvent
+from chalicelib.events.locks import NotYourEvent, require_own_event
 from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.http.pagination import list_response
 from chalicelib.platform.http.request import Request, Response
@@ -45,7 +45,7 @@ def list_attendees(
     request: Request, connection: Connection, event_id: UUID, query: AttendeeQuery
 ) -> Response:
     """List the tickets of your event with their attendees, in the order of booking."""
-    attendees.require_host(connection, request.require_caller().user_id, event_id)
+    require_own_event(connection, request.require_caller().user_id, event_id)
     page_request = query.page(query.sort)
     page = attendees.list_attendees(connection, event_id, filters_of(query), page_request, attendee_json)
     return list_response(request, page_request, page)
@@ -66,7 +66,7 @@ def export_attendees(
     with it as `cursor`, or follow the `next` link. Only the first page has the header row, so that the pages
     one after another are one file. A cell that a spreadsheet would read as a formula starts with `'`.
     """
-    title = attendees.require_host(connection, request.require_caller().user_id, event_id)
+    title = require_own_event(connection, request.require_caller().user_id, event_id).title
     limit = query.limit
     while True:
         page = attendees.list_attendees(

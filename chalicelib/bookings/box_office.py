@@ -9,8 +9,7 @@ from sqlalchemy import Connection, text
 
 from chalicelib.bookings import booking
 from chalicelib.bookings.booking import BookingLimits, BookingResult, BoxOfficeSale, Order
-from chalicelib.events.locks import NotYourEvent
-from chalicelib.events.search import NoSuchEvent
+from chalicelib.events.locks import own_event
 from chalicelib.platform.database.engine import Database
 from chalicelib.platform.security import Caller
 
@@ -54,10 +53,6 @@ def report(connection: Connection, host_id: UUID, event_id: UUID) -> str:
         NoSuchEvent: It does not exist, is deleted, or is another host's draft.
         NotYourEvent: It belongs to another host.
     """
-    row = connection.execute(_REPORT, {"event_id": event_id}).one_or_none()
-    if row is None or (row.status == "draft" and row.host_id != host_id):
-        raise NoSuchEvent
-    if row.host_id != host_id:
-        raise NotYourEvent
+    row = own_event(connection.execute(_REPORT, {"event_id": event_id}).one_or_none(), host_id)
     report: str = row.report
     return report

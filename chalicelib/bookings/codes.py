@@ -10,9 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Text, Uuid, bindparam, cast, func, insert, select, true, update
 
 from chalicelib.bookings.models import CodeKind, codes
-from chalicelib.events.locks import NotYourEvent, increase_revision, lock_changeable, lock_places
+from chalicelib.events.locks import increase_revision, lock_changeable, lock_places, require_own_event
 from chalicelib.events.models import events, pools, ticket_types
-from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform import ids
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -119,7 +118,7 @@ class CodeQueries:
         values = {"event": event_id, "caller": host_id}
         found = CODES.fetch(connection, page, [], values, self._render)
         if not found.total:
-            _require_own_event(connection, host_id, event_id)
+            require_own_event(connection, host_id, event_id)
         return found
 
 
@@ -215,18 +214,6 @@ def _lock_code(
     if row is None:
         raise NoSuchCode
     return row
-
-
-def _require_own_event(connection: Connection, host_id: UUID, event_id: UUID) -> None:
-    row = connection.execute(
-        select(events.c.host_id, events.c.status).where(
-            events.c.event_id == event_id, events.c.deleted_at.is_(None)
-        )
-    ).one_or_none()
-    if row is None or (row.status == "draft" and row.host_id != host_id):
-        raise NoSuchEvent
-    if row.host_id != host_id:
-        raise NotYourEvent
 
 
 def _require_unused(connection: Connection, event_id: UUID, code: str) -> None:

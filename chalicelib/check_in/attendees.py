@@ -32,9 +32,7 @@ from chalicelib.bookings.models import (
 )
 from chalicelib.bookings.references import id_suffix, suffix_of
 from chalicelib.check_in.models import check_ins
-from chalicelib.events.locks import NotYourEvent
-from chalicelib.events.models import events, ticket_types
-from chalicelib.events.search import NoSuchEvent
+from chalicelib.events.models import ticket_types
 from chalicelib.platform.database.columns import sql_literal
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -115,10 +113,6 @@ ATTENDEES = ListQuery(
 )
 """The tickets of an event. Bookings are read in the order of their index, and their tickets one by one."""
 
-_EVENT = select(events.c.host_id, events.c.status, events.c.title).where(
-    events.c.event_id == bindparam("event_id", type_=Uuid), events.c.deleted_at.is_(None)
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class AttendeeFilters:
@@ -131,22 +125,6 @@ class AttendeeFilters:
     paid_by: Collection[PaidBy] | None = None
     q: str | None = None
     """Words in the holder's or booker's name, an e-mail address, or a reference."""
-
-
-def require_host(connection: Connection, host_id: UUID, event_id: UUID) -> str:
-    """Check that an event belongs to a host, and return its title.
-
-    Raises:
-        NoSuchEvent: It does not exist, is deleted, or is another host's draft.
-        NotYourEvent: It belongs to another host.
-    """
-    event = connection.execute(_EVENT, {"event_id": event_id}).one_or_none()
-    if event is None or (event.status == "draft" and event.host_id != host_id):
-        raise NoSuchEvent
-    if event.host_id != host_id:
-        raise NotYourEvent
-    title: str = event.title
-    return title
 
 
 def list_attendees(

@@ -7,9 +7,8 @@ from sqlalchemy import Connection, Text, Uuid, bindparam, cast, func, insert, se
 
 from chalicelib.check_in.models import door_keys
 from chalicelib.events import locks
-from chalicelib.events.locks import EventCancelled, EventEnded, NotYourEvent
+from chalicelib.events.locks import EventCancelled, EventEnded, require_own_event
 from chalicelib.events.models import events
-from chalicelib.events.search import NoSuchEvent
 from chalicelib.platform.database.columns import now_parameter
 from chalicelib.platform.database.listing import ListQuery, Page, PageRequest, Sort
 from chalicelib.platform.database.rendering import Render
@@ -52,9 +51,6 @@ DOOR_KEYS = ListQuery(
     filters={},
 )
 
-_EVENT = select(events.c.host_id, events.c.status).where(
-    events.c.event_id == bindparam("event", type_=Uuid), events.c.deleted_at.is_(None)
-)
 _LIVE = select(func.count()).where(
     _of_event, door_keys.c.revoked_at.is_(None), door_keys.c.expires_at > now_parameter
 )
@@ -91,7 +87,7 @@ class DoorKeyQueries:
         """
         found = DOOR_KEYS.fetch(connection, page, [], {"event": event_id, "caller": host_id}, self._render)
         if not found.total:
-            _require_own_event(connection, host_id, event_id)
+            require_own_event(connection, host_id, event_id)
         return found
 
 
@@ -147,15 +143,7 @@ def revoke(connection: Connection, host_id: UUID, event_id: UUID, door_key_id: U
         NotYourEvent: It belongs to another host.
         NoSuchDoorKey: The event does not have it.
     """
-    _require_own_event(connection, host_id, event_id)
+    require_own_event(connection, host_id, event_id)
     revoked = connection.execute(_REVOKE, {"event": event_id, "this_key": door_key_id, "now": now})
     if not revoked.rowcount:
         raise NoSuchDoorKey
-
-
-def _require_own_event(connection: Connection, host_id: UUID, event_id: UUID) -> None:
-    row = connection.execute(_EVENT, {"event": event_id}).one_or_none()
-    if row is None or (row.status == "draft" and row.host_id != host_id):
-        raise NoSuchEvent
-    if row.host_id != host_id:
-        raise NotYourEvent

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Uuid, any_, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, Select, Uuid, any_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chalicelib.events.models import events, open_type, places, pools, ticket_types
@@ -50,6 +50,9 @@ EVENT_DETAILS = select(events, places.c.capacity, _sole_price.label("price")).jo
 
 _this_event = events.c.event_id == bindparam("event_id", type_=Uuid)
 
+_OWNER: Select[Any] = select(events.c.host_id, events.c.status, events.c.title).where(
+    _this_event, events.c.deleted_at.is_(None)
+)
 _LOCK = select(events.c.event_id).where(_this_event).with_for_update(key_share=True)
 
 EVENT_BY_ID = EVENT_DETAILS.where(_this_event, events.c.deleted_at.is_(None))
@@ -76,6 +79,29 @@ def lock_places(connection: Connection, event_ids: Collection[UUID]) -> None:
     connection.execute(_LOCK_PLACES, {"event_ids": list(event_ids)})
 
 
+def own_event(row: Row[Any] | None, host_id: UUID) -> Row[Any]:
+    """Return a row with an event's `status` and `host_id`, after checking that the event is the host's.
+
+    Raises:
+        NoSuchEvent: There is no row, or it is another host's draft.
+        NotYourEvent: The event belongs to another host.
+    """
+    if row is None or (row.status == "draft" and row.host_id != host_id):
+        raise NoSuchEvent
+    if row.host_id != host_id:
+        raise NotYourEvent
+    return row
+
+
+def require_own_event(connection: Connection, host_id: UUID, event_id: UUID) -> Row[Any]:
+    """Check that an event is a host's, without a lock. Return its `title`.
+
+    Raises:
+        NoSuchEvent, NotYourEvent: See `own_event`.
+    """
+    return own_event(connection.execute(_OWNER, {"event_id": event_id}).one_or_none(), host_id)
+
+
 def lock_event(
     connection: Connection, host_id: UUID, event_id: UUID, expected: Collection[int] | None
 ) -> Row[Any]:
@@ -90,11 +116,7 @@ def lock_event(
         StaleVersion: It has changed since.
     """
     connection.execute(_LOCK, {"event_id": event_id})
-    row = connection.execute(EVENT_BY_ID, {"event_id": event_id}).one_or_none()
-    if row is None or (row.status == "draft" and row.host_id != host_id):
-        raise NoSuchEvent
-    if row.host_id != host_id:
-        raise NotYourEvent
+    row = own_event(connection.execute(EVENT_BY_ID, {"event_id": event_id}).one_or_none(), host_id)
     check_version(row.version, expected)
     return row
 

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Text, bindparam, text
 
-from chalicelib.events.locks import NotYourEvent
-from chalicelib.events.search import NoSuchEvent
+from chalicelib.events.locks import own_event
 from chalicelib.platform.times import rfc3339
 
 _COUNT = text(Path(__file__).with_suffix(".sql").read_text()).bindparams(bindparam("checked_at", type_=Text))
@@ -27,10 +26,6 @@ def check(connection: Connection, host_id: UUID, event_id: UUID, now: datetime) 
         "checked_at": rfc3339(now, "milliseconds"),
         "max_differences": MAX_DIFFERENCES,
     }
-    row = connection.execute(_COUNT, values).one_or_none()
-    if row is None or (row.status == "draft" and row.host_id != host_id):
-        raise NoSuchEvent
-    if row.host_id != host_id:
-        raise NotYourEvent
+    row = own_event(connection.execute(_COUNT, values).one_or_none(), host_id)
     report: str = row.report
     return report
