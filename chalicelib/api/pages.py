@@ -13,9 +13,9 @@ from chalicelib.api.auth import set_forgotten_password
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.pages import Link, NewPassword
 from chalicelib.api.ticket_transfers import claim
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims
 from chalicelib.bookings.booking import LimitReached
-from chalicelib.bookings.transfers import InvalidTransferToken
+from chalicelib.bookings.claims import InvalidTransferToken
 from chalicelib.notifications import bounces, preferences, unsubscribe
 from chalicelib.notifications.models import Topic
 from chalicelib.notifications.unsubscribe import TOPIC_WORDS, InvalidLink
@@ -106,7 +106,7 @@ def reset_password_on_page(request: Request, query: Link, body: NewPassword) -> 
 @routes.get("/claim-ticket", auth="none", responses={200: HTML, 400: HTML})
 def claim_ticket_page(request: Request, connection: Connection, query: Link) -> Response:
     """Show a page with a button that claims a ticket."""
-    if not transfers.is_claimable(connection, query.token, request.now):
+    if not claims.is_claimable(connection, query.token, request.now):
         return page("This link no longer works", _NOT_CLAIMABLE, status=400)
     return page(
         "Accept your ticket",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
-from chalicelib.bookings import booking, codes, tickets, transfers
+from chalicelib.bookings import booking, claims, codes, reissues, tickets, transfers
 from chalicelib.check_in import door, door_keys, scanning, undo
 from chalicelib.documents import printed_tickets
 from chalicelib.events import locks, publishing, ticket_types
@@ -69,8 +69,8 @@ ADVICE: dict[type[Refusal], str] = {
     transfers.TransferPending: "Wait until the offer is claimed or expires, or cancel it with "
     "`DELETE /tickets/{ticketId}/transfer`.",
     transfers.NoSuchTransfer: "Get the ticket: `transfer` shows an open offer.",
-    transfers.TooManyReissues: "Show the last code. The host can let you in by name.",
-    transfers.InvalidTransferToken: "Use the newest e-mail, or ask for another offer.",
+    reissues.TooManyReissues: "Show the last code. The host can let you in by name.",
+    claims.InvalidTransferToken: "Use the newest e-mail, or ask for another offer.",
     booking.SaleNotStarted: "Try again after `saleStartsAt` of the event.",
     booking.SaleEnded: "Bookings are closed since `saleEndsAt` of the event.",
     printed_tickets.NotTheHolder: "Log in as the holder of the ticket.",

@@ -10,8 +10,10 @@ from chalicelib.api import limits
 from chalicelib.api.routing import new_router
 from chalicelib.api.schemas.tickets import Ticket, Transfer, TransferClaim, TransferRequest
 from chalicelib.api.tickets import TICKETS
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims, reissues, transfers
 from chalicelib.bookings.booking import LimitReached
+from chalicelib.bookings.claims import Claim, InvalidTransferToken
+from chalicelib.bookings.reissues import TooManyReissues
 from chalicelib.bookings.tickets import (
     BookingUnpaid,
     NoSuchTicket,
@@ -20,13 +22,7 @@ from chalicelib.bookings.tickets import (
     TicketTransferred,
     TicketUsed,
 )
-from chalicelib.bookings.transfers import (
-    Claim,
-    InvalidTransferToken,
-    NoSuchTransfer,
-    TooManyReissues,
-    TransferPending,
-)
+from chalicelib.bookings.transfers import NoSuchTransfer, TransferPending
 from chalicelib.check_in.ticket_codes import TicketCodes
 from chalicelib.events.locks import EventEnded, EventStarted
 from chalicelib.notifications import bounces
@@ -115,7 +111,7 @@ def claim(request: Request, connection: Connection, token: str, name: str | None
     Raises:
         InvalidTransferToken, LimitReached
     """
-    claimed = transfers.claim(connection, token, user_id=request.caller_id, name=name, now=request.now)
+    claimed = claims.claim(connection, token, user_id=request.caller_id, name=name, now=request.now)
     bounces.lift_bounce(connection, claimed.email)
     return claimed
 
@@ -140,12 +136,12 @@ def reissue_ticket(request: Request, connection: Connection, ticket_id: UUID) ->
     """Give a ticket a new code, for example after a phone was lost. The old code is void.
 
     The attendee who booked the ticket can do so until it is transferred, then its holder; the event's host
-    can do so in any case, and does not see the code. Who can carry the ticket gets an e-mail.
+    can do so in any case, and does not see the code. Everybody who can carry the ticket is told by e-mail.
     """
     caller, codes = request.require_caller(), TicketCodes.of(request.settings)
 
     def work() -> Response:
-        transfers.reissue(connection, caller.user_id, ticket_id, request.now)
+        reissues.reissue(connection, caller.user_id, ticket_id, request.now)
         request.limit(connection, limits.reissue(ticket_id))
         found, version = TICKETS.get(connection, caller.user_id, ticket_id, request.now)
         tagged = written_response(200, codes.fill_in(found), version)

@@ -101,9 +101,9 @@ def change(
 
 
 def erase(connection: Connection, user_id: UUID) -> None:
-    """Erase whom an account has named as holders or customers, and the account as holder of its tickets.
+    """Erase the holders and customers that an account has named, and the account where it is a holder.
 
-    The tickets stay, and their codes still admit: those whom they were transferred to may carry them.
+    The tickets stay, and their codes still admit: the people who got them by a transfer may carry them.
     """
     connection.execute(_ERASE_NAMED, {"account": user_id})
     held = connection.scalars(_ERASE_HOLDER, {"account": user_id}).all()

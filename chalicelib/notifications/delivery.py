@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from chalicelib import domain_events
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims
 from chalicelib.bookings.models import bookings
 from chalicelib.check_in.ticket_codes import TicketCodes
 from chalicelib.documents import printed_tickets
@@ -87,10 +87,8 @@ def _send_about_event(
 ) -> None:
     domain_event, topic = batch.domain_event, kind.topic_of(body)
     with context.database.transaction() as connection:
-        event = mail_context.event_view(connection, domain_event.subject)
+        event = _event_unless_stale(connection, kind, domain_event, body, now)
         if event is None:
-            raise ValueError("there is no such event")
-        if _is_stale(connection, kind, body, event, now):
             return
         found = mail_context.find(
             connection, batch.recipients, kind=kind, topic=topic, event_id=event.event_id, now=now
@@ -134,11 +132,9 @@ def _send_to_customer(
     the event, because the host may have entered the address of a stranger.
     """
     with context.database.transaction() as connection:
-        event = mail_context.event_view(connection, domain_event.subject)
-        if event is None:
-            raise ValueError("there is no such event")
+        event = _event_unless_stale(connection, kind, domain_event, body, now)
         customer = mail_context.find_customer(connection, body.booking_id, now)
-        if customer is None or _is_stale(connection, kind, body, event, now):
+        if event is None or customer is None:
             return
         claim = deliveries.claim_notices(connection, domain_event.domain_event_id, [body.booking_id], now)
         bookings_of = mail_context.booking_views(
@@ -246,6 +242,20 @@ def _refunded_tickets(body: DomainEventBody) -> list[UUID] | None:
     return [ticket.ticket_id for ticket in body.tickets] if isinstance(body, PaymentRefundDue) else None
 
 
+def _event_unless_stale(
+    connection: Connection, kind: Kind, domain_event: DomainEvent, body: DomainEventBody, now: datetime
+) -> EventView | None:
+    """Return the event as it is now, or None if what the e-mail says is no longer true.
+
+    Raises:
+        ValueError: There is no such event.
+    """
+    event = mail_context.event_view(connection, domain_event.subject)
+    if event is None:
+        raise ValueError("there is no such event")
+    return None if _is_stale(connection, kind, body, event, now) else event
+
+
 def _is_stale(
     connection: Connection, kind: Kind, body: DomainEventBody, event: EventView, now: datetime
 ) -> bool:
@@ -324,16 +334,14 @@ def _send_offer(
     As with other tokens, a redelivery after the e-mail was sent makes none.
     """
     with context.database.transaction() as connection:
-        event = mail_context.event_view(connection, body.event_id)
+        event = _event_unless_stale(connection, kind, domain_event, body, now)
         if event is None:
-            raise ValueError("there is no such event")
-        if _is_stale(connection, kind, body, event, now):
             return
         claim = deliveries.claim_notices(connection, domain_event.domain_event_id, [body.transfer_id], now)
         _require_no_others(claim)
         if not claim.mine:
             return
-        issued = transfers.issue_token(connection, body.transfer_id, now)
+        issued = claims.issue_token(connection, body.transfer_id, now)
         if issued is None or mail_context.is_suppressed(connection, issued.email, now):
             return
     recipient = Recipient(
@@ -358,7 +366,7 @@ def _send_offer(
         _send_claimed(context, domain_event, [recipient], compose, now)
     except Exception:
         with context.database.transaction() as connection:
-            transfers.revoke_token(connection, issued.token)
+            claims.revoke_token(connection, issued.token)
         raise
 
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection
 
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims, transfers
 from chalicelib.bookings.booking import LimitReached
-from chalicelib.bookings.transfers import InvalidTransferToken
+from chalicelib.bookings.claims import InvalidTransferToken
 from chalicelib.platform.settings import Quota
 from chalicelib.wiring import Wiring, using
 from tests.bookings.ticket_transfers import EMAIL, Given, give, verified
@@ -277,10 +277,10 @@ def test_one_of_two_claims_of_a_ticket_wins(
     def claim(connection: Connection) -> None:
         now = datetime.now(UTC)
         if guarded:
-            transfers.claim(connection, token, user_id=None, name=None, now=now)
+            claims.claim(connection, token, user_id=None, name=None, now=now)
         else:
-            found = transfers.find_claim(connection, token, now)
-            transfers.hand_over(connection, found, name=None, now=now)
+            found = claims.find_claim(connection, token, now)
+            claims.hand_over(connection, found, name=None, now=now)
 
     def claim_again() -> None:
         with database.transaction() as connection:
@@ -385,11 +385,11 @@ def test_two_claims_together_keep_to_the_limit(
     def claim(connection: Connection, token: str) -> None:
         now = datetime.now(UTC)
         if guarded:
-            transfers.claim(connection, token, user_id=None, name=None, now=now)
+            claims.claim(connection, token, user_id=None, name=None, now=now)
         else:
-            found = transfers.find_claim(connection, token, now)
-            transfers.require_below_limit(connection, found)
-            transfers.hand_over(connection, found, name=None, now=now)
+            found = claims.find_claim(connection, token, now)
+            claims.require_below_limit(connection, found)
+            claims.hand_over(connection, found, name=None, now=now)
 
     def claim_too() -> None:
         with client.wiring.database.transaction() as connection:

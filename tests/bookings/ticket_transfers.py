@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims
 from tests.bookings.orders import Sale, sell, ticket_type
 from tests.client import Account, Client, Reply
 from tests.rows import rows, value
@@ -47,7 +47,7 @@ class Given:
         sql = "SELECT transfer_id FROM ticket_transfers WHERE ticket_id = :id ORDER BY 1 DESC LIMIT 1"
         transfer_id = value(self.client, sql, id=self.ticket_id)
         with self.client.wiring.database.transaction() as connection:
-            issued = transfers.issue_token(connection, transfer_id, datetime.now(UTC))
+            issued = claims.issue_token(connection, transfer_id, datetime.now(UTC))
         assert issued is not None
         return issued.token
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib.bookings import transfers
+from chalicelib.bookings import claims
 from chalicelib.check_in.ticket_codes import TicketCodes, TicketVersion
 from tests.client import Account, Client, Reply
 from tests.rows import rows, value
@@ -244,7 +244,7 @@ class DoorMachine(RuleBasedStateMachine):
         if refusal is None:
             sql = "SELECT transfer_id FROM ticket_transfers WHERE email = :email"
             with self.client.wiring.database.transaction() as connection:
-                issued = transfers.issue_token(
+                issued = claims.issue_token(
                     connection, value(self.client, sql, email=email), datetime.now(UTC)
                 )
             assert issued is not None
